@@ -1,0 +1,34 @@
+# Every target makes .venv first when it is missing or older than what it is made from.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-slow lint format bench
+
+demo: .venv/made ## The main job: the whole loop on the embedded world, with a report.
+	$(BIN)/heed run quickstart --out runs/demo
+
+test: .venv/made ## The fast tests.
+	OMP_WAIT_POLICY=passive $(BIN)/pytest -m "not slow" --cov --cov-report=term:skip-covered --cov-report=json:.coverage.json
+	$(BIN)/python tests/complete.py .coverage.json
+
+test-slow: .venv/made ## Learning and fault tests, minutes each.
+	OMP_WAIT_POLICY=passive $(BIN)/pytest -m slow
+
+lint: .venv/made ## Style, types, floors.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/made ## Rewrite files in the house's style.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/made ## Side-by-side runs; each prints ratios.
+	OMP_WAIT_POLICY=passive $(BIN)/python -m benchmarks.rollouts
+
+.venv/made: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
