@@ -1,0 +1,5 @@
+"""`python -m heed`, for torchrun."""
+
+from heed.cli.main import app
+
+app()
