@@ -1,0 +1,260 @@
+"""Reads recipes: one YAML page and `--set` overrides, checked key by key.
+
+Every error names the key, where it stands (file and line, or the override), and the nearest valid
+name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib import resources
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from heed.errors import UserError
+from heed.recipe import STAGES, Recipe, Settings, Stage
+
+KeyPath = tuple[str | int, ...]
+Model = TypeVar("Model", bound=Settings)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as people write it: 1e-3 is a number (YAML 1.1 wants 1.0e-3)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)
+
+
+@dataclass
+class _Document:
+    """Plain values and, for every key path, where it was written."""
+
+    source: str
+    value: Any = None
+    places: dict[KeyPath, str] = field(default_factory=dict)
+
+    def place(self, path: KeyPath) -> str:
+        """Where `path`, or else its nearest parent, stands."""
+        while path and path not in self.places:
+            path = path[:-1]
+        return self.places.get(path, self.source)
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes shipped with Heed."""
+    folder = resources.files("heed") / "recipes"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir()
+                  if entry.name.endswith(".yaml"))  # fmt: skip
+
+
+def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a shipped recipe by name, or any by path, with `a.b=value` overrides.
+
+    An override's first word is a key of the recipe or the name of a stage.
+
+    Raises:
+      UserError: nothing there, broken YAML, an unknown or ill-typed key.
+    """
+    document = _compose(*_read(name_or_path))
+    if not isinstance(document.value, dict):
+        raise UserError(f"{document.source}: a recipe is a mapping of keys, such as `name: mine`.")
+    for override in overrides:
+        _apply(document, override)
+    head = {key: value for key, value in document.value.items() if key != "stages"}
+    recipe = _validate(Recipe, head, (), document)
+    stages = tuple(
+        _stage(item, index, document) for index, item in enumerate(_stage_items(document))
+    )
+    _check_wiring(stages, document)
+    return recipe.model_copy(update={"stages": stages})
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The resolved recipe as YAML; loading it gives an equal recipe."""
+    return yaml.safe_dump(recipe.document(), sort_keys=False, allow_unicode=True, width=100)
+
+
+def _read(name_or_path: str) -> tuple[str, str]:
+    if name_or_path in recipe_names():
+        entry = resources.files("heed") / "recipes" / f"{name_or_path}.yaml"
+        return f"recipe {name_or_path}", entry.read_text(encoding="utf-8")
+    path = Path(name_or_path)
+    if path.is_file():
+        try:
+            return str(path), path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"Cannot read the recipe {path}: {error}.") from error
+    raise UserError(
+        f"No recipe is named {name_or_path!r} and no such file exists. "
+        f"Shipped recipes: {', '.join(recipe_names())}."
+    )
+
+
+def _compose(source: str, text: str) -> _Document:
+    document = _Document(source)
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is not None:
+            document.value = _value(loader, node, (), document)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"{source}, line {line}: not valid YAML: {error.problem}.") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{source}: not valid YAML: {error}.") from error
+    return document
+
+
+def _value(loader: _Loader, node: yaml.Node, path: KeyPath, document: _Document) -> Any:
+    document.places[path] = f"{document.source}, line {node.start_mark.line + 1}"
+    if isinstance(node, yaml.MappingNode):
+        mapping: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(loader.construct_object(key_node, deep=True))
+            line = key_node.start_mark.line + 1
+            if key in mapping:
+                raise UserError(f"{document.source}, line {line}: {key!r} stands here twice.")
+            mapping[key] = _value(loader, value_node, (*path, key), document)
+            document.places[(*path, key)] = f"{document.source}, line {line}"
+        return mapping
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(loader, item, (*path, i), document) for i, item in enumerate(node.value)]
+    return loader.construct_object(node, deep=True)
+
+
+def _stage_items(document: _Document) -> list[Any]:
+    items = document.value.get("stages") or []
+    if not isinstance(items, list):
+        raise UserError(f"{document.place(('stages',))}: `stages` is a list of `- kind: settings`.")
+    return items
+
+
+def _kind_and_settings(item: Any, index: int, document: _Document) -> tuple[str, dict[str, Any]]:
+    """An item of `stages`: `- ppo`, or `- ppo: {...}`."""
+    where = document.place(("stages", index))
+    if isinstance(item, str):
+        item = {item: {}}
+    if not isinstance(item, dict) or len(item) != 1:
+        raise UserError(f"{where}: a stage is `- kind: settings`, with one of {_list(STAGES)}.")
+    kind, settings = next(iter(item.items()))
+    if kind not in STAGES:
+        raise UserError(f"{where}: no stage is called {kind!r}.{_nearest(kind, STAGES)}")
+    if settings is not None and not isinstance(settings, dict):
+        raise UserError(f"{where}: the settings of {kind!r} are a mapping of keys.")
+    return kind, settings or {}
+
+
+def _stage(item: Any, index: int, document: _Document) -> Stage:
+    kind, settings = _kind_and_settings(item, index, document)
+    named = {**settings, "name": settings.get("name") or kind}
+    return _validate(STAGES[kind], named, ("stages", index, kind), document)
+
+
+def _apply(document: _Document, override: str) -> None:
+    """Write one `a.b=value` into the document."""
+    keys, equals, text = override.partition("=")
+    path: list[str] = keys.strip().split(".")
+    if not equals or not all(path):
+        raise UserError(f"--set {override}: write it as key.key=value, e.g. --set ppo.kl.coef=0.1.")
+    value = _compose(f"--set {override}", text).value
+    target: dict[str, Any] = document.value
+    prefix: KeyPath = ()
+    if path[0] not in Recipe.model_fields or path[0] == "stages":
+        target, prefix = _stage_target(document, path.pop(0), override)
+        if not path:
+            raise UserError(f"--set {override}: name a setting of the stage, such as {keys}.name.")
+    for depth, key in enumerate(path[:-1]):
+        if not isinstance(target.get(key), dict):
+            target[key] = {}
+        target, prefix = target[key], (*prefix, path[depth])
+    target[path[-1]] = value
+    document.places[(*prefix, path[-1])] = f"--set {override}"
+
+
+def _stage_target(document: _Document, name: str, override: str) -> tuple[dict[str, Any], KeyPath]:
+    names = []
+    for index, item in enumerate(_stage_items(document)):
+        kind, settings = _kind_and_settings(item, index, document)
+        names.append(str(settings.get("name") or kind))
+        if names[-1] == name:
+            document.value["stages"][index] = {kind: settings}
+            return settings, ("stages", index, kind)
+    valid = [*(key for key in Recipe.model_fields if key != "stages"), *names]
+    raise UserError(
+        f"--set {override}: the recipe has no key and no stage {name!r}.{_nearest(name, valid)}"
+    )
+
+
+def _check_wiring(stages: Sequence[Stage], document: _Document) -> None:
+    """Names are unique, and a stage reads only from stages before it."""
+    seen: list[str] = []
+    for index, stage in enumerate(stages):
+        where = document.place(("stages", index))
+        if stage.name in seen:
+            raise UserError(f"{where}: two stages are named {stage.name!r}; give one a `name`.")
+        for name in stage.inputs():
+            if name not in seen:
+                raise UserError(
+                    f"{where}: {stage.name!r} reads from {name!r}, but no stage of that name "
+                    f"comes before it.{_nearest(name, seen)}"
+                )
+        seen.append(stage.name)
+
+
+def _validate(
+    model: type[Model], value: Mapping[str, Any], prefix: KeyPath, document: _Document
+) -> Model:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise UserError(_explain(error, model, prefix, document)) from error
+
+
+def _explain(
+    error: ValidationError, model: type[Settings], prefix: KeyPath, document: _Document
+) -> str:
+    """The first thing wrong, as one sentence."""
+    first = error.errors()[0]
+    loc = tuple(part for part in first["loc"])
+    where = document.place((*prefix, *loc))
+    key = ".".join(str(part) for part in loc)
+    if first["type"] == "extra_forbidden":
+        valid = _fields_at(model, loc[:-1])
+        return f"{where}: unknown key {key!r}.{_nearest(str(loc[-1]), valid)}"
+    if first["type"] == "missing":
+        return f"{where}: the key {key!r} is missing."
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return f"{where}: {key!r} cannot be {first['input']!r}: {message}."
+
+
+def _fields_at(model: type[BaseModel], loc: KeyPath) -> list[str]:
+    """The valid keys of the settings found by following `loc` from `model`."""
+    for part in loc:
+        annotation = model.model_fields[str(part)].annotation
+        choices = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else ()
+        model = next(
+            kind for kind in (*choices, annotation)
+            if isinstance(kind, type) and issubclass(kind, BaseModel)
+        )  # fmt: skip
+    return list(model.model_fields)
+
+
+def _list(names: Sequence[str] | Mapping[str, Any]) -> str:
+    return ", ".join(names)
+
+
+def _nearest(name: str, valid: Sequence[str] | Mapping[str, Any]) -> str:
+    """What the writer may have meant, as the end of a message."""
+    close = get_close_matches(name, list(valid), n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else f" Valid: {_list(valid)}."

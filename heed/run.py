@@ -1,0 +1,251 @@
+"""A run's directory: provenance, stages and their markers, metrics.
+
+    runs/demo/
+      recipe.yaml        resolved, every default written out
+      provenance.json    versions, git state, command, host
+      metrics.jsonl      {"stage", "step", numbers...}: the same on every resume, to the bit
+      timing.jsonl       {"stage", "step", "seconds"}: clocks, which never are
+      <stage>/started.json   the key under which the stage's files were begun
+      <stage>/done.json      the key, seconds and summary: the stage is finished
+      report.html, report.json
+
+A stage's key is a hash of its settings, of what the recipe says for all, and of the keys of the
+stages it reads from. A finished stage with the same key is skipped; one with another key is redone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+
+from heed.config import dump_recipe
+from heed.errors import UserError
+from heed.files import write_json, write_text
+from heed.recipe import Recipe, Stage
+
+PACKAGES = ("heed", "torch", "transformers", "tokenizers", "peft", "numpy", "scikit-learn")
+
+
+def derive_seed(seed: int, *names: str | int) -> int:
+    """A 63-bit seed for one purpose, the same on every machine.
+
+    Everything random asks for its own, named by stage and iteration, so that resuming needs no
+    saved generator state and no stage disturbs another's draws.
+    """
+    digest = hashlib.sha256(json.dumps([seed, *names]).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def fingerprint(source: str) -> str:
+    """A hash of the content of a file or directory; a hub name stands for itself."""
+    path = Path(source)
+    if not path.exists():
+        return source
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(f"\0{file.relative_to(path)}\0".encode())
+        with file.open("rb") as handle:
+            while block := handle.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def stage_keys(recipe: Recipe) -> dict[str, str]:
+    """Every stage's key, by name."""
+    sources = [recipe.data] if isinstance(recipe.data, str) else recipe.data
+    common = {
+        "seed": recipe.seed,
+        "dtype": recipe.dtype,
+        "model": recipe.model and fingerprint(recipe.model),
+        "data": [fingerprint(source) for source in sources],
+        "world": recipe.world.model_dump() if recipe.data == "world" else None,
+    }
+    keys: dict[str, str] = {}
+    for stage in recipe.stages:
+        inputs = [keys[name] for name in stage.inputs()]
+        content = json.dumps([stage.kind, stage.model_dump(), common, inputs], sort_keys=True)
+        keys[stage.name] = hashlib.sha256(content.encode()).hexdigest()[:16]
+    return keys
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One stage's place in a run: its folder, its rows of metrics, its marker.
+
+    Only the writer (rank 0 of several processes) touches the disk.
+    """
+
+    stage: Stage
+    key: str
+    directory: Path
+    run: Path
+    writes: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.stage.name
+
+    def done(self) -> dict[str, Any] | None:
+        """The marker's content if the stage is finished under its present key."""
+        marker = _read_json(self.directory / "done.json")
+        return marker if marker and marker["key"] == self.key else None
+
+    def done_summary(self) -> dict[str, Any]:
+        """What the finished stage said of itself; empty while it is not finished."""
+        marker = self.done()
+        summary: dict[str, Any] = marker["summary"] if marker else {}
+        return summary
+
+    def start(self) -> None:
+        """Make the folder ready: kept when it was begun under the same key, emptied otherwise."""
+        if not self.writes:
+            return
+        started = _read_json(self.directory / "started.json")
+        if started is None or started["key"] != self.key or (self.directory / "done.json").exists():
+            rmtree(self.directory, ignore_errors=True)
+            self.keep_rows(until=0)
+            write_json(self.directory / "started.json", {"key": self.key})
+
+    def log(self, step: int, metrics: Mapping[str, float], seconds: float) -> None:
+        """Append one iteration's row; `step` counts from 1. Non-finite numbers become null."""
+        if not self.writes:
+            return
+        row = {"stage": self.name, "step": step}
+        finite = {k: (v if math.isfinite(v) else None) for k, v in metrics.items()}
+        _append(self.run / "metrics.jsonl", {**row, **finite})
+        _append(self.run / "timing.jsonl", {**row, "seconds": round(seconds, 6)})
+
+    def keep_rows(self, until: int) -> None:
+        """Cut this stage's rows after step `until`: they were not covered by a checkpoint."""
+        if not self.writes:
+            return
+        for path in (self.run / "metrics.jsonl", self.run / "timing.jsonl"):
+            if not path.exists():
+                continue
+            rows = list(_whole_rows(path))
+            kept = [row for row in rows if row["stage"] != self.name or row["step"] <= until]
+            write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
+
+    def finish(self, seconds: float, summary: Mapping[str, Any]) -> None:
+        """Mark the stage as finished; `summary` is what the report reads."""
+        if self.writes:
+            marker = {"key": self.key, "kind": self.stage.kind, "seconds": round(seconds, 3)}
+            write_json(self.directory / "done.json", {**marker, "summary": dict(summary)})
+
+
+class Run:
+    """A recipe bound to a directory."""
+
+    def __init__(self, recipe: Recipe, directory: Path, *, writes: bool = True) -> None:
+        self.recipe = recipe
+        self.directory = directory
+        self.keys = stage_keys(recipe)
+        self.writes = writes
+
+    def stage(self, name: str) -> StageRun:
+        """The place of a stage of the recipe."""
+        stage = self.recipe.stage(name)
+        folder = self.directory / name
+        return StageRun(stage, self.keys[name], folder, self.directory, self.writes)
+
+    def pending(self) -> list[str]:
+        """Names of the stages that are not finished under their present key, in order."""
+        return [s.name for s in self.recipe.stages if self.stage(s.name).done() is None]
+
+    def prepare(self) -> None:
+        """Write the resolved recipe and where the run came from."""
+        write_text(self.directory / "recipe.yaml", dump_recipe(self.recipe))
+        write_json(self.directory / "provenance.json", provenance())
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second process out of the directory.
+
+        Raises:
+          UserError: another process holds it.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (self.directory / ".lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                lock.seek(0)
+                raise UserError(
+                    f"{self.directory} is in use by process {lock.read().strip() or '?'}. "
+                    "Wait for it, stop it, or give this run another directory with --out."
+                ) from error
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            yield
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, git state, command and host of this process."""
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": sys.argv,
+        "versions": {"python": platform.python_version(), **_versions()},
+        "git": _git_state(Path(__file__).parent),
+        "host": {
+            "system": platform.platform(),
+            "processor": platform.machine(),
+            "cpus": os.cpu_count(),
+        },
+    }
+
+
+def _versions() -> dict[str, str]:
+    installed = {dist.metadata["Name"].lower(): dist.version for dist in metadata.distributions()
+                 if dist.metadata["Name"]}  # fmt: skip
+    return {name: installed[name] for name in PACKAGES if name in installed}
+
+
+def _git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit and whether files differ from it; None outside a checkout or without git."""
+
+    def git(*words: str) -> str:
+        result = subprocess.run(
+            ["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=10
+        )
+        return result.stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """A marker's content; None when it is not there. Markers are written whole or not at all."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return content
+
+
+def _append(path: Path, row: Mapping[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def _whole_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a JSON-lines file, less a last one that a kill left torn."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    for line in lines[:-1]:
+        yield json.loads(line)

@@ -1,0 +1,148 @@
+"""Recipes: what is read, what is refused, and what the refusal says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from heed.config import dump_recipe, load_recipe, recipe_names
+from heed.errors import UserError
+from heed.recipe import Collect, Ppo, Pretrain
+
+GOOD = """\
+name: mine
+stages:
+  - records
+  - pretrain:
+      optim: {lr: 1e-3}
+  - sft
+  - collect: {comparisons: 100}
+  - reward:
+  - ppo:
+      kl: {coef: 0.2}
+  - ppo: {name: ppo-loose, kl: {coef: 0.0}}
+"""
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "mine.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def refusal(folder: Path, text: str, *overrides: str) -> str:
+    with pytest.raises(UserError) as caught:
+        load_recipe(written(folder, text), overrides)
+    return str(caught.value)
+
+
+def test_reads_stages_in_order_with_their_settings(tmp_path: Path) -> None:
+    recipe = load_recipe(written(tmp_path, GOOD))
+    assert [stage.name for stage in recipe.stages] == [
+        "records", "pretrain", "sft", "collect", "reward", "ppo", "ppo-loose",
+    ]  # fmt: skip
+    pretrain, collect, ppo = (recipe.stage(name) for name in ("pretrain", "collect", "ppo"))
+    assert isinstance(pretrain, Pretrain)
+    assert pretrain.optim.lr == 1e-3  # 1e-3 without a dot is a number
+    assert isinstance(collect, Collect)
+    assert collect.comparisons == 100
+    assert isinstance(ppo, Ppo)
+    assert (ppo.kl.coef, ppo.gamma, ppo.lam) == (0.2, 1.0, 0.95)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_shipped_recipes_survive_being_written_and_read(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.description
+    assert load_recipe(written(tmp_path, dump_recipe(recipe))) == recipe
+
+
+def test_overrides_reach_recipe_and_stages(tmp_path: Path) -> None:
+    recipe = load_recipe(
+        written(tmp_path, GOOD),
+        ["seed=3", "world.seed=4", "ppo.kl.coef=0.1", "ppo-loose.iterations=7", "reward.epochs=2.0",
+         "pretrain.architecture.hidden_size=64", "model=null"],
+    )  # fmt: skip
+    assert (recipe.seed, recipe.world.seed, recipe.model) == (3, 4, None)
+    ppo, loose = recipe.stage("ppo"), recipe.stage("ppo-loose")
+    assert isinstance(ppo, Ppo)
+    assert isinstance(loose, Ppo)
+    assert (ppo.kl.coef, loose.kl.coef, loose.iterations) == (0.1, 0.0, 7)
+
+
+@pytest.mark.parametrize(
+    ("line", "becomes", "said"),
+    [
+        ("{coef: 0.2}", "{coeff: 0.2}", "mine.yaml, line 10: unknown key 'kl.coeff'. Did you mean 'coef'?"),
+        ("{coef: 0.2}", "{coef: much}", "mine.yaml, line 10: 'kl.coef' cannot be 'much'"),
+        ("{coef: 0.2}", "{coef: -1.0}", "greater than or equal to 0"),
+        ("{coef: 0.2}", "0.5", "mine.yaml, line 10: 'kl' cannot be 0.5"),
+        ("- sft", "- stf", "mine.yaml, line 6: no stage is called 'stf'. Did you mean 'sft'?"),
+        ("- sft", "- sft: 3", "mine.yaml, line 6: the settings of 'sft' are a mapping"),
+        ("- sft", "- {sft: {}, dpo: {}}", "mine.yaml, line 6: a stage is"),
+        ("- sft", "- records", "two stages are named 'records'"),
+        ("- sft", "- sft: {policy: base}", "reads from 'base', but no stage of that name"),
+        ("- sft", "- sft: {epochs: 1, epochs: 2}", "mine.yaml, line 6: 'epochs' stands here twice"),
+        ("name: mine", "seeed: 1\nname: mine", "line 1: unknown key 'seeed'. Did you mean 'seed'?"),
+        ("name: mine", "seed: 1", "the key 'name' is missing"),
+        ("name: mine", "name: mine\nseed: one", "line 2: 'seed' cannot be 'one'"),
+        ("name: mine", "name: [", "mine.yaml, line 3: not valid YAML"),
+        ("name: mine", "name: \x07", "not valid YAML"),
+        ("  - records", "  - records: {zzz: 1}", "Valid: name, corpus, demonstrations, heldout"),
+    ],
+)  # fmt: skip
+def test_names_key_line_and_nearest(tmp_path: Path, line: str, becomes: str, said: str) -> None:
+    assert line in GOOD
+    assert said in refusal(tmp_path, GOOD.replace(line, becomes, 1))
+
+
+@pytest.mark.parametrize("text", ["", "- a list", "just words"])
+def test_a_recipe_is_a_mapping(tmp_path: Path, text: str) -> None:
+    assert "a recipe is a mapping" in refusal(tmp_path, text)
+
+
+def test_stages_are_a_list(tmp_path: Path) -> None:
+    assert "`stages` is a list" in refusal(tmp_path, "name: mine\nstages: {sft: {}}\n")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (
+            "ppo.kl.coeff=1.0",
+            "--set ppo.kl.coeff=1.0: unknown key 'kl.coeff'. Did you mean 'coef'?",
+        ),
+        ("poo.kl.coef=1.0", "no key and no stage 'poo'. Did you mean 'ppo'?"),
+        ("ppo.kl.coef", "write it as key.key=value"),
+        ("=3", "write it as key.key=value"),
+        ("ppo=3", "name a setting of the stage"),
+        ("seed=x", "--set seed=x: 'seed' cannot be 'x'"),
+        ("sft.epochs=[", "--set sft.epochs=[, line 1: not valid YAML"),
+    ],
+)
+def test_a_wrong_override_names_itself(tmp_path: Path, override: str, said: str) -> None:
+    assert said in refusal(tmp_path, GOOD, override)
+
+
+def test_an_unknown_recipe_lists_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="quickstart"):
+        load_recipe("quickstrat")
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="Cannot read the recipe"):
+        load_recipe(str(binary))
+
+
+def test_needed_for_keeps_the_stages_read_from(tmp_path: Path) -> None:
+    recipe = load_recipe(written(tmp_path, GOOD))
+    names = [stage.name for stage in recipe.needed_for("reward").stages]
+    assert names == ["records", "pretrain", "sft", "collect", "reward"]
+    with pytest.raises(KeyError):
+        recipe.stage("dpo")
+
+
+def test_an_optional_group_of_settings_knows_its_keys(tmp_path: Path) -> None:
+    said = refusal(tmp_path, GOOD.replace("- sft", "- sft: {lora: {rnk: 8}}"))
+    assert "unknown key 'lora.rnk'. Did you mean 'rank'?" in said

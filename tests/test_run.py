@@ -1,0 +1,182 @@
+"""A run's directory: keys, markers, rows, provenance, the lock."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from heed import run as run_module
+from heed.config import load_recipe
+from heed.errors import UserError
+from heed.run import Run, derive_seed, fingerprint, provenance, stage_keys
+
+STAGES = ["records", "pretrain", "sft", "collect", "reward", "ppo", "dpo", "evaluate", "report"]
+
+
+def keys(*overrides: str) -> dict[str, str]:
+    return stage_keys(load_recipe("quickstart", overrides))
+
+
+def changed(*overrides: str) -> list[str]:
+    before, after = keys(), keys(*overrides)
+    return [name for name in before if before[name] != after[name]]
+
+
+def test_a_key_changes_with_settings_and_with_what_is_read() -> None:
+    assert changed() == []
+    assert changed("ppo.kl.coef=0.3") == ["ppo", "evaluate", "report"]
+    assert changed("dpo.beta=0.3") == ["dpo", "evaluate", "report"]
+    assert changed("collect.comparisons=7") == STAGES[3:]
+    assert changed("seed=1") == STAGES
+    assert changed("world.seed=1") == STAGES
+    assert changed("device=cpu", "threads=1") == []
+
+
+def test_a_key_follows_the_content_of_files(tmp_path: Path) -> None:
+    data = tmp_path / "data.jsonl"
+    data.write_text("one")
+    before = keys(f"data={data}")
+    assert keys(f"data={data}") == before
+    data.write_text("two")
+    assert keys(f"data={data}")["records"] != before["records"]
+    assert keys(f"data=[{data}]") == keys(f"data={data}")
+    assert keys(f"model={tmp_path}") != keys()
+
+
+def test_fingerprint_sees_names_and_content(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    first = fingerprint(str(tmp_path))
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert fingerprint(str(tmp_path)) != first
+    assert fingerprint("some/hub-name") == "some/hub-name"
+
+
+def test_seeds_differ_by_purpose_and_not_by_process() -> None:
+    seeds = {derive_seed(0), derive_seed(1), derive_seed(0, "ppo"), derive_seed(0, "ppo", 1)}
+    assert len(seeds) == 4
+    assert derive_seed(0, "ppo", 1) == 178144978113348011
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(load_recipe("quickstart"), tmp_path / "run")
+
+
+def rows(run: Run, name: str = "metrics") -> list[dict[str, object]]:
+    text = (run.directory / f"{name}.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_stage_is_done_under_its_key_only(run: Run) -> None:
+    sft = run.stage("sft")
+    assert sft.done() is None
+    assert sft.done_summary() == {}
+    assert run.pending() == STAGES
+    sft.start()
+    sft.finish(1.5, {"iterations": 3})
+    assert sft.done() == {
+        "key": sft.key, "kind": "sft", "seconds": 1.5, "summary": {"iterations": 3},
+    }  # fmt: skip
+    assert sft.done_summary() == {"iterations": 3}
+    assert "sft" not in run.pending()
+    other = Run(load_recipe("quickstart", ["sft.epochs=9.0"]), run.directory)
+    assert other.stage("sft").done() is None
+
+
+def test_starting_keeps_what_was_begun_under_the_same_key(run: Run) -> None:
+    sft = run.stage("sft")
+    sft.start()
+    (sft.directory / "checkpoint").write_text("kept")
+    sft.log(1, {"loss": 1.0}, 0.1)
+    sft.start()
+    assert (sft.directory / "checkpoint").exists()
+    assert len(rows(run)) == 1
+    changed = Run(load_recipe("quickstart", ["sft.epochs=9.0"]), run.directory).stage("sft")
+    changed.start()
+    assert not (sft.directory / "checkpoint").exists()
+    assert rows(run) == []
+
+
+def test_a_finished_stage_under_another_key_is_begun_again(run: Run) -> None:
+    sft = run.stage("sft")
+    sft.start()
+    sft.finish(1.0, {})
+    other = Run(load_recipe("quickstart", ["sft.epochs=9.0"]), run.directory).stage("sft")
+    other.start()
+    assert not (other.directory / "done.json").exists()
+
+
+def test_rows_past_a_checkpoint_are_cut_for_one_stage_only(run: Run) -> None:
+    run.stage("pretrain").start()
+    run.stage("pretrain").log(5, {"nll": 2.0}, 0.1)
+    sft = run.stage("sft")
+    sft.start()
+    for step in (1, 2, 3):
+        sft.log(step, {"loss": 1.0 / step, "bad": float("nan")}, 0.25)
+    with (run.directory / "metrics.jsonl").open("a") as file:
+        file.write('{"stage": "sft", "st')  # a row torn by a kill
+    sft.keep_rows(until=2)
+    assert rows(run) == [
+        {"stage": "pretrain", "step": 5, "nll": 2.0},
+        {"stage": "sft", "step": 1, "loss": 1.0, "bad": None},
+        {"stage": "sft", "step": 2, "loss": 0.5, "bad": None},
+    ]
+    assert [row["seconds"] for row in rows(run, "timing")] == [0.1, 0.25, 0.25]
+
+
+def test_only_the_writer_touches_the_disk(run: Run) -> None:
+    silent = Run(run.recipe, run.directory, writes=False).stage("sft")
+    silent.start()
+    silent.log(1, {"loss": 1.0}, 0.1)
+    silent.keep_rows(until=0)
+    silent.finish(1.0, {})
+    assert not run.directory.exists()
+
+
+def test_prepare_writes_recipe_and_provenance(run: Run) -> None:
+    run.prepare()
+    assert load_recipe(str(run.directory / "recipe.yaml")) == run.recipe
+    origin = json.loads((run.directory / "provenance.json").read_text())
+    assert origin["versions"]["torch"].startswith("2.")
+    assert origin["command"] == sys.argv
+    assert {"started", "git", "host"} <= origin.keys()
+
+
+def test_provenance_outside_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert run_module._git_state(tmp_path) is None
+    monkeypatch.setenv("PATH", "")
+    assert provenance()["git"] is None
+
+
+def test_git_state_says_commit_and_changes(tmp_path: Path) -> None:
+    for words in (["init", "-q"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q",
+                                   "--allow-empty", "-m", "first"]):  # fmt: skip
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    state = run_module._git_state(tmp_path)
+    assert state is not None
+    assert len(state["commit"]) == 40
+    assert state["dirty"] is False
+    (tmp_path / "new").write_text("x")
+    assert run_module._git_state(tmp_path)["dirty"] is True
+
+
+def test_a_second_process_is_kept_out(run: Run) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from heed.config import load_recipe;"
+        "from heed.run import Run\n"
+        f"with Run(load_recipe('quickstart'), Path({str(run.directory)!r})).locked():\n"
+        "    print('held', flush=True); time.sleep(30)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(UserError, match=f"in use by process {other.pid}"), run.locked():
+            pass
+        other.kill()
+    with run.locked():
+        pass
