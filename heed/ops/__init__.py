@@ -1,0 +1,1 @@
+"""Pure tensor maths: no models, no settings, no state."""

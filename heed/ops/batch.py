@@ -1,0 +1,174 @@
+"""Batches: named tensors that carry their mask and know how to split themselves.
+
+Dims: B rows, T tokens. Padding stands on the right. A per-token quantity at [b, t] belongs to the
+act of emitting ids[b, t] in the state ids[b, :t]: log-prob, value, reward, advantage and mask all
+share this index, so nothing is ever shifted outside the model's forward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+BatchT = TypeVar("BatchT", bound="Batch")
+SequencesT = TypeVar("SequencesT", bound="Sequences")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows that travel together; every field is a tensor with B rows or another Batch of B rows."""
+
+    def _parts(self) -> dict[str, Tensor | Batch]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def __len__(self) -> int:
+        return len(next(iter(self._parts().values())))
+
+    def counts(self) -> dict[str, float]:
+        """What a loss may divide by, summed over these rows: {"rows": B, ...}."""
+        return {"rows": float(len(self))}
+
+    def cost(self) -> Int[Tensor, "B"]:
+        """Tokens each row puts through the model."""
+        raise NotImplementedError
+
+    def rows(self: BatchT, index: Tensor) -> BatchT:
+        """The rows named by an index tensor, padding cut to the longest of them."""
+        parts = {
+            name: part.rows(index) if isinstance(part, Batch) else part[index]
+            for name, part in self._parts().items()
+        }
+        return type(self)(**parts)
+
+    def to(self: BatchT, device: torch.device | str) -> BatchT:
+        return type(self)(**{name: part.to(device) for name, part in self._parts().items()})
+
+    def shard(self: BatchT, rank: int, ranks: int) -> BatchT:
+        """Every `ranks`-th row: one process's share of the batch."""
+        return self.rows(torch.arange(rank, len(self), ranks))
+
+    def partition(self, tokens: int) -> Iterator[Int[Tensor, "rows"]]:
+        """Indices of micro-batches of at most `tokens` padded tokens (a longer row stands alone).
+
+        Rows are taken longest first, so that padding is small and memory peaks at once.
+        """
+        cost = self.cost()
+        order = torch.argsort(cost, descending=True, stable=True)
+        start = 0
+        while start < len(order):
+            longest = max(1, int(cost[order[start]]))
+            stop = start + max(1, tokens // longest)
+            yield order[start:stop].sort().values
+            start = stop
+
+    def split(self: BatchT, tokens: int) -> Iterator[BatchT]:
+        """The micro-batches of `partition`."""
+        for index in self.partition(tokens):
+            yield self.rows(index)
+
+
+@dataclass(frozen=True)
+class Sequences(Batch):
+    """Prompt and completion, end to end.
+
+    `mask` marks real tokens, `target` the completion's tokens (what a loss may look at), the
+    end-of-sequence token among them.
+    """
+
+    ids: Int[Tensor, "B T"]
+    mask: Bool[Tensor, "B T"]
+    target: Bool[Tensor, "B T"]
+
+    @classmethod
+    def of(cls, items: Sequence[tuple[Sequence[int], Sequence[int]]], pad: int) -> Sequences:
+        """Right-pad (prompt ids, completion ids) rows to the longest."""
+        width = max(len(prompt) + len(completion) for prompt, completion in items)
+        ids = torch.full((len(items), width), pad, dtype=torch.long)
+        mask = torch.zeros((len(items), width), dtype=torch.bool)
+        target = torch.zeros((len(items), width), dtype=torch.bool)
+        for row, (prompt, completion) in enumerate(items):
+            end = len(prompt) + len(completion)
+            ids[row, :end] = torch.tensor([*prompt, *completion], dtype=torch.long)
+            mask[row, :end] = True
+            target[row, len(prompt) : end] = True
+        return cls(ids, mask, target)
+
+    def counts(self) -> dict[str, float]:
+        return {**super().counts(), "tokens": float(self.target.sum())}
+
+    def cost(self) -> Int[Tensor, "B"]:
+        return self.mask.sum(1)
+
+    def rows(self: SequencesT, index: Tensor) -> SequencesT:
+        chosen = super().rows(index)
+        width = max(1, int(chosen.cost().max())) if len(chosen) else 1
+        return replace(
+            chosen,
+            **{
+                name: part[:, :width]
+                for name, part in chosen._parts().items()
+                if isinstance(part, Tensor) and part.ndim > 1
+            },
+        )
+
+    @property
+    def positions(self) -> Int[Tensor, "B T"]:
+        """position_ids that follow the padding mask."""
+        return (self.mask.long().cumsum(1) - 1).clamp(min=0)
+
+
+def joined(first: Sequences, second: Sequences, pad: int) -> Sequences:
+    """The rows of both, one under the other, so that one forward pass serves both."""
+    width = max(first.ids.shape[1], second.ids.shape[1])
+
+    def fill(part: Tensor, value: int) -> Tensor:
+        return torch.nn.functional.pad(part, (0, width - part.shape[1]), value=value)
+
+    return Sequences(
+        ids=torch.cat([fill(first.ids, pad), fill(second.ids, pad)]),
+        mask=torch.cat([fill(first.mask, 0), fill(second.mask, 0)]),
+        target=torch.cat([fill(first.target, 0), fill(second.target, 0)]),
+    )
+
+
+@dataclass(frozen=True)
+class Pairs(Batch):
+    """Chosen and rejected answers to the same prompts.
+
+    `ref_chosen`, `ref_rejected`: summed log-probs of the completions under the reference model
+    (zeros for losses without a reference).
+    """
+
+    chosen: Sequences
+    rejected: Sequences
+    margin: Float[Tensor, "B"]
+    weight: Float[Tensor, "B"]
+    ref_chosen: Float[Tensor, "B"]
+    ref_rejected: Float[Tensor, "B"]
+
+    def counts(self) -> dict[str, float]:
+        tokens = self.chosen.counts()["tokens"]
+        return {**super().counts(), "weight": float(self.weight.sum()), "chosen_tokens": tokens}
+
+    def cost(self) -> Int[Tensor, "B"]:
+        return self.chosen.cost() + self.rejected.cost()
+
+
+@dataclass(frozen=True)
+class Rollout(Sequences):
+    """Completions sampled from the policy, with all that policy gradients need.
+
+    `logprobs`: under the policy that sampled them; `values`, `returns`, `advantages`: zero outside
+    `target`.
+    """
+
+    logprobs: Float[Tensor, "B T"]
+    values: Float[Tensor, "B T"]
+    advantages: Float[Tensor, "B T"]
+    returns: Float[Tensor, "B T"]

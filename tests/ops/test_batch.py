@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heed.ops.batch import Batch, Pairs, Rollout, Sequences, joined
+
+ITEMS = [([5, 6], [7, 8, 2]), ([5], [2]), ([5, 6, 7, 8], [9, 9, 9, 9, 2]), ([4], [3, 2])]
+
+
+def sequences() -> Sequences:
+    return Sequences.of(ITEMS, pad=0)
+
+
+def pairs() -> Pairs:
+    chosen = sequences()
+    rejected = Sequences.of([(prompt, [2]) for prompt, _ in ITEMS], pad=0)
+    numbers = torch.arange(4.0)
+    return Pairs(chosen, rejected, numbers, numbers + 1, -numbers, -2 * numbers)
+
+
+def rollout() -> Rollout:
+    base = sequences()
+    floats = torch.where(base.target, base.ids.float(), 0.0)
+    return Rollout(base.ids, base.mask, base.target, floats, floats + 1, floats + 2, floats + 3)
+
+
+def test_sequences_are_padded_on_the_right() -> None:
+    batch = Sequences.of(ITEMS[:2], pad=0)
+    assert batch.ids.tolist() == [[5, 6, 7, 8, 2], [5, 2, 0, 0, 0]]
+    assert batch.mask.int().tolist() == [[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]]
+    assert batch.target.int().tolist() == [[0, 0, 1, 1, 1], [0, 1, 0, 0, 0]]
+
+
+def test_a_pad_token_inside_a_sequence_is_still_a_token() -> None:
+    """Pad == eos must not hide the true end."""
+    batch = Sequences.of([([5], [6, 2]), ([5], [2])], pad=2)
+    assert batch.mask.int().tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert batch.target.int().tolist() == [[0, 1, 1], [0, 1, 0]]
+
+
+def test_positions_follow_the_mask() -> None:
+    assert Sequences.of(ITEMS[:2], pad=0).positions.tolist() == [[0, 1, 2, 3, 4], [0, 1, 1, 1, 1]]
+    left = torch.tensor([[False, False, True, True]])
+    assert Sequences(torch.zeros(1, 4).long(), left, left).positions.tolist() == [[0, 0, 0, 1]]
+
+
+def test_counts() -> None:
+    assert sequences().counts() == {"rows": 4, "tokens": 11}
+    assert pairs().counts() == {"rows": 4, "weight": 10, "chosen_tokens": 11}
+    assert Batch.counts(rollout()) == {"rows": 4}
+    assert len(pairs()) == 4
+
+
+def test_cost_is_what_goes_through_the_model() -> None:
+    assert sequences().cost().tolist() == [5, 2, 9, 3]
+    assert pairs().cost().tolist() == [5 + 3, 2 + 2, 9 + 5, 3 + 2]
+    with pytest.raises(NotImplementedError):
+        Batch.cost(sequences())
+
+
+def test_rows_cut_the_padding_of_every_part() -> None:
+    two = rollout().rows(torch.tensor([3, 1]))
+    assert two.ids.tolist() == [[4, 3, 2], [5, 2, 0]]
+    assert two.advantages.tolist() == [[2, 5, 4], [2, 4, 2]]
+    one = pairs().rows(torch.tensor([1]))
+    assert one.chosen.ids.tolist() == one.rejected.ids.tolist() == [[5, 2]]
+    assert one.weight.tolist() == [2]
+
+
+def test_no_rows_at_all() -> None:
+    nothing = torch.zeros(0, dtype=torch.long)
+    assert len(sequences().rows(nothing)) == 0
+    assert list(sequences().rows(nothing).split(8)) == []
+
+
+def test_shards_share_out_the_rows() -> None:
+    shards = [pairs().shard(rank, 3) for rank in range(3)]
+    assert [shard.weight.tolist() for shard in shards] == [[1, 4], [2], [3]]
+
+
+def test_joined_rows_stand_under_one_another() -> None:
+    short, long = Sequences.of(ITEMS[1:2], pad=0), Sequences.of(ITEMS[:1], pad=0)
+    both = joined(short, long, pad=3)
+    assert both.ids.tolist() == [[5, 2, 3, 3, 3], [5, 6, 7, 8, 2]]
+    assert both.mask.int().tolist() == [[1, 1, 0, 0, 0], [1, 1, 1, 1, 1]]
+    assert both.target.int().tolist() == [[0, 1, 0, 0, 0], [0, 0, 1, 1, 1]]
+    assert joined(long, short, pad=3).ids.tolist() == both.ids.flip(0).tolist()
+
+
+def test_to_moves_every_part() -> None:
+    moved = pairs().to("meta")
+    assert moved.weight.device.type == moved.chosen.ids.device.type == "meta"
+
+
+def test_split_takes_the_longest_first_and_a_too_long_row_alone() -> None:
+    parts = list(sequences().split(6))
+    assert [part.cost().tolist() for part in parts] == [[9], [5], [2, 3]]
+
+
+lengths = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 9)), min_size=1, max_size=9)
+
+
+@settings(deadline=None, max_examples=60)
+@given(lengths, st.integers(1, 40))
+def test_split_keeps_every_row_once_within_its_budget(
+    sizes: list[tuple[int, int]], budget: int
+) -> None:
+    items = [([row + 1] * prompt, [row + 1] * answer) for row, (prompt, answer) in enumerate(sizes)]
+    parts = list(Sequences.of(items, pad=0).split(budget))
+    seen = [int(row) - 1 for part in parts for row in part.ids[:, 0]]
+    assert sorted(seen) == list(range(len(items)))
+    for part in parts:
+        assert part.ids.numel() <= budget or len(part) == 1
+        assert part.ids.shape[1] == int(part.cost().max())
+        for ids, mask, target in zip(part.ids, part.mask, part.target, strict=True):
+            prompt, answer = items[int(ids[0]) - 1]
+            assert ids[mask].tolist() == prompt + answer
+            assert ids[target].tolist() == answer
+    counts = [part.counts()["tokens"] for part in parts]
+    assert sum(counts) == sum(answer for _, answer in sizes)
