@@ -1,0 +1,1 @@
+"""Models on the Hugging Face stack: loading, saving, heads, adapters, chat formats."""

@@ -1,0 +1,143 @@
+r"""How a conversation becomes token ids, and how sampled ids become text again.
+
+With a chat template, the template decides: beginning of sequence, role markers and the token that
+closes an assistant's turn are what it renders. Without one, Heed writes HH's transcript,
+
+    [system text]\n\nHuman: ...\n\nAssistant: ...\n\nHuman: ...\n\nAssistant:
+
+The answer goes on after "Assistant:" with one space. Where the tokenizer puts that space itself
+(word-level and SentencePiece-like ones), the answer is tokenised as it is; where it does not
+(byte-level BPE), a space is put before the answer and taken off again when ids become text, so
+that `text(completion_ids(s)) == s`.
+
+Prompt and completion are tokenised separately and concatenated. Special tokens are never parsed
+out of an answer: a text that spells "</s>" stays text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from heed.errors import UserError
+from heed.types import Prompt
+
+ROLES = {"user": "\n\nHuman: ", "assistant": "\n\nAssistant: "}
+
+
+class ChatFormat:
+    """One tokenizer's way to write conversations.
+
+    `eos_id` ends an answer: the token with which the chat template closes an assistant's turn, or
+    else the tokenizer's end of sequence. `stop_ids` are all ids at which sampling stops: both of
+    these and `also_stops` (those of a model's generation config). `pad_id` fills batches and never
+    says where a text ends: without a pad token it is the end of sequence, and every mask in Heed
+    goes by length. The tokenizer itself is not changed.
+
+    Raises UserError where nothing can end an answer.
+    """
+
+    def __init__(self, tokenizer: Any, also_stops: Iterable[int] = ()) -> None:
+        self.tokenizer = tokenizer
+        self.templated = bool(tokenizer.chat_template)
+        closing = _closing_id(tokenizer) if self.templated else None
+        end = tokenizer.eos_token_id if closing is None else closing
+        if end is None:
+            raise UserError(
+                "The tokenizer has no end-of-sequence token, so an answer could never end. "
+                "Set eos_token in its tokenizer_config.json."
+            )
+        ends = {end, tokenizer.eos_token_id, *also_stops} - {None}
+        self.eos_id = int(end)
+        self.stop_ids = frozenset(int(token) for token in ends)
+        pad = tokenizer.pad_token_id
+        self.pad_id = self.eos_id if pad is None else int(pad)
+        self._bos = _leading_ids(tokenizer)
+        self._space = "" if self.templated or _spaces_itself(tokenizer) else " "
+
+        # Training and sampling meet the same prompts again and again.
+        self._prompt_ids = lru_cache(maxsize=1 << 16)(self._written)
+
+    def prompt_ids(self, prompt: Prompt) -> list[int]:
+        """The ids of a conversation up to where the assistant's next answer begins."""
+        return list(self._prompt_ids(prompt))
+
+    def _written(self, prompt: Prompt) -> list[int]:
+        if not self.templated:
+            return [*self._bos, *self._tokenize(transcript(prompt))]
+        messages = [{"role": turn.role, "content": turn.content} for turn in prompt.messages]
+        try:
+            text = self.tokenizer.apply_chat_template(
+                messages, add_generation_prompt=True, tokenize=False
+            )
+        except Exception as error:  # jinja raises whatever the template's author chose
+            raise UserError(
+                f"The tokenizer's chat template refuses the prompt {prompt.id!r} (roles "
+                f"{', '.join(turn.role for turn in prompt.messages)}): {error}. Change the "
+                f"prompt's messages or the template."
+            ) from error
+        return _parsed(self.tokenizer, text)
+
+    def completion_ids(self, text: str, finished: bool = True) -> list[int]:
+        """The ids of an answer, with the end of sequence where the answer is `finished`."""
+        ids = self._tokenize(self._space + text) if text else []
+        return [*ids, self.eos_id] if finished else ids
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of an answer's ids, cut before the first stop id, without special tokens."""
+        end = next((at for at, token in enumerate(ids) if token in self.stop_ids), len(ids))
+        text = self.tokenizer.decode(
+            list(ids[:end]), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return str(text).removeprefix(self._space)
+
+    def _tokenize(self, text: str) -> list[int]:
+        encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+        return [int(token) for token in encoded["input_ids"]]
+
+
+def transcript(prompt: Prompt) -> str:
+    """The default form of a conversation, up to and including the last "Assistant:"."""
+    system = "".join(turn.content for turn in prompt.messages if turn.role == "system")
+    turns = (turn for turn in prompt.messages if turn.role != "system")
+    return (
+        system
+        + "".join(f"{ROLES[turn.role]}{turn.content}" for turn in turns)
+        + (ROLES["assistant"].rstrip(" "))
+    )
+
+
+def _leading_ids(tokenizer: Any) -> list[int]:
+    """[bos] where the tokenizer puts one before a text, [] where it does not."""
+    bos = tokenizer.bos_token_id
+    ids = tokenizer("a")["input_ids"]
+    return [int(bos)] if bos is not None and ids and ids[0] == bos else []
+
+
+def _spaces_itself(tokenizer: Any) -> bool:
+    """Whether two texts tokenised apart and joined are decoded with a space between them."""
+    once = tokenizer("a", add_special_tokens=False)["input_ids"]
+    word, pair = (
+        tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in (once, once + once)
+    )
+    return bool(pair == f"{word} {word}")
+
+
+def _closing_id(tokenizer: Any) -> int | None:
+    """The special token that the chat template writes after an assistant's message, if any."""
+    marker = "heed"
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": marker}]
+    try:
+        rendered = tokenizer.apply_chat_template(turns, tokenize=False)
+    except Exception:  # a template without assistant turns; the end of sequence closes them
+        return None
+    tail = _parsed(tokenizer, rendered.rpartition(marker)[2].strip())
+    special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+    return tail[0] if tail and tail[0] in special else None
+
+
+def _parsed(tokenizer: Any, text: str) -> list[int]:
+    """The ids of a rendered template, whose special tokens are meant as such; none are added."""
+    encoded = tokenizer(text, add_special_tokens=False, split_special_tokens=False)
+    return [int(token) for token in encoded["input_ids"]]

@@ -1,0 +1,53 @@
+"""The value model: a backbone of its own and a linear head that starts at zero.
+
+Dims: B rows, T tokens, D hidden width.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from heed.models.forward import causal_lm, hidden_states
+from heed.models.language_model import LanguageModel, merged
+from heed.models.reward_model import RewardModel
+from heed.ops.batch import Sequences
+
+
+class ValueModel(nn.Module):
+    """V(state) for every state in which a completion token is emitted.
+
+    The value at [b, t] is read from the hidden state after ids[b, :t], before token t, as
+    everything else at [b, t] (see `heed.ops.batch`). The head starts at zero, so every value does
+    (Ziegler et al. 2019, arXiv:1909.08593).
+    """
+
+    def __init__(self, backbone: nn.Module, width: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        like = next(backbone.parameters())
+        self.head = nn.Linear(width, 1, device=like.device, dtype=torch.float32)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    @classmethod
+    def from_language_model(cls, lm: LanguageModel) -> Self:
+        """Start from a copy of a policy's backbone, its adapter merged in."""
+        model = copy.deepcopy(causal_lm(merged(lm.model))).requires_grad_(True)
+        return cls(model.base_model, model.get_output_embeddings().weight.shape[1])
+
+    @classmethod
+    def from_reward_model(cls, reward_model: RewardModel) -> Self:
+        """Start from a copy of a reward model's backbone."""
+        backbone = copy.deepcopy(reward_model.backbone).requires_grad_(True)
+        return cls(backbone, reward_model.head.weight.shape[1])
+
+    def forward(self, sequences: Sequences) -> Tensor:
+        """Values [B, T] in float32, zero outside `target`."""
+        hidden = hidden_states(self.backbone, sequences)
+        values = self.head(hidden[:, :-1].float()).squeeze(-1)  # after token t, before t + 1
+        return pad(values, (1, 0)).masked_fill(~sequences.target, 0.0)

@@ -1,0 +1,42 @@
+"""The frozen reference: the policy as it stood when a stage began."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import nullcontext
+
+import torch
+from peft import PeftModel
+from torch import Tensor
+
+from heed.models.forward import completion_logprobs
+from heed.models.language_model import LanguageModel
+from heed.models.modes import evaluating
+from heed.ops.batch import Sequences
+
+
+def frozen_copy(lm: LanguageModel) -> LanguageModel:
+    """A deep copy in eval mode whose weights take no gradient."""
+    model = copy.deepcopy(lm.model).eval().requires_grad_(False)
+    return LanguageModel(model, lm.tokenizer, lm.chat)
+
+
+class Reference:
+    """Log-probs under the policy as it was when this object was made.
+
+    A policy with a LoRA adapter is its own reference with the adapter switched off, which is exact
+    because `attach_lora` merges older adapters first; make the reference right after attaching.
+    Any other policy is copied.
+    """
+
+    def __init__(self, policy: LanguageModel) -> None:
+        self.shares_weights = isinstance(policy.model, PeftModel)
+        self.lm = policy if self.shares_weights else frozen_copy(policy)
+
+    @torch.no_grad()
+    def logprobs(self, sequences: Sequences, temperature: float = 1.0) -> Tensor:
+        """Log-probs of the target tokens, [B, T], zero outside `target`; without gradient."""
+        model = self.lm.model
+        adapter_off = model.disable_adapter() if self.shares_weights else nullcontext()
+        with evaluating(model), adapter_off:
+            return completion_logprobs(model, sequences, temperature=temperature)[0]

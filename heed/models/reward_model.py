@@ -1,0 +1,170 @@
+"""Reward models: a transformers sequence classifier with one label, and a score of its own.
+
+score = logit + offset: the logit is what plain transformers gives, the offset stands in the
+config as `heed_offset` (0 where it is missing) because the head has no bias.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification
+
+from heed.errors import UserError
+from heed.files import new_directory
+from heed.models.chat import ChatFormat
+from heed.models.device import resolve_device, resolve_dtype
+from heed.models.forward import hidden_states
+from heed.models.language_model import load_language_model
+from heed.models.modes import seeded
+from heed.models.source import load_tokenizer, load_weights
+from heed.ops.batch import Sequences
+
+PAD = "<pad>"
+
+
+@dataclass
+class RewardModel:
+    """`model` is a sequence classifier with one label whose head is a linear layer `score`."""
+
+    model: Any
+    tokenizer: Any
+    chat: ChatFormat
+
+    @property
+    def backbone(self) -> nn.Module:
+        module: nn.Module = self.model.base_model
+        return module
+
+    @property
+    def head(self) -> nn.Linear:
+        layer: nn.Linear = self.model.score
+        return layer
+
+    @property
+    def device(self) -> torch.device:
+        return self.head.weight.device
+
+    @property
+    def offset(self) -> float:
+        """What is added to the model's logit."""
+        return float(getattr(self.model.config, "heed_offset", 0.0))
+
+    def scores(self, sequences: Sequences) -> Tensor:
+        """One score a row, [B], float32, with gradient.
+
+        Read at the last real token that is not the pad token: the end of the row for every model
+        made by Heed, whose pad token is its own, and plain transformers' choice for any other.
+        """
+        hidden = hidden_states(self.backbone, sequences)
+        pad = self.model.config.get_text_config().pad_token_id
+        real = sequences.mask if pad is None else sequences.mask & (sequences.ids != pad)
+        places = torch.arange(real.shape[1], device=real.device)
+        last = (places * real).argmax(1)
+        rows = torch.arange(len(last), device=last.device)
+        logits: Tensor = self.head(hidden[rows, last]).squeeze(-1)
+        return logits.float() + self.offset
+
+    @torch.no_grad()
+    def calibrate(self, mean: float, std: float) -> None:
+        """Shift and scale the scores, so that those of mean and std as given get 0 and 1.
+
+        new = (logit + offset - mean) / std: the gain is folded into the head's weight, the rest
+        into the offset.
+
+        Raises ValueError where std is not a positive number.
+        """
+        if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
+            raise ValueError(f"cannot calibrate to mean {mean} and std {std}")
+        self.head.weight.div_(std)
+        self.model.config.heed_offset = (self.offset - mean) / std
+
+
+def new_reward_model(
+    policy: str | Path, *, device: str = "auto", dtype: str = "auto", seed: int = 0
+) -> RewardModel:
+    """Start from a policy's backbone with a fresh head, its weights normal with std 1/sqrt(d + 1)
+    (Stiennon et al. 2020, arXiv:2009.01325), in eval mode.
+
+    Plain transformers reads the score at the last token that is not pad, so a pad token that is
+    missing or doubles as an end is replaced by a new one, and the embeddings grow by its row.
+
+    Raises UserError as `load_language_model` does, and for an architecture without a linear score.
+    """
+    place = resolve_device(device)
+    format_ = resolve_dtype(dtype, place)
+    lm = load_language_model(policy, device="cpu", dtype=str(format_).removeprefix("torch."))
+    config = lm.model.config
+    config.num_labels = 1
+    config.heed_offset = 0.0
+    with seeded(seed):
+        model = _classifier(config, format_, policy)
+        model.base_model.load_state_dict(lm.model.base_model.state_dict())
+        _own_pad(model, lm.tokenizer, lm.chat)
+        width = model.score.weight.shape[1]
+        nn.init.normal_(model.score.weight, std=1 / math.sqrt(width + 1))
+    return RewardModel(
+        model.to(place).eval(), lm.tokenizer, ChatFormat(lm.tokenizer, lm.chat.stop_ids)
+    )
+
+
+def load_reward_model(
+    source: str | Path, *, device: str = "auto", dtype: str = "auto"
+) -> RewardModel:
+    """Load a reward model that Heed, TRL or transformers saved, in eval mode.
+
+    Raises UserError as `load_language_model` does, and where it has more labels than one or no
+    linear score.
+    """
+    place = resolve_device(device)
+    model = load_weights(AutoModelForSequenceClassification, source, resolve_dtype(dtype, place))
+    _check_head(model, source)
+    tokenizer = load_tokenizer(source)
+    return RewardModel(model.to(place).eval(), tokenizer, ChatFormat(tokenizer))
+
+
+def save_reward_model(reward_model: RewardModel, path: Path) -> None:
+    """Write weights, config (with the offset) and tokenizer to a directory, atomically."""
+    with new_directory(path) as directory:
+        reward_model.model.save_pretrained(directory)
+        reward_model.tokenizer.save_pretrained(directory)
+
+
+def _classifier(config: Any, dtype: torch.dtype, source: str | Path) -> Any:
+    try:
+        model = AutoModelForSequenceClassification.from_config(config, dtype=dtype)
+    except ValueError as error:
+        raise UserError(
+            f"{source} cannot become a reward model: transformers has no sequence classifier for "
+            f"model_type {config.model_type!r}."
+        ) from error
+    _check_head(model, source)
+    return model
+
+
+def _check_head(model: Any, source: str | Path) -> None:
+    head = getattr(model, "score", None)
+    if not isinstance(head, nn.Linear):
+        raise UserError(
+            f"{source}: a {type(model).__name__} has no linear layer `score`, so it cannot be a "
+            f"reward model here. Use a decoder-only architecture such as Llama, Qwen or GPT-2."
+        )
+    if head.out_features != 1:
+        raise UserError(
+            f"{source} is no reward model: its head has {head.out_features} labels, "
+            f"a reward model has one."
+        )
+
+
+def _own_pad(model: Any, tokenizer: Any, chat: ChatFormat) -> None:
+    """Give the tokenizer a pad token that ends nothing, and the model a row for it."""
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id in chat.stop_ids:
+        tokenizer.add_special_tokens({"pad_token": PAD})
+    if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id

@@ -1,0 +1,62 @@
+"""From records to token rows: what every stage that trains on text starts with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from heed.models.chat import ChatFormat
+from heed.ops.batch import Pairs, Sequences
+from heed.types import Comparison, Demonstration, Prompt
+
+
+def fitted(
+    chat: ChatFormat, prompt: Prompt, text: str, context: int
+) -> tuple[list[int], list[int]]:
+    """Token ids of prompt and finished answer, at most `context` together.
+
+    The answer keeps at least half of the context and loses its end; the prompt its beginning.
+    """
+    prompt_ids = chat.prompt_ids(prompt)
+    answer_ids = chat.completion_ids(text)
+    answer_ids = answer_ids[: max(context - len(prompt_ids), context // 2)]
+    return prompt_ids[-(context - len(answer_ids)) :], answer_ids
+
+
+def demonstration_rows(
+    chat: ChatFormat, demonstrations: Sequence[Demonstration], context: int
+) -> Sequences:
+    """Prompt and answer of each demonstration; the answer is the target."""
+    rows = [fitted(chat, item.prompt, item.text, context) for item in demonstrations]
+    return Sequences.of(rows, chat.pad_id)
+
+
+def text_rows(chat: ChatFormat, demonstrations: Sequence[Demonstration], context: int) -> Sequences:
+    """The same dialogues as plain text to pretrain on: all tokens but the first are targets."""
+    rows = []
+    for item in demonstrations:
+        prompt_ids, answer_ids = fitted(chat, item.prompt, item.text, context)
+        text = [*prompt_ids, *answer_ids]
+        rows.append((text[:1], text[1:]))
+    return Sequences.of(rows, chat.pad_id)
+
+
+def pair_rows(chat: ChatFormat, comparisons: Sequence[Comparison], context: int) -> Pairs:
+    """Both answers of each comparison; the reference's log-probs are still zero."""
+    return Pairs(
+        chosen=_answers(chat, comparisons, [item.chosen for item in comparisons], context),
+        rejected=_answers(chat, comparisons, [item.rejected for item in comparisons], context),
+        margin=torch.tensor([item.margin for item in comparisons]),
+        weight=torch.tensor([item.weight for item in comparisons]),
+        ref_chosen=torch.zeros(len(comparisons)),
+        ref_rejected=torch.zeros(len(comparisons)),
+    )
+
+
+def _answers(
+    chat: ChatFormat, comparisons: Sequence[Comparison], texts: Sequence[str], context: int
+) -> Sequences:
+    pairs = zip(comparisons, texts, strict=True)
+    rows = [fitted(chat, item.prompt, text, context) for item, text in pairs]
+    return Sequences.of(rows, chat.pad_id)

@@ -1,0 +1,123 @@
+"""Where models come from: a directory or a hub name, checked before transformers touches it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from heed.errors import UserError
+
+# Its bars of "Loading weights" would tear the bar that shows the stage.
+transformers_logging.disable_progress_bar()
+
+ADAPTER_CONFIG = "adapter_config.json"
+
+
+def reason(error: Exception) -> str:
+    """What a library's error says in its first two lines, as one sentence."""
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    return " ".join(lines[:2]).rstrip(". ") + "."
+
+
+def is_adapter(source: str | Path) -> bool:
+    """Whether a local directory holds a peft adapter instead of a full model."""
+    path = Path(source)
+    return (path / ADAPTER_CONFIG).is_file() and not (path / "config.json").is_file()
+
+
+def load_weights(auto: Any, source: str | Path, dtype: torch.dtype, **settings: Any) -> Any:
+    """A model by one of transformers' Auto classes, on the CPU.
+
+    Raises UserError where the source is missing, pickled, of a wrong architecture, or where some
+    weights of the architecture are not in it (transformers would fill them with random numbers).
+    """
+    _check_source(source)
+    try:
+        model, info = auto.from_pretrained(
+            source,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **settings,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise UserError(
+            f"Cannot load a model from {str(source)!r} with {auto.__name__}: {reason(error)} "
+            f"Give a directory with config.json and safetensors weights, or a hub name."
+        ) from error
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise UserError(
+            f"{source}: the weights of {type(model).__name__} are not all there; {len(missing)} "
+            f"missing, {missing[0]} first. Was it saved as another kind of model?"
+        )
+    # Weights are views of the mapped file, at addresses that no allocator would choose, and CPU
+    # kernels round differently there: a loaded model should equal the saved one to the bit.
+    for weight in model.parameters():
+        weight.data = weight.data.clone()
+    return model
+
+
+def load_tokenizer(source: str | Path) -> Any:
+    """The tokenizer beside a model. Raises UserError where there is none."""
+    try:
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise UserError(
+            f"Cannot load a tokenizer from {str(source)!r}: {reason(error)} "
+            f"Save the tokenizer in the model's directory."
+        ) from error
+
+
+def load_merged_adapter(source: str | Path, dtype: torch.dtype) -> Any:
+    """The base model that a local adapter names, with the adapter merged in.
+
+    Raises UserError as `load_weights` does, for the base and for the adapter.
+    """
+    path = Path(source)
+    if not (path / "adapter_model.safetensors").is_file():
+        raise UserError(f"{path} has {ADAPTER_CONFIG} but no adapter_model.safetensors beside it.")
+    base = json.loads((path / ADAPTER_CONFIG).read_text(encoding="utf-8")).get(
+        "base_model_name_or_path"
+    )
+    if not base:
+        raise UserError(
+            f"{path / ADAPTER_CONFIG} does not name its base model. Set base_model_name_or_path "
+            f"to the directory or hub name that the adapter was trained on."
+        )
+    model = load_weights(AutoModelForCausalLM, base, dtype)
+    try:
+        return PeftModel.from_pretrained(model, path).merge_and_unload()
+    except (ValueError, KeyError, RuntimeError, AttributeError) as error:
+        raise UserError(
+            f"Cannot merge the adapter in {path} into {base}: {reason(error)} "
+            f"Only adapters that add to weights (LoRA and its kin) can be loaded."
+        ) from error
+
+
+def _check_source(source: str | Path) -> None:
+    """Say what is wrong with a directory before transformers looks for it on the hub."""
+    path = Path(source)
+    text = str(source)
+    if not path.exists():
+        if isinstance(source, Path) or text.startswith(("/", ".", "~")) or text.count("/") > 1:
+            raise UserError(f"There is no model directory at {source}.")
+        return  # a hub name
+    if not path.is_dir():
+        raise UserError(f"{source} is a file; a model is a directory with config.json in it.")
+    if not (path / "config.json").is_file():
+        raise UserError(f"{source} is no model directory: it has no config.json.")
+    if not any(path.glob("*.safetensors")):
+        pickled = sorted(file.name for file in path.glob("*.bin"))
+        told = f" ({pickled[0]} is pickled, which Heed never loads)" if pickled else ""
+        raise UserError(
+            f"{source} has no safetensors weights{told}. Save the model with a current "
+            f"transformers (save_pretrained), which writes safetensors."
+        )
