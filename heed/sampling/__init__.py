@@ -1,0 +1,1 @@
+"""Samplers: records in, completions with ids and log-probs out."""

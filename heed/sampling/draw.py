@@ -1,0 +1,77 @@
+"""Drawing one token a row from logits.
+
+Dims: R rows, V vocabulary. A draw turns one uniform number into a token by the inverse of the
+cumulative distribution, so that a row's answer depends on its own numbers alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Tokens [R], their log-probs [R] under the full distribution at the sampling temperature, and
+    [R] under the truncated one that they were drawn from (the same tensor without truncation).
+    """
+
+    tokens: Tensor
+    logprobs: Tensor
+    truncated_logprobs: Tensor
+
+
+def draw(
+    logits: Tensor, uniform: Tensor, *, temperature: float, top_k: int = 0, top_p: float = 1.0
+) -> Draw:
+    """Draw by logits [R, V] and uniform numbers [R] of [0, 1).
+
+    Temperature 0 takes the likeliest token, and its log-probs are those at temperature 1.
+    """
+    if temperature == 0.0:
+        # argmax of the logits themselves: log_softmax may round two of them to one number
+        tokens = logits.argmax(dim=-1)
+        best = log_softmax(logits.float(), dim=-1).gather(1, tokens[:, None]).squeeze(1)
+        return Draw(tokens, best, best)
+    logprobs = log_softmax(logits.float() / temperature, dim=-1)
+    truncated = truncate(logprobs, top_k=top_k, top_p=top_p)
+    tokens = inverse_cdf(truncated, uniform)
+    at = tokens[:, None]
+    full = logprobs.gather(1, at).squeeze(1)
+    if truncated is logprobs:
+        return Draw(tokens, full, full)
+    return Draw(tokens, full, truncated.gather(1, at).squeeze(1))
+
+
+def inverse_cdf(logprobs: Tensor, uniform: Tensor) -> Tensor:
+    """The first token whose cumulative probability exceeds uniform * total, [R].
+
+    Sums run in float64: in float32 the tail of a large vocabulary would vanish.
+    """
+    cumulative = logprobs.double().exp().cumsum(dim=-1)
+    reach = uniform.double()[:, None] * cumulative[:, -1:]
+    found = torch.searchsorted(cumulative, reach, right=True).squeeze(1)
+    return found.clamp(max=logprobs.shape[1] - 1)
+
+
+def truncate(logprobs: Tensor, *, top_k: int = 0, top_p: float = 1.0) -> Tensor:
+    """Keep the `top_k` likeliest tokens (0: all), then the fewest whose probability reaches
+    `top_p` of what is left (Holtzman et al. 2020, arXiv:1904.09751); renormalised, [R, V].
+
+    The likeliest token always stays. Without truncation the very same tensor comes back.
+    """
+    vocabulary = logprobs.shape[1]
+    if 0 < top_k < vocabulary:
+        least = logprobs.topk(top_k, dim=-1).values[:, -1:]
+        logprobs = log_softmax(logprobs.masked_fill(logprobs < least, -torch.inf), dim=-1)
+    if top_p < 1.0:
+        ordered, order = logprobs.sort(dim=-1, descending=True)
+        probs = ordered.double().exp()
+        before = probs.cumsum(dim=-1) - probs
+        dropped = (before >= top_p).scatter(1, order, before >= top_p)
+        dropped.scatter_(1, order[:, :1], False)
+        logprobs = log_softmax(logprobs.masked_fill(dropped, -torch.inf), dim=-1)
+    return logprobs
