@@ -1,0 +1,1 @@
+"""Data from outside: files of transcripts, read as records."""

@@ -1,0 +1,1 @@
+"""Is a policy better, how surely, and beside which simpler things."""

@@ -1,0 +1,78 @@
+"""Measures of a policy's samples, as estimates with intervals, over all and by family.
+
+Several samples share a prompt and are not independent, so intervals are clustered by prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from heed.stats.diversity import distinct_answers, distinct_n
+from heed.stats.intervals import (
+    Estimate,
+    difference_interval,
+    mean_interval,
+    proportion_interval,
+)
+from heed.types import Completion
+
+Values = Mapping[str, Sequence[float]]
+"""Measure -> one number a completion."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A policy's completions of held-out prompts and what was measured on each."""
+
+    completions: Sequence[Completion]
+    values: Values
+
+    def where(self, chosen: Sequence[bool]) -> Samples:
+        """Only the completions so marked."""
+        keep = [index for index, take in enumerate(chosen) if take]
+        return Samples(
+            [self.completions[i] for i in keep],
+            {name: [values[i] for i in keep] for name, values in self.values.items()},
+        )
+
+    @property
+    def prompts(self) -> list[str]:
+        return [item.prompt.id for item in self.completions]
+
+    def estimate(self, measure: str) -> Estimate:
+        """Mean over completions, interval clustered by prompt (Wilson's for yes and no)."""
+        values = self.values[measure]
+        interval = proportion_interval if set(values) <= {0.0, 1.0} else mean_interval
+        return interval(values, self.prompts)
+
+    def estimates(self) -> dict[str, Estimate]:
+        """Every measure, and how varied the samples of one prompt are.
+
+        "distinct" is the share of distinct answers, "distinct_2" of distinct word pairs.
+        """
+        answers: dict[str, list[str]] = {}
+        for item in self.completions:
+            answers.setdefault(item.prompt.id, []).append(item.text)
+        return {
+            **{name: self.estimate(name) for name in self.values},
+            "distinct": mean_interval([distinct_answers(texts) for texts in answers.values()]),
+            "distinct_2": mean_interval([distinct_n(texts, 2) for texts in answers.values()]),
+        }
+
+    def by_family(self) -> dict[str, dict[str, Estimate]]:
+        """The estimates of each family of prompts."""
+        families = dict.fromkeys(item.prompt.family for item in self.completions)
+        return {
+            family: self.where(
+                [item.prompt.family == family for item in self.completions]
+            ).estimates()
+            for family in families
+        }
+
+
+def gap(better: Samples, worse: Samples, measure: str) -> Estimate:
+    """How much higher a measure is for one policy than for another, paired by prompt."""
+    return difference_interval(
+        better.values[measure], worse.values[measure], better.prompts, worse.prompts
+    )

@@ -1,0 +1,210 @@
+"""Figures as inline SVG that takes its font and its ink from the page, light or dark.
+
+Small figures, one idea each: a grid of them wraps on a phone and stays readable there. The same
+numbers give the same bytes.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import math
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
+
+from heed.report.measures import measure_of, policy_name
+from heed.stats.intervals import Estimate
+
+# Stand-ins that become the page's variables once the figure is SVG.
+_INK, _MUTED, _LINE = "#111213", "#717273", "#d1d2d3"
+_VARIABLES = {_INK: "var(--ink)", _MUTED: "var(--muted)", _LINE: "var(--line)"}
+POLICY_COLOURS = {"base": "#8a8d93", "sft": "#3f7fbf", "dpo": "#2f9c86", "ppo": "#d07a2d"}
+_OTHERS = ("#a05a9c", "#b8505f", "#7d9a3c", "#5a6fb0")
+PROXY_COLOUR, GOLD_COLOUR = "#3f7fbf", "#d07a2d"
+_STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "heed",
+    "text.parse_math": False,
+    "font.size": 9,
+    "text.color": _INK,
+    "axes.edgecolor": _LINE,
+    "axes.labelcolor": _MUTED,
+    "axes.titlecolor": _INK,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": _LINE,
+    "grid.linewidth": 0.6,
+    "xtick.color": _LINE,
+    "ytick.color": _LINE,
+    "xtick.labelcolor": _MUTED,
+    "ytick.labelcolor": _MUTED,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+}
+
+
+def colours(policies: Sequence[str]) -> dict[str, str]:
+    """A colour a policy, the same on the whole page."""
+    others = [name for name in policies if name not in POLICY_COLOURS]
+    extra = {name: _OTHERS[index % len(_OTHERS)] for index, name in enumerate(others)}
+    return {name: POLICY_COLOURS.get(name) or extra[name] for name in policies}
+
+
+def smooth(values: Sequence[float]) -> NDArray[np.float64]:
+    """A centred moving average over about a tenth of the points, shorter at the ends."""
+    y = np.asarray(values, dtype=np.float64)
+    half = len(y) // 20
+    totals = np.concatenate([[0.0], np.cumsum(y)])
+    index = np.arange(len(y))
+    low, high = np.maximum(index - half, 0), np.minimum(index + half + 1, len(y))
+    averages: NDArray[np.float64] = (totals[high] - totals[low]) / (high - low)
+    return averages
+
+
+def curve(
+    stage: str, steps: Sequence[float], values: Sequence[float], *, label: str, unit: str
+) -> Markup:
+    """One metric of one stage over its steps: every row faint, the smoothed line over it."""
+    with rc_context(_STYLE):
+        figure, axes = _axes(3.3, 2.0, layout=None)
+        # Fixed margins: there are dozens of these, and fitting each takes most of its time.
+        figure.subplots_adjust(left=0.19, right=0.95, top=0.88, bottom=0.24)
+        axes.margins(x=0)
+        axes.plot(steps, values, color=_MUTED, alpha=0.35, linewidth=0.8)
+        axes.plot(steps, smooth(values), color=POLICY_COLOURS["sft"], linewidth=1.6)
+        axes.set_title(label)
+        axes.set_xlabel("step")
+        axes.set_ylabel(unit)
+        ends = f"from {values[0]:.3g} to {values[-1]:.3g}"
+        return _svg(figure, f"{stage}: {label} over steps, {ends}")
+
+
+def by_family(families: Mapping[str, Mapping[str, Mapping[str, Estimate]]], key: str) -> Markup:
+    """A measure of every policy in every family, with intervals; families down the page."""
+    names = list(dict.fromkeys(family for table in families.values() for family in table))
+    colour, what = colours(list(families)), measure_of(key)
+    with rc_context({**_STYLE, "axes.grid.axis": "x"}):
+        figure, axes = _axes(4.4, 0.9 + len(names) * (0.16 + 0.11 * len(families)))
+        for index, (policy, table) in enumerate(families.items()):
+            offset = (index - (len(families) - 1) / 2) * 0.56 / max(1, len(families) - 1)
+            for row, family in enumerate(names):
+                if estimate := table.get(family, {}).get(key):
+                    _dot(axes, estimate, row + offset, colour[policy])
+        axes.set_yticks(range(len(names)), names)
+        axes.tick_params(axis="y", length=0, labelcolor=_INK)
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        for row in range(1, len(names)):
+            axes.axhline(row - 0.5, color=_LINE, linewidth=0.6)
+        if what.share:
+            axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.set_xlabel(what.label.lower() + (f", {what.unit}" if what.unit else ""))
+        policies = ", ".join(policy_name(name) for name in families)
+        return _svg(figure, f"{what.label} by family for {policies}")
+
+
+def accuracies(rows: Mapping[str, Estimate], chief: str) -> Markup:
+    """Shares of held-out pairs ordered rightly, one a row, against the chance line at one half."""
+    with rc_context({**_STYLE, "axes.grid.axis": "x"}):
+        figure, axes = _axes(4.4, 0.7 + 0.3 * len(rows))
+        axes.axvline(0.5, color=_MUTED, linewidth=1, linestyle=(0, (3, 3)))
+        for row, (name, estimate) in enumerate(rows.items()):
+            _dot(axes, estimate, row, POLICY_COLOURS["ppo" if name == chief else "base"])
+        axes.set_yticks(range(len(rows)), list(rows))
+        axes.tick_params(axis="y", length=0, labelcolor=_INK)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.set_xlabel("of held-out pairs; dashed: chance")
+        return _svg(figure, "Accuracy of " + ", ".join(rows))
+
+
+def proxy_gold(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float]]], x_label: str
+) -> list[Markup]:
+    """Proxy and gold reward against the distance gone (Gao et al. 2023), a figure a stage.
+
+    Args:
+        curves: stage -> (x, proxy, gold), in the order of training.
+        x_label: what x is.
+
+    The figures share their vertical axis; the horizontal ones do not, since a run off the leash
+    goes thirty times as far.
+    """
+    every_y = [y for _, proxy, gold in curves.values() for ys in (proxy, gold) for y in ys]
+    pad = 0.05 * (max(every_y) - min(every_y) or 1.0)
+    figures = []
+    for stage, (x, proxy, gold) in curves.items():
+        with rc_context(_STYLE):
+            figure, axes = _axes(4.2, 2.9)
+            for name, y, colour in (
+                ("proxy", proxy, PROXY_COLOUR),
+                ("gold", gold, GOLD_COLOUR),
+            ):
+                axes.scatter(x, y, s=5, color=colour, alpha=0.3, linewidths=0)
+                axes.plot(smooth(x), smooth(y), color=colour, linewidth=1.8, label=name)
+            axes.set_xlim(left=0.0)
+            axes.set_ylim(min(every_y) - pad, max(every_y) + pad)
+            axes.set_title(policy_name(stage))
+            axes.set_xlabel(x_label)
+            axes.set_ylabel("mean score")
+            axes.legend(loc="best")
+            figures.append(_svg(figure, f"Proxy and gold reward of {stage} against {x_label}"))
+    return figures
+
+
+def _dot(axes: Axes, estimate: Estimate, row: float, colour: str) -> None:
+    if math.isfinite(estimate.low) and math.isfinite(estimate.high):
+        axes.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=1.6)
+    if math.isfinite(estimate.mean):
+        axes.plot([estimate.mean], [row], "o", color=colour, markersize=4.5)
+
+
+def _axes(
+    width: float, height: float, layout: Literal["constrained"] | None = "constrained"
+) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout=layout)
+    FigureCanvasSVG(figure)
+    return figure, figure.subplots()
+
+
+def _svg(figure: Figure, description: str) -> Markup:
+    """The figure as an <svg> element: no fixed size, no metadata, ids that no other one has.
+
+    `description` is what a reader who does not see hears; it must differ from figure to figure.
+    """
+    buffer = io.StringIO()
+    with warnings.catch_warnings():
+        # The browser's fonts draw the text; that the measuring font lacks a letter is no matter.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(
+            buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+        )
+    text = buffer.getvalue()
+    body = text[text.index(">", text.index("<svg")) + 1 :]
+    body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", body, flags=re.S)
+    box = re.search(r'viewBox="([^"]+)"', text)
+    assert box is not None
+    prefix = re.sub(r"\W+", "-", description.lower())
+    used = set(re.findall(r'(?:url\(|href=")#([^")]+)', body))
+    body = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' * (m[1] in used), body)
+    body = re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", body)
+    for stand_in, variable in _VARIABLES.items():
+        body = body.replace(stand_in, variable)
+    label = html.escape(description, quote=True)
+    return Markup(f'<svg viewBox="{box[1]}" role="img" aria-label="{label}">{body}')

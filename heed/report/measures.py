@@ -1,0 +1,154 @@
+"""What measures and metrics are called, in what unit, and how a figure is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from heed.stats.intervals import Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """`better` is +1 where more is better, -1 where less is, 0 where it is a cost to weigh."""
+
+    label: str
+    unit: str = ""
+    better: int = 0
+    share: bool = False
+    meaning: str = ""
+    digits: int = 2
+
+
+QUALITY = {
+    "gold": Measure("Gold reward", better=1, meaning="the world's true reward"),
+    "correct": Measure("Correct", better=1, share=True, meaning="of the answers with a right one"),
+    "rude": Measure("Rude", better=-1, share=True),
+    "harmful": Measure("Harmful", better=-1, share=True, meaning="helps with a harmful request"),
+    "proxy": Measure("Reward model's score", better=1, meaning="what the policy was trained on"),
+}
+COST = {
+    "kl": Measure("KL from the reference", "nats", meaning="summed over an answer"),
+    "length": Measure("Length", "words", digits=1),
+    "distinct": Measure("Distinct answers", share=True),
+    "distinct_1": Measure("Distinct words", share=True),
+    "distinct_2": Measure("Distinct word pairs", share=True),
+    "distinct_3": Measure("Distinct word triples", share=True),
+    "repetition": Measure("Repeated word runs", share=True),
+    "unfinished": Measure("Cut before their end", share=True),
+}
+METRICS = {
+    "loss": Measure("Loss"),
+    "nll": Measure("Cross-entropy", "nats a token"),
+    "heldout_nll": Measure("Cross-entropy, held out", "nats a token"),
+    "bradley_terry": Measure("Bradley-Terry loss", "nats a pair"),
+    "preference": Measure("Preference loss", "nats a pair"),
+    "accuracy": Measure("Accuracy", "share of pairs"),
+    "heldout_accuracy": Measure("Accuracy, held out", "share of pairs"),
+    "gap": Measure("Gap of scores", "chosen − rejected"),
+    "margin": Measure("Margin of rewards", "chosen − rejected"),
+    "reward_margin": Measure("Margin of rewards", "chosen − rejected"),
+    "proxy": Measure("Proxy reward", "score"),
+    "gold": Measure("Gold reward", "score"),
+    "kl": Measure("KL from the reference", "nats an answer"),
+    "length": Measure("Length", "words"),
+    "entropy": Measure("Entropy", "nats a token"),
+    "clip_fraction": Measure("Clipped", "share of tokens"),
+    "explained_variance": Measure("Explained variance", "of returns"),
+    "unfinished": Measure("Cut before their end", "share of answers"),
+    "kl_coef": Measure("KL coefficient"),
+}
+CURVES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "pretrain": (("nll", "loss"), ("heldout_nll",)),
+    "sft": (("nll", "loss"), ("heldout_nll",)),
+    "reward": (("bradley_terry", "loss"), ("accuracy",), ("heldout_accuracy",), ("gap",)),
+    "dpo": (
+        ("preference", "loss"),
+        ("accuracy",),
+        ("reward_margin", "margin"),
+        ("heldout_accuracy",),
+    ),
+    "ppo": (
+        ("proxy",),
+        ("gold",),
+        ("kl",),
+        ("length",),
+        ("entropy",),
+        ("clip_fraction",),
+        ("explained_variance",),
+        ("unfinished",),
+    ),
+}
+"""What to draw of a stage, by kind: of each group the first metric that was logged."""
+
+SHARE = Measure("Share", share=True)
+
+NAMES = {"base": "Base", "sft": "SFT", "dpo": "DPO", "ppo": "PPO"}
+STAGES = {
+    "records": "Records",
+    "pretrain": "Pretraining",
+    "collect": "Comparisons",
+    "reward": "Reward model",
+    "evaluate": "Evaluation",
+}
+
+
+def measure_of(name: str) -> Measure:
+    """A measure by its key; an unknown one is called by its key."""
+    return QUALITY.get(name) or COST.get(name) or Measure(name.replace("_", " ").capitalize())
+
+
+def policy_name(name: str) -> str:
+    """A policy as the page calls it."""
+    return NAMES.get(name, name)
+
+
+def stage_name(name: str) -> str:
+    """A stage as the page calls it."""
+    return STAGES.get(name) or policy_name(name)
+
+
+def in_order(names: Iterable[str], order: Iterable[str]) -> list[str]:
+    """Names in a given order first, the others behind as they came."""
+    found = dict.fromkeys(names)
+    first = [name for name in order if name in found]
+    return first + [name for name in found if name not in first]
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A figure for reading, 1.85 or 1,234, with a true minus sign."""
+    if not math.isfinite(value):
+        return "unknown"
+    text = f"{value:,.{0 if abs(value) >= 1000 else digits}f}"
+    # What rounds to zero has no sign.
+    return text.removeprefix("-") if not text.strip("-0.") else text.replace("-", "−")
+
+
+def figure(value: float, what: Measure) -> str:
+    """A measure's figure: shares in percent, the others with the measure's digits."""
+    if what.share and math.isfinite(value):
+        return number(100 * value, 1) + "%"
+    return number(value, what.digits)
+
+
+def interval(estimate: Estimate, what: Measure) -> str:
+    """An estimate's bounds in brackets, in the unit of its figure; empty where they are unknown."""
+    if not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
+        return ""
+    low, high = (figure(bound, what).removesuffix("%") for bound in (estimate.low, estimate.high))
+    return f"[{low}, {high}]"
+
+
+def with_interval(estimate: Estimate, what: Measure) -> str:
+    """A figure and its interval on one line."""
+    return f"{figure(estimate.mean, what)} {interval(estimate, what)}".rstrip()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

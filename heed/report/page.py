@@ -1,0 +1,256 @@
+"""A run directory becomes one self-contained page, and its figures as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from heed.files import write_json, write_text
+from heed.report import figures
+from heed.report.measures import (
+    COST,
+    CURVES,
+    METRICS,
+    QUALITY,
+    SHARE,
+    Measure,
+    duration,
+    figure,
+    in_order,
+    interval,
+    measure_of,
+    number,
+    policy_name,
+    stage_name,
+    with_interval,
+)
+from heed.report.read import RunView, StageView, Table, read_run
+from heed.report.verdict import findings, headline, main_measure, verdict
+from heed.stats.intervals import Estimate
+
+MOST_SAMPLES = 24
+_REWARD_ROWS = {"accuracy": "Reward model", "noise_ceiling": "Noise ceiling"}
+_BASELINES = {"length": "Length alone", "tfidf": "Words alone (TF-IDF)"}
+_EXPOSURES = {"seen_often": "Seen often", "seen_once": "Seen once", "never": "Never seen"}
+
+
+def write_report(run_directory: Path) -> Path:
+    """Write report.json and report.html into a run directory, whatever of the run exists.
+
+    Returns:
+        the path of report.html.
+
+    Raises:
+        UserError: the directory is no run directory.
+    """
+    view = read_run(run_directory)
+    write_json(run_directory / "report.json", as_json(view))
+    path = run_directory / "report.html"
+    write_text(path, render(view))
+    return path
+
+
+def as_json(view: RunView) -> dict[str, Any]:
+    """What report.json holds: `policies.<policy>.<measure> = {mean, low, high, n}` and so on."""
+    reward = _json_row(view.reward_model)
+    return {
+        "name": view.name,
+        "headline": headline(view),
+        "policies": _json_table(view.policies),
+        "reward_model": {**reward, "baselines": _json_row(view.baselines)} if reward else {},
+        "gaps": [
+            {
+                "better": gap.better,
+                "worse": gap.worse,
+                "measure": gap.measure,
+                "difference": gap.difference.to_json(),
+                "verdict": verdict(gap),
+            }
+            for gap in view.gaps
+        ],
+        "families": {policy: _json_table(table) for policy, table in view.families.items()},
+        "hallucination": {
+            policy: _json_table(table) for policy, table in view.hallucination.items()
+        },
+        "stages": [
+            {
+                "name": stage.name,
+                "kind": stage.kind,
+                "done": stage.done,
+                "seconds": stage.seconds,
+                "tokens": stage.tokens,
+            }
+            for stage in view.stages
+        ],
+        "notes": view.notes,
+        "recipe": view.recipe,
+        "seed": view.recipe.get("seed"),
+        "versions": view.provenance.get("versions") or {},
+    }
+
+
+def render(view: RunView) -> str:
+    """The page as HTML; every text of the run is escaped."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals.update(
+        number=number,
+        figure=figure,
+        interval=interval,
+        with_interval=with_interval,
+        duration=duration,
+        measure_of=measure_of,
+        policy_name=policy_name,
+        stage_name=stage_name,
+        share=SHARE,
+    )
+    source = resources.files("heed.report").joinpath("template.html").read_text(encoding="utf-8")
+    policies = list(view.policies)
+    return environment.from_string(source).render(
+        view=view,
+        headline=headline(view),
+        spent=_spent(view.stages),
+        findings=findings(view),
+        other_gaps=[
+            (gap, verdict(gap)) for gap in view.gaps if gap.measure != main_measure(view.gaps)
+        ],
+        colours=figures.colours(policies),
+        policies=policies,
+        quality=_measures(view.policies, quality=True),
+        cost=_measures(view.policies, quality=False),
+        answers=_range({e.n for table in view.policies.values() for e in table.values()}),
+        family_figure=_family_figure(view),
+        family_tables=_family_tables(view),
+        exposures=_exposures(view),
+        reward_figure=_reward_figure(view),
+        curves=[(stage, drawn) for stage in view.stages if (drawn := _curves(stage))],
+        proxy_gold=_proxy_gold(view.stages),
+        facts=[(stage, _facts(stage.summary)) for stage in view.stages],
+        samples=view.samples[:MOST_SAMPLES],
+    )
+
+
+def _json_row(row: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {name: estimate.to_json() for name, estimate in row.items()}
+
+
+def _json_table(table: Table) -> dict[str, Any]:
+    return {name: _json_row(row) for name, row in table.items()}
+
+
+def _measures(table: Table, *, quality: bool) -> dict[str, Measure]:
+    """The measures that any policy has, known ones in their order."""
+    found = [name for row in table.values() for name in row if (name not in COST) == quality]
+    return {name: measure_of(name) for name in in_order(found, QUALITY if quality else COST)}
+
+
+def _range(counts: set[int]) -> str:
+    """How many values a table's figures rest on."""
+    low, high = min(counts, default=0), max(counts, default=0)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _family_tables(view: RunView) -> list[tuple[str, Measure, list[str]]]:
+    """(key, measure, families) of each measure that is known by family."""
+    found = [name for table in view.families.values() for row in table.values() for name in row]
+    tables = []
+    for key in in_order(found, [*QUALITY, *COST]):
+        names = dict.fromkeys(
+            family
+            for table in view.families.values()
+            for family, row in table.items()
+            if key in row and math.isfinite(row[key].mean)
+        )
+        tables.append((key, measure_of(key), list(names)))
+    return tables
+
+
+def _family_figure(view: RunView) -> Markup | None:
+    tables = _family_tables(view)
+    return figures.by_family(view.families, tables[0][0]) if tables else None
+
+
+def _exposures(view: RunView) -> list[tuple[str, str]]:
+    """(key, label) of the ways a fact was met in the corpus."""
+    found = [key for table in view.hallucination.values() for key in table]
+    return [
+        (key, _EXPOSURES.get(key, key.replace("_", " "))) for key in in_order(found, _EXPOSURES)
+    ]
+
+
+def _reward_figure(view: RunView) -> Markup | None:
+    rows = {_BASELINES.get(name, name): found for name, found in view.baselines.items()}
+    rows |= {
+        label: view.reward_model[key]
+        for key, label in _REWARD_ROWS.items()
+        if key in view.reward_model
+    }
+    return figures.accuracies(rows, _REWARD_ROWS["accuracy"]) if rows else None
+
+
+def _curves(stage: StageView) -> list[Markup]:
+    """The stage's metrics that matter; of an unknown kind the first six that are numbers."""
+    known = CURVES.get(stage.kind)
+    logged = dict.fromkeys(name for row in stage.rows for name in row)
+    groups = known or [(name,) for name in logged if name not in ("stage", "step")][:6]
+    drawn = []
+    for group in groups:
+        found = next((name for name in group if len(stage.series(name)[0]) > 1), None)
+        if found:
+            metric = METRICS.get(found) or measure_of(found)
+            steps, values = stage.series(found)
+            drawn.append(
+                figures.curve(stage.name, steps, values, label=metric.label, unit=metric.unit)
+            )
+    return drawn
+
+
+def _proxy_gold(stages: list[StageView]) -> list[Markup]:
+    """The proxy-against-gold figures of the stages that logged both."""
+    wanted = ("proxy", "gold", "kl")
+    curves = {}
+    for stage in stages:
+        rows = [
+            {name: row[name] for name in wanted}
+            for row in stage.rows
+            if all(row.get(name) is not None for name in wanted)
+        ]
+        if len(rows) > 1:
+            # A sampled KL may fall below 0 by chance.
+            x = [math.sqrt(max(0.0, row["kl"])) for row in rows]
+            curves[stage.name] = (x, [row["proxy"] for row in rows], [row["gold"] for row in rows])
+    return figures.proxy_gold(curves, "√KL from the reference, √nats") if curves else []
+
+
+def _spent(stages: list[StageView]) -> str:
+    """What the whole run took, in one line."""
+    done = [stage for stage in stages if stage.done]
+    if not done:
+        return ""
+    seconds = sum(stage.seconds or 0.0 for stage in done)
+    tokens = sum(stage.tokens or 0 for stage in done)
+    names = ", ".join(stage_name(stage.name) for stage in done)
+    text = f"{names}: {duration(seconds)} in all"
+    return f"{text}, {tokens:,} tokens." if tokens else f"{text}."
+
+
+def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A stage's plain figures and words, for one line under its name."""
+    facts = []
+    for name, value in summary.items():
+        if isinstance(value, bool) or value is None or name == "tokens":
+            continue
+        if isinstance(value, int):
+            facts.append((name.replace("_", " "), f"{value:,}"))
+        elif isinstance(value, float):
+            facts.append((name.replace("_", " "), number(value)))
+        elif isinstance(value, str):
+            facts.append((name.replace("_", " "), value))
+    return facts

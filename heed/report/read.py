@@ -1,0 +1,219 @@
+"""What a run directory says, as records; nothing here knows how it will be shown.
+
+A report must come out of whatever exists: a run cut short, an evaluation without gold reward, a
+part that cannot be understood. What is left out is said in `RunView.notes`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from heed.errors import UserError
+from heed.stats.intervals import Estimate
+
+Table = dict[str, dict[str, Estimate]]
+"""Estimates by two names, such as policy and measure."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """One stage: what it was, what it took, what it measured on the way."""
+
+    name: str
+    kind: str
+    done: bool
+    seconds: float | None
+    tokens: int | None
+    summary: dict[str, Any]
+    rows: list[dict[str, Any]]
+
+    def series(self, metric: str) -> tuple[list[float], list[float]]:
+        """(steps, values) of a metric, rows without a finite number left out."""
+        found = [
+            (float(row["step"]), float(row[metric])) for row in self.rows if _number(row, metric)
+        ]
+        return [step for step, _ in found], [value for _, value in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """How far one policy lies above another on a measure."""
+
+    better: str
+    worse: str
+    measure: str
+    difference: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A held-out prompt with every policy's answer and, where known, its score."""
+
+    prompt: str
+    family: str
+    answers: dict[str, str]
+    scores: dict[str, float]
+
+
+@dataclass(slots=True)
+class RunView:
+    """All that the report shows of a run."""
+
+    name: str
+    recipe: dict[str, Any]
+    recipe_text: str
+    provenance: dict[str, Any]
+    stages: list[StageView]
+    policies: Table = field(default_factory=dict)
+    families: dict[str, Table] = field(default_factory=dict)
+    """By policy, family and measure."""
+    gaps: list[Gap] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    reward_model: dict[str, Estimate] = field(default_factory=dict)
+    baselines: dict[str, Estimate] = field(default_factory=dict)
+    hallucination: dict[str, Table] = field(default_factory=dict)
+    """By policy, how often the fact was seen, and outcome."""
+    notes: list[str] = field(default_factory=list)
+
+
+def read_run(directory: Path) -> RunView:
+    """Read a run directory, finished or not.
+
+    Raises:
+        UserError: the directory holds no recipe.yaml.
+    """
+    path = directory / "recipe.yaml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}): {directory} is no run directory. "
+            "Name the folder that `heed run` wrote, such as runs/demo."
+        ) from error
+    recipe = yaml.safe_load(text)
+    view = RunView(
+        name=str(recipe.get("name") or directory.name),
+        recipe=recipe,
+        recipe_text=text,
+        provenance=_json(directory / "provenance.json"),
+        stages=_stages(directory, recipe),
+    )
+    for stage in view.stages:
+        if stage.kind == "reward":
+            _read_reward(view, stage.summary)
+        if stage.kind == "evaluate":
+            _read_measures(view, directory / stage.name / "measures.json")
+        notes = stage.summary.get("notes") or []
+        view.notes += [f"{stage.name}: {note}" for note in notes]
+        if not stage.done:
+            view.notes.append(
+                f"{stage.name}: this stage is not finished; the same command goes on with it."
+            )
+    return view
+
+
+def _stages(directory: Path, recipe: Mapping[str, Any]) -> list[StageView]:
+    """Every stage of the recipe, in its order, but for the one that writes this report."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in _json_lines(directory / "metrics.jsonl"):
+        rows.setdefault(row["stage"], []).append(row)
+    stages = []
+    for item in recipe.get("stages") or []:
+        kind, settings = next(iter(item.items()))
+        if kind == "report":
+            continue
+        name = (settings or {}).get("name") or kind
+        done = _json(directory / name / "done.json")
+        summary = done.get("summary") or {}
+        stages.append(
+            StageView(
+                name=name,
+                kind=kind,
+                done=bool(done),
+                seconds=done.get("seconds"),
+                tokens=done.get("tokens", summary.get("tokens")),
+                summary=summary,
+                rows=rows.get(name, []),
+            )
+        )
+    return stages
+
+
+def _read_measures(view: RunView, path: Path) -> None:
+    measures = _json(path)
+    where = f"{path.parent.name}/{path.name}"
+    for policy, table in (measures.get("policies") or {}).items():
+        view.policies[policy] = _estimates(table, view.notes, f"{where}, policies.{policy}")
+    for name, target in (("families", view.families), ("hallucination", view.hallucination)):
+        for policy, tables in (measures.get(name) or {}).items():
+            target[policy] = {
+                key: _estimates(table, view.notes, f"{where}, {name}.{policy}.{key}")
+                for key, table in tables.items()
+            }
+    for gap in measures.get("gaps") or []:
+        found = _estimates(gap, [], where)
+        if "difference" in found:
+            view.gaps.append(Gap(gap["better"], gap["worse"], gap["measure"], found["difference"]))
+    for sample in measures.get("samples") or []:
+        scores = {name: s for name, s in (sample.get("scores") or {}).items() if s is not None}
+        view.samples.append(
+            Sample(sample["prompt"], sample.get("family", ""), sample["answers"], scores)
+        )
+    _read_reward(view, measures.get("reward_model") or {})
+
+
+def _read_reward(view: RunView, found: Mapping[str, Any]) -> None:
+    """A reward model's accuracies; everything else in a summary is shown with its stage."""
+    view.reward_model.update(_estimates(found, [], ""))
+    view.baselines.update(_estimates(found.get("baselines") or {}, [], ""))
+
+
+def _estimates(table: Mapping[str, Any], notes: list[str], where: str) -> dict[str, Estimate]:
+    """The entries of a table that are estimates; the others are named in `notes`."""
+    estimates = {}
+    for name, value in table.items():
+        if isinstance(value, Mapping) and {"mean", "low", "high"} <= value.keys():
+            mean, low, high = (_or_nan(value[key]) for key in ("mean", "low", "high"))
+            estimates[name] = Estimate(mean, low, high, int(value.get("n") or 0))
+        else:
+            notes.append(f"{where}.{name} is no figure with an interval and is not shown.")
+    return estimates
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _number(row: Mapping[str, Any], metric: str) -> bool:
+    value = row.get(metric)
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A file's JSON object, {} where there is no such file."""
+    if not path.exists():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read as JSON ({error}). Remove the file and run again."
+        ) from error
+    return value if isinstance(value, dict) else {}
+
+
+def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a file; a line that a kill cut short is passed over."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            if line.endswith("\n"):
+                yield json.loads(line)

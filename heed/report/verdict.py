@@ -1,0 +1,90 @@
+"""The first thing a reader wants to know: is it better? Said no stronger than the figures are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from heed.report.measures import measure_of, policy_name, with_interval
+from heed.report.read import Gap, RunView
+
+Verdict = str
+BETTER, WORSE, UNCLEAR = "better", "worse", "unclear"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One comparison of two policies, in words."""
+
+    verdict: Verdict
+    sentence: str
+
+
+def verdict(gap: Gap) -> Verdict:
+    """What a gap shows: an interval that contains 0 shows nothing."""
+    direction = -1 if measure_of(gap.measure).better < 0 else 1
+    low, high = sorted((direction * gap.difference.low, direction * gap.difference.high))
+    if low > 0:
+        return BETTER
+    return WORSE if high < 0 else UNCLEAR
+
+
+def main_measure(gaps: Sequence[Gap]) -> str | None:
+    """What the policies are judged by: gold reward where it is known."""
+    measures = [gap.measure for gap in gaps]
+    return "gold" if "gold" in measures else next(iter(measures), None)
+
+
+def headline(view: RunView) -> str:
+    """One sentence: who beat whom, by how much, by whose judgement."""
+    measure = main_measure(view.gaps)
+    if measure is None:
+        return "This run compared no two policies, so it cannot say whether anything got better."
+    gaps = [gap for gap in view.gaps if gap.measure == measure]
+    # What the preferences bought is the step from SFT; the step from the base is mostly SFT's.
+    chief = [gap for gap in gaps if gap.worse == "sft"] or gaps
+    text = "; ".join(_clause(gap) for gap in chief)
+    if measure == "proxy":
+        return (
+            f"By the reward model that the policies were trained on, which proves little: {text}."
+        )
+    return f"On held-out prompts {text}."
+
+
+def findings(view: RunView) -> list[Finding]:
+    """Every gap of the main measure as a sentence with both figures."""
+    measure = main_measure(view.gaps)
+    return [
+        Finding(verdict(gap), _sentence(gap, view)) for gap in view.gaps if gap.measure == measure
+    ]
+
+
+def _clause(gap: Gap) -> str:
+    what = measure_of(gap.measure)
+    better, worse = policy_name(gap.better), policy_name(gap.worse)
+    by = f"{with_interval(gap.difference, what)} in {_lower(what.label)}"
+    return {
+        BETTER: f"{better} is better than {worse} by {by}",
+        WORSE: f"{better} is worse than {worse}: {by}",
+        UNCLEAR: f"{better} and {worse} are not shown to differ: {by}",
+    }[verdict(gap)]
+
+
+def _sentence(gap: Gap, view: RunView) -> str:
+    what = measure_of(gap.measure)
+    sides = []
+    for name in (gap.better, gap.worse):
+        estimate = view.policies.get(name, {}).get(gap.measure)
+        figure = f" {with_interval(estimate, what)}" if estimate else ""
+        sides.append(f"{policy_name(name)}{figure}")
+    difference = with_interval(gap.difference, what)
+    says = {
+        BETTER: "better beyond the 95% interval",
+        WORSE: "worse beyond the 95% interval",
+        UNCLEAR: "no difference shown",
+    }[verdict(gap)]
+    return f"{sides[0]} against {sides[1]}: a difference of {difference}, {says}."
+
+
+def _lower(label: str) -> str:
+    return label[:1].lower() + label[1:]

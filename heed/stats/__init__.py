@@ -1,0 +1,1 @@
+"""Statistics of figures and texts: intervals, diversity. numpy and scipy, no torch."""

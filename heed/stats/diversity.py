@@ -1,0 +1,52 @@
+"""How varied texts are: distinct n-grams, distinct answers, repetition.
+
+Words are what stands between white space. All shares fall as a set of texts grows, so compare
+sets of equal size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+
+def ngrams(text: str, n: int) -> Iterator[tuple[str, ...]]:
+    """The runs of `n` words in a text, in order.
+
+    Raises:
+        ValueError: n < 1.
+    """
+    if n < 1:
+        raise ValueError(f"an n-gram has at least one word, got n={n}")
+    words = text.split()
+    return zip(*(words[start:] for start in range(n)), strict=False)
+
+
+def distinct_n(texts: Sequence[str], n: int) -> float:
+    """Distinct n-grams over all n-grams of all texts (Li et al. 2016, distinct-n); 0 if none."""
+    grams = [gram for text in texts for gram in ngrams(text, n)]
+    return len(set(grams)) / len(grams) if grams else 0.0
+
+
+def distinct_answers(texts: Sequence[str]) -> float:
+    """The share of whole answers that differ, white space aside; 0 without answers."""
+    return len({" ".join(text.split()) for text in texts}) / len(texts) if texts else 0.0
+
+
+def distinct_per_prompt(texts: Sequence[str], prompts: Sequence[str]) -> dict[str, float]:
+    """For each prompt, the share of its samples that differ; texts[i] answers prompts[i].
+
+    With k samples a prompt the smallest possible value is 1/k: the same answer every time.
+
+    Raises:
+        ValueError: the lengths differ.
+    """
+    samples: dict[str, list[str]] = {}
+    for text, prompt in zip(texts, prompts, strict=True):
+        samples.setdefault(prompt, []).append(text)
+    return {prompt: distinct_answers(answers) for prompt, answers in samples.items()}
+
+
+def repeated_ngrams(text: str, n: int) -> float:
+    """The share of a text's n-grams that occurred before in it: 0 none, near 1 "the the the"."""
+    grams = list(ngrams(text, n))
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
