@@ -1,0 +1,67 @@
+"""Training on a fixed set of rows, and measuring on another: SFT, reward models, DPO.
+
+They differ by the loss function passed, and by nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import nn
+
+from heed.losses.term import Term
+from heed.ops.batch import Batch
+from heed.ops.order import Order
+
+Rows = TypeVar("Rows", bound=Batch)
+
+
+class Offline(Generic[Rows]):
+    """A Method over `data`; one outer iteration is one optimiser step on the rows of `order`."""
+
+    def __init__(
+        self, module: nn.Module, data: Rows, order: Order, loss: Callable[[Rows], list[Term]]
+    ) -> None:
+        self.module = module
+        self.data = data
+        self.order = order
+        self.loss = loss
+
+    def batches(self, iteration: int) -> Iterator[Rows]:
+        device = next(self.module.parameters()).device
+        yield self.data.rows(self.order.indices(iteration)).to(device)
+
+    def observe(self, metrics: Mapping[str, float]) -> Mapping[str, float]:
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Nothing to load: the order of the rows is a function of the iteration."""
+
+
+class HeldoutLoss(Generic[Rows]):
+    """A callback: every `every` iterations, the method's terms on rows that training never sees.
+
+    They are logged as "heldout_" and the term's name. `micro_tokens` bounds a forward pass.
+    """
+
+    def __init__(self, method: Offline[Rows], data: Rows, *, every: int, micro_tokens: int) -> None:
+        self.method = method
+        self.data = data
+        self.every = every
+        self.micro_tokens = micro_tokens
+
+    @torch.no_grad()
+    def __call__(self, iteration: int, metrics: dict[str, float]) -> None:
+        if iteration % self.every or not len(self.data):
+            return
+        counts = self.data.counts()
+        device = next(self.method.module.parameters()).device
+        for micro in self.data.split(self.micro_tokens):
+            for term in self.method.loss(micro.to(device)):
+                name = f"heldout_{term.name}"
+                metrics[name] = metrics.get(name, 0.0) + float(term.total) / counts[term.count]

@@ -1,0 +1,63 @@
+"""Direct preference optimisation and its family: learn from pairs, without reward or sampling.
+
+    loss = L(log pi(chosen), log pi(rejected), log ref(chosen), log ref(rejected); beta)
+
+L is one of `PREFERENCE_LOSSES`. The reference does not change, so its log-probs are computed once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from heed.losses.preference import PairLogprobs, PreferenceLoss, preference_terms
+from heed.losses.term import Term
+from heed.models.forward import completion_logprobs
+from heed.models.language_model import LanguageModel
+from heed.models.reference import Reference
+from heed.offline import Offline
+from heed.ops.batch import Pairs, Sequences, joined
+from heed.ops.order import Order
+
+
+def dpo(
+    policy: LanguageModel, data: Pairs, order: Order, preference: PreferenceLoss, beta: float
+) -> Offline[Pairs]:
+    """The method that widens the gap of each pair, measured from the reference."""
+
+    def loss(batch: Pairs) -> list[Term]:
+        both = joined(batch.chosen, batch.rejected, pad=policy.chat.pad_id)
+        logprobs, _ = completion_logprobs(policy.model, both)
+        chosen, rejected = logprobs.sum(1).chunk(2)
+        pairs = PairLogprobs(
+            chosen=chosen,
+            rejected=rejected,
+            ref_chosen=batch.ref_chosen,
+            ref_rejected=batch.ref_rejected,
+            chosen_tokens=batch.chosen.target.sum(1).float(),
+            rejected_tokens=batch.rejected.target.sum(1).float(),
+            margin=batch.margin,
+        )
+        return preference_terms(preference(pairs, beta), pairs, batch.weight, beta)
+
+    return Offline(policy.model, data, order, loss)
+
+
+def with_reference(data: Pairs, reference: Reference, micro_tokens: int) -> Pairs:
+    """The same pairs with the reference's summed log-probs."""
+    return replace(
+        data,
+        ref_chosen=_summed(data.chosen, reference, micro_tokens),
+        ref_rejected=_summed(data.rejected, reference, micro_tokens),
+    )
+
+
+def _summed(data: Sequences, reference: Reference, micro_tokens: int) -> Float[Tensor, "B"]:
+    sums = torch.zeros(len(data))
+    for index in data.partition(micro_tokens):
+        batch = data.rows(index).to(reference.lm.device)
+        sums[index] = reference.logprobs(batch).sum(1).float().cpu()
+    return sums

@@ -1,0 +1,1 @@
+"""Reward functions: completions in, floats out; and how a reward model is trained."""

@@ -1,0 +1,14 @@
+"""How often a reward prefers what was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from heed.types import Comparison, Completion, RewardFn
+
+
+def correctness(reward: RewardFn, comparisons: Sequence[Comparison]) -> list[float]:
+    """1 a comparison where the chosen answer scores higher, 0 where lower, 1/2 where equal."""
+    chosen = reward([Completion(item.prompt, item.chosen) for item in comparisons])
+    rejected = reward([Completion(item.prompt, item.rejected) for item in comparisons])
+    return [0.5 if a == b else float(a > b) for a, b in zip(chosen, rejected, strict=True)]
