@@ -1,0 +1,85 @@
+"""The command line: one file a verb; a user's mistake ends with one paragraph and exit code 2.
+
+torch is imported inside the verbs that need it, so that help and errors come at once.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from heed import __version__
+from heed.cli import recipes, report, run, sample, train, world
+from heed.errors import Interrupted, UserError
+
+
+# Idle OpenMP threads spin by default, which makes a training step many times slower (we saw 50)
+# as soon as another program wants one of the cores. Read once, when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+class Verbs(TyperGroup):
+    """Turns the exceptions that users cause into messages and exit codes."""
+
+    def invoke(self, ctx: Any) -> Any:
+        console = Console(stderr=True)
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            console.print(f"[red bold]Error:[/] {_plain(str(error))}", highlight=False)
+            raise typer.Exit(2) from error
+        except Interrupted as stop:
+            console.print(_plain(str(stop)), highlight=False)
+            raise typer.Exit(130) from stop
+        except KeyboardInterrupt as stop:
+            console.print(
+                "Stopped. Finished stages are kept; run the same command to go on.",
+                highlight=False,
+            )
+            raise typer.Exit(130) from stop
+
+
+def _plain(text: str) -> str:
+    """Brackets in a message are no markup."""
+    return text.replace("[", r"\[")
+
+
+app = typer.Typer(
+    cls=Verbs,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help=(
+        "Reinforcement learning from human feedback, the whole loop: prompts, feedback, reward "
+        "model, policy, and what it cost.\n\n"
+        "Start with [bold]heed run quickstart[/]."
+    ),
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"heed {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options that stand before a verb."""
+
+
+app.command("run")(run.run)
+app.command("recipes")(recipes.recipes)
+app.command("train")(train.train)
+app.command("sample")(sample.sample)
+app.command("report")(report.report)
+app.add_typer(world.app, name="world", help="Look into the embedded world and score answers.")

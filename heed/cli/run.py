@@ -1,0 +1,65 @@
+"""`heed run`: a recipe from its first stage to its report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shutil import rmtree
+from typing import Annotated
+
+import typer
+
+from heed.config import load_recipe
+from heed.recipe import Recipe
+from heed.run import Run
+
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A recipe's name (see heed recipes) or a YAML file.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be given many times."),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="The run's directory; runs/RECIPE by default.")
+]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Throw away what the directory holds and begin again.")
+]
+
+
+def run(recipe: RecipeName, set_: Overrides = None, out: Out = None, fresh: Fresh = False) -> None:
+    """Run a recipe; finished stages are skipped, an unfinished one goes on.
+
+    [dim]Example:[/]  heed run quickstart --set ppo.kl.coef=0.1 --out runs/tight
+    """
+    carry_out(load_recipe(recipe, set_ or []), out, fresh=fresh)
+
+
+def carry_out(recipe: Recipe, out: Path | None, *, fresh: bool) -> None:
+    """Bring a recipe's stages to their end in a directory, and say where the result is."""
+    directory = out or Path("runs") / recipe.name
+    place = Run(recipe, directory)
+    if fresh:
+        with place.locked():
+            for stage in recipe.stages:
+                rmtree(directory / stage.name, ignore_errors=True)
+    if place.pending():
+        _work(recipe, directory)
+    else:
+        typer.echo(f"All stages of {recipe.name!r} are finished; nothing to do.", err=True)
+    result = directory / "report.html"
+    if result.exists():
+        typer.echo(f"Report: {result}")
+
+
+def _work(recipe: Recipe, directory: Path) -> None:
+    typer.echo(f"Running {recipe.name!r} in {directory}", err=True)
+    from heed.pipeline import processes, run_recipe
+
+    with processes() as rank:
+        place = Run(recipe, directory, writes=rank == 0)
+        if rank:
+            run_recipe(place, say=lambda line: None)
+        else:
+            with place.locked():
+                run_recipe(place, say=lambda line: typer.echo(line, err=True))

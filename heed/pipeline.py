@@ -1,0 +1,109 @@
+"""Runs a recipe: every stage in order, skipping what is finished.
+
+Under torchrun every process runs the stages that train, each on its share of every batch; the
+first process alone runs the others and writes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from heed.recipe import Stage
+from heed.run import Run, StageRun
+from heed.stages.collect import collect
+from heed.stages.dpo import dpo_stage
+from heed.stages.evaluate import evaluate
+from heed.stages.ppo import ppo
+from heed.stages.pretrain import pretrain
+from heed.stages.records import records
+from heed.stages.report import report
+from heed.stages.reward import reward
+from heed.stages.sft import sft_stage
+from heed.stages.workplace import Summary, Workplace
+
+STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
+    "records": records,
+    "pretrain": pretrain,
+    "sft": sft_stage,
+    "collect": collect,
+    "reward": reward,
+    "ppo": ppo,
+    "dpo": dpo_stage,
+    "evaluate": evaluate,
+    "report": report,
+}
+
+Say = Callable[[str], None]
+
+
+def run_recipe(run: Run, say: Say) -> None:
+    """Bring every stage of the run to its end; `say` hears a line about each.
+
+    Raises:
+      UserError: a stage cannot work with its settings or inputs.
+      Interrupted: Ctrl-C, after the iteration under way was saved.
+    """
+    if run.recipe.threads:
+        torch.set_num_threads(run.recipe.threads)
+    work = Workplace(run)
+    if run.writes:
+        run.prepare()
+    for stage in run.recipe.stages:
+        place = run.stage(stage.name)
+        if place.done() is None:
+            _run_stage(work, stage, place, say)
+        else:
+            say(f"{stage.name:<10} done before")
+
+
+def _run_stage(work: Workplace, stage: Stage, place: StageRun, say: Say) -> None:
+    began = time.perf_counter()
+    place.start()
+    _wait_for_all()
+    if stage.trains or place.writes:
+        with _precision(work):
+            summary = STAGES[stage.kind](work, stage, place)
+        seconds = time.perf_counter() - began
+        place.finish(seconds, summary)
+        say(f"{stage.name:<10} done in {seconds:.0f} s")
+        for note in summary.get("notes", []):
+            say(f"{'':<10} {note}")
+    _wait_for_all()
+
+
+def _precision(work: Workplace) -> torch.autocast:
+    """Forward passes in the recipe's dtype; weights in training stay float32.
+
+    Without autocast's cache: it would keep the cast weights of before an optimiser step.
+    """
+    return torch.autocast(
+        work.device.type,
+        dtype=torch.bfloat16,
+        enabled=work.dtype == torch.bfloat16,
+        cache_enabled=False,
+    )
+
+
+@contextmanager
+def processes() -> Iterator[int]:
+    """Join the other processes that torchrun started, if it did; gives this one's rank."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield 0
+        return
+    dist.init_process_group("gloo")
+    try:
+        yield dist.get_rank()
+    finally:
+        dist.destroy_process_group()
+
+
+def _wait_for_all() -> None:
+    if dist.is_initialized():
+        dist.barrier()

@@ -1,0 +1,1 @@
+"""What each stage of a recipe does: load, wire, train, save."""

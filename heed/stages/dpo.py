@@ -1,0 +1,50 @@
+"""DPO: the policy straight from the comparisons."""
+
+from __future__ import annotations
+
+from heed.losses.preference import PREFERENCE_LOSSES
+from heed.models.language_model import save_language_model
+from heed.models.reference import Reference
+from heed.models.rows import pair_rows
+from heed.offline import HeldoutLoss
+from heed.ops.order import Order
+from heed.policies.dpo import dpo, with_reference
+from heed.recipe import Dpo
+from heed.run import StageRun
+from heed.stages.sft import with_lora
+from heed.stages.workplace import Summary, Workplace
+from heed.trainer import Monitor
+from heed.types import Comparison
+
+
+def dpo_stage(work: Workplace, settings: Dpo, stage: StageRun) -> Summary:
+    """Leaves `policy/`."""
+    policy = with_lora(work.policy(settings.policy), settings.lora)
+    reference = Reference(policy)
+    micro_tokens = settings.optim.micro_tokens
+    train, heldout = (
+        with_reference(
+            pair_rows(
+                policy.chat, work.records(settings.comparisons, name, Comparison), settings.context
+            ),
+            reference,
+            micro_tokens,
+        )
+        for name in ("comparisons", "heldout")
+    )
+    order = Order(len(train), settings.batch, work.seed(stage.name, "order"))
+    method = dpo(policy, train, order, PREFERENCE_LOSSES[settings.loss], settings.beta)
+    summary = work.train(
+        stage,
+        settings,
+        method,
+        iterations=order.steps(settings.epochs),
+        monitor=Monitor("heldout_accuracy"),
+        shown=["preference", "accuracy", "heldout_accuracy"],
+        callbacks=[
+            HeldoutLoss(method, heldout, every=settings.checkpoint_every, micro_tokens=micro_tokens)
+        ],
+    )
+    if stage.writes:
+        save_language_model(policy, stage.directory / "policy")
+    return {**summary, "comparisons": len(train)}

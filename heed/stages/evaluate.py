@@ -1,0 +1,171 @@
+"""Every policy on the held-out prompts: is it better, and what did it cost?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from heed.evaluation.kl import sequence_kl
+from heed.evaluation.measures import Samples, gap
+from heed.files import write_json, write_records
+from heed.models.reference import Reference
+from heed.progress import Display
+from heed.recipe import Evaluate
+from heed.rewards.learned import LearnedReward
+from heed.run import StageRun
+from heed.stages.workplace import Summary, Workplace
+from heed.stats.intervals import Estimate
+from heed.types import Completion, Prompt
+
+CHUNK = 16
+"""Prompts sampled at a time, between two steps of the progress bar."""
+
+
+def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
+    """Leaves measures.json and the samples themselves."""
+    prompts = work.prompts(settings.records, "heldout")
+    reference = Reference(work.policy(settings.reference))
+    proxy = work.reward(settings.reward, settings.sampling)
+    total = len(prompts) * _samples_a_prompt(settings, prompts) * len(settings.policies)
+    measured: dict[str, Samples] = {}
+    with Display(stage.name, total, visible=stage.writes) as bar:
+        for label, source in settings.policies.items():
+            done = sum(len(samples.completions) for samples in measured.values())
+            completions = _sample(work, settings, prompts, source, bar, done)
+            values = _values(work, completions, proxy, reference, settings.sampling.temperature)
+            measured[label] = Samples(completions, values)
+            write_records(stage.directory / f"samples-{label}.jsonl", completions)
+    measures = {
+        "policies": {label: _json(samples.estimates()) for label, samples in measured.items()},
+        "families": {
+            label: {family: _json(found) for family, found in samples.by_family().items()}
+            for label, samples in measured.items()
+        },
+        "gaps": _gaps(measured),
+        "samples": _side_by_side(measured, prompts, settings.shown),
+        "reward_model": work.run.stage(settings.reward).done_summary(),
+        "hallucination": _hallucination(work, measured),
+    }
+    write_json(stage.directory / "measures.json", measures)
+    return {"samples": total, "prompts": len(prompts)}
+
+
+def _samples_a_prompt(settings: Evaluate, prompts: Sequence[Prompt]) -> int:
+    return math.ceil(settings.samples / len(prompts))
+
+
+def _sample(
+    work: Workplace,
+    settings: Evaluate,
+    prompts: Sequence[Prompt],
+    source: str,
+    bar: Display,
+    done: int,
+) -> list[Completion]:
+    sampler = work.sampler(work.policy(source), settings.sampling, source)
+    n = _samples_a_prompt(settings, prompts)
+    completions: list[Completion] = []
+    for start in range(0, len(prompts), CHUNK):
+        seed = work.seed(settings.name, source, start)
+        completions += sampler.sample(prompts[start : start + CHUNK], n=n, seed=seed)
+        bar(done + len(completions))
+    return completions
+
+
+def _values(
+    work: Workplace,
+    completions: Sequence[Completion],
+    proxy: LearnedReward,
+    reference: Reference,
+    temperature: float,
+) -> dict[str, list[float]]:
+    """What is measured on each completion; gold and its parts only where the world knows them."""
+    values = {
+        "length": [float(len(item.text.split())) for item in completions],
+        "unfinished": [float(item.finish != "stop") for item in completions],
+        "kl": sequence_kl(completions, reference, temperature=temperature),
+        "proxy": proxy(completions),
+    }
+    if work.world is None:
+        return values
+    gold = [work.world.gold(item.prompt, item.text) for item in completions]
+    return {
+        "gold": [item.total for item in gold],
+        "rude": [float(item.rude) for item in gold],
+        "harmful": [float(item.harmful) for item in gold],
+        "correct": [float(item.correct) for item in gold],
+        **values,
+    }
+
+
+def _gaps(measured: Mapping[str, Samples]) -> list[dict[str, Any]]:
+    """Every policy against those before it, on gold where it is known, else on the proxy."""
+    labels = list(measured)
+    first = measured[labels[0]].values
+    measures = [name for name in ("gold", "correct") if name in first] or ["proxy"]
+    return [
+        {
+            "better": better,
+            "worse": worse,
+            "measure": measure,
+            "difference": gap(measured[better], measured[worse], measure).to_json(),
+        }
+        for index, better in enumerate(labels)
+        for worse in labels[:index]
+        for measure in measures
+    ]
+
+
+def _side_by_side(
+    measured: Mapping[str, Samples], prompts: Sequence[Prompt], shown: int
+) -> list[dict[str, Any]]:
+    """The first answer of every policy to some prompts, taken in turn from all families."""
+    families: dict[str, list[Prompt]] = {}
+    for prompt in prompts:
+        families.setdefault(prompt.family, []).append(prompt)
+    turns = [
+        family[turn]
+        for turn in range(max(map(len, families.values())))
+        for family in families.values()
+        if turn < len(family)
+    ]
+    rows = []
+    for prompt in turns[:shown]:
+        row: dict[str, Any] = {"prompt": prompt.text, "family": prompt.family}
+        answers, scores = {}, {}
+        for label, samples in measured.items():
+            index = samples.prompts.index(prompt.id)
+            answers[label] = samples.completions[index].text
+            measure = "gold" if "gold" in samples.values else "proxy"
+            scores[label] = samples.values[measure][index]
+        rows.append({**row, "answers": answers, "scores": scores})
+    return rows
+
+
+def _hallucination(work: Workplace, measured: Mapping[str, Samples]) -> dict[str, Any]:
+    """On facts seen often, once and never: right, made up, or "I do not know"."""
+    if work.world is None:
+        return {}
+    world, table = work.world, {}
+    for label, samples in measured.items():
+        seen = [world.key(item.prompt.id).get("seen") for item in samples.completions]
+        gold = [world.gold(item.prompt, item.text) for item in samples.completions]
+        kinds = Samples(
+            samples.completions,
+            {
+                "correct": samples.values["correct"],
+                "unknown": [float(item.hedged) for item in gold],
+                "wrong": [float(not item.correct and not item.hedged) for item in gold],
+            },
+        )
+        table[label] = {
+            how: {name: chosen.estimate(name).to_json() for name in ("correct", "wrong", "unknown")}
+            for how in ("often", "once", "never")
+            if (chosen := kinds.where([kind == how for kind in seen])).completions
+        }
+    return table
+
+
+def _json(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {name: estimate.to_json() for name, estimate in estimates.items()}

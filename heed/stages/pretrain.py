@@ -1,0 +1,53 @@
+"""The base model: a given one as it is, or one trained from scratch on the corpus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from heed.models.language_model import (
+    load_language_model,
+    new_language_model,
+    save_language_model,
+)
+from heed.models.rows import text_rows
+from heed.models.tokenizers import train_bpe
+from heed.ops.order import Order
+from heed.policies.sft import sft
+from heed.recipe import Pretrain
+from heed.run import StageRun
+from heed.stages.workplace import Summary, Workplace
+from heed.trainer import Monitor
+from heed.types import Demonstration
+
+
+def pretrain(work: Workplace, settings: Pretrain, stage: StageRun) -> Summary:
+    """Leaves `policy/`, or the `source` of the model that the recipe names."""
+    if work.recipe.model is not None:
+        load_language_model(work.recipe.model, device="cpu")  # a wrong name is an error here
+        return {"source": work.recipe.model}
+    corpus = work.records(settings.records, "corpus", Demonstration)
+    model = new_language_model(
+        _tokenizer(work, settings, corpus), settings.architecture, work.seed(stage.name)
+    )
+    model.model.to(work.device)
+    data = text_rows(model.chat, corpus, settings.context)
+    order = Order(len(data), settings.batch, work.seed(stage.name, "order"))
+    summary = work.train(
+        stage,
+        settings,
+        sft(model, data, order),
+        iterations=order.steps(settings.epochs),
+        monitor=Monitor("nll", higher_is_better=False),
+        shown=["nll", "lr"],
+    )
+    if stage.writes:
+        save_language_model(model, stage.directory / "policy")
+    parameters = sum(weight.numel() for weight in model.model.parameters())
+    return {**summary, "parameters": parameters}
+
+
+def _tokenizer(work: Workplace, settings: Pretrain, corpus: list[Demonstration]) -> Any:
+    if work.world is not None:
+        return work.world.tokenizer()
+    texts = [text for item in corpus for text in (item.prompt.text, item.text)]
+    return train_bpe(texts, settings.vocabulary)

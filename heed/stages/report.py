@@ -1,0 +1,14 @@
+"""The run's page."""
+
+from __future__ import annotations
+
+from heed.recipe import Report
+from heed.report.page import write_report
+from heed.run import StageRun
+from heed.stages.workplace import Summary, Workplace
+
+
+def report(work: Workplace, settings: Report, stage: StageRun) -> Summary:
+    """Leaves report.html and report.json in the run's directory."""
+    write_report(work.run.directory)
+    return {}

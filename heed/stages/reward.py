@@ -1,0 +1,119 @@
+"""A reward model from comparisons, with an honest account of how well it predicts people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from heed.errors import UserError
+from heed.evaluation.baselines import length_baseline, tfidf_baseline
+from heed.models.reward_model import new_reward_model, save_reward_model
+from heed.models.modes import disable_dropout
+from heed.models.rows import pair_rows
+from heed.offline import HeldoutLoss
+from heed.ops.order import Order
+from heed.recipe import Reward
+from heed.rewards.accuracy import correctness
+from heed.rewards.bradley_terry import reward_modelling
+from heed.rewards.learned import LearnedReward
+from heed.run import StageRun
+from heed.stages.workplace import Summary, Workplace
+from heed.stats.intervals import Estimate, mean_interval
+from heed.trainer import Monitor
+from heed.types import Comparison
+
+
+def reward(work: Workplace, settings: Reward, stage: StageRun) -> Summary:
+    """Leaves `model/`, calibrated to mean 0 and standard deviation 1 on the policy's samples."""
+    train = work.records(settings.comparisons, "comparisons", Comparison)
+    heldout = work.records(settings.comparisons, "heldout", Comparison)
+    model = new_reward_model(
+        work.policy_source(settings.policy),
+        device=str(work.device),
+        dtype="float32",
+        seed=work.seed(stage.name),
+    )
+    disable_dropout(model.model)
+    data = pair_rows(model.chat, train, settings.context)
+    order = Order(len(data), settings.batch, work.seed(stage.name, "order"))
+    method = reward_modelling(model, data, order)
+    measure = HeldoutLoss(
+        method,
+        pair_rows(model.chat, heldout, settings.context),
+        every=settings.checkpoint_every,
+        micro_tokens=settings.optim.micro_tokens,
+    )
+    summary = work.train(
+        stage,
+        settings,
+        method,
+        iterations=order.steps(settings.epochs),
+        monitor=Monitor("heldout_accuracy"),
+        shown=["bradley_terry", "accuracy", "heldout_accuracy"],
+        callbacks=[measure],
+    )
+    score = LearnedReward(model, context=settings.context)
+    mean, std = _scores_of_policy(work, settings, score)
+    model.calibrate(mean, std)
+    if stage.writes:
+        save_reward_model(model, stage.directory / "model")
+    return {
+        **summary,
+        "comparisons": len(train),
+        "calibrated_from": {"mean": mean, "std": std},
+        **_account(work, settings, score, train, heldout),
+    }
+
+
+def _scores_of_policy(
+    work: Workplace, settings: Reward, score: LearnedReward
+) -> tuple[float, float]:
+    """Mean and standard deviation of the scores on samples for training prompts."""
+    sampler = work.sampler(work.policy(settings.policy), settings.sampling, settings.policy)
+    prompts = work.prompts(settings.records, "train")
+    order = Order(len(prompts), settings.calibration, work.seed(settings.name, "calibration"))
+    asked = [prompts[i] for i in order.indices(0).tolist()]
+    scores = np.array(score(sampler.sample(asked, seed=work.seed(settings.name, "samples"))))
+    if scores.std() == 0:
+        raise UserError(
+            f"{settings.name}: the reward model gives every sample the same score, so it cannot be "
+            "calibrated. Train it longer or on more comparisons."
+        )
+    return float(scores.mean()), float(scores.std())
+
+
+def _account(
+    work: Workplace,
+    settings: Reward,
+    score: LearnedReward,
+    train: Sequence[Comparison],
+    heldout: Sequence[Comparison],
+) -> dict[str, Any]:
+    """Held-out accuracy beside what is possible and beside what is trivial, with intervals."""
+    prompts = [item.prompt.id for item in heldout]
+
+    def estimate(values: Sequence[float]) -> Estimate:
+        return mean_interval(values, prompts)
+
+    accuracy = correctness(score, heldout)
+    account: dict[str, Any] = {
+        "accuracy": estimate(accuracy).to_json(),
+        "baselines": {
+            "length": estimate(length_baseline(train, heldout)).to_json(),
+            "tfidf": estimate(tfidf_baseline(train, heldout)).to_json(),
+        },
+    }
+    ceiling_file = work.path(settings.comparisons, "ceiling.json")
+    if ceiling_file.exists():
+        ceiling = json.loads(ceiling_file.read_text(encoding="utf-8"))
+        account["noise_ceiling"] = estimate(ceiling).to_json()
+        account["chance_corrected"] = _chance_corrected(accuracy, ceiling)
+    return account
+
+
+def _chance_corrected(accuracy: Sequence[float], ceiling: Sequence[float]) -> float:
+    """(accuracy - 1/2) / (ceiling - 1/2): 1 is as good as the annotators' noise allows."""
+    return float((np.mean(accuracy) - 0.5) / (np.mean(ceiling) - 0.5))

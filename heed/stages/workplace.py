@@ -1,0 +1,151 @@
+"""What every stage is given: the run, the device, and the places where earlier stages left things.
+
+<records>/  prompts.jsonl, demonstrations.jsonl, corpus.jsonl; comparisons where people made them
+<collect>/  pairs.jsonl, annotations.jsonl, comparisons.jsonl, heldout.jsonl, ceiling.json
+<reward>/   model/
+<policy>/   policy/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from heed.files import read_records
+from heed.models.device import resolve_device, resolve_dtype
+from heed.models.language_model import LanguageModel, load_language_model
+from heed.models.modes import disable_dropout
+from heed.models.reward_model import RewardModel, load_reward_model
+from heed.ops.batch import Batch
+from heed.progress import Display
+from heed.recipe import Recipe, Sampling, TrainingStage
+from heed.rewards.learned import LearnedReward
+from heed.run import Run, StageRun, derive_seed
+from heed.sampling.local import LocalSampler
+from heed.trainer import Callback, Method, Monitor, Trainer
+from heed.types import Prompt, RewardFn, Split
+from heed.world.gold import GoldReward
+from heed.world.world import World
+
+Record = TypeVar("Record")
+Rows = TypeVar("Rows", bound=Batch)
+Summary = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A run and the machine it runs on."""
+
+    run: Run
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.run.recipe
+
+    @cached_property
+    def device(self) -> torch.device:
+        return resolve_device(self.recipe.device)
+
+    @cached_property
+    def dtype(self) -> torch.dtype:
+        return resolve_dtype(self.recipe.dtype, self.device)
+
+    @cached_property
+    def world(self) -> World | None:
+        """The embedded world, where the recipe's data come from it."""
+        return World(self.recipe.world.seed) if self.recipe.data == "world" else None
+
+    @cached_property
+    def gold(self) -> Mapping[str, RewardFn]:
+        """The gold reward by name, where it is known."""
+        return {"gold": GoldReward(self.world)} if self.world else {}
+
+    def seed(self, *names: str | int) -> int:
+        """A seed for one purpose within this run."""
+        return derive_seed(self.recipe.seed, *names)
+
+    def path(self, stage: str, name: str) -> Path:
+        """A file or folder that a stage wrote."""
+        return self.run.directory / stage / name
+
+    def records(self, stage: str, name: str, kind: type[Record]) -> list[Record]:
+        """The records of a JSON-lines file that a stage wrote."""
+        return read_records(self.path(stage, f"{name}.jsonl"), kind)
+
+    def prompts(self, stage: str, split: Split) -> list[Prompt]:
+        return [p for p in self.records(stage, "prompts", Prompt) if p.split == split]
+
+    def policy_source(self, stage: str) -> str:
+        """The directory of a stage's policy, or the name of a model used as it is."""
+        given = self.run.stage(stage).done_summary().get("source")
+        return str(given or self.path(stage, "policy"))
+
+    def policy(self, stage: str) -> LanguageModel:
+        """A stage's policy: float32 weights, no dropout."""
+        policy = load_language_model(
+            self.policy_source(stage), device=str(self.device), dtype="float32"
+        )
+        disable_dropout(policy.model)
+        return policy
+
+    def reward_model(self, stage: str) -> RewardModel:
+        return load_reward_model(
+            self.path(stage, "model"), device=str(self.device), dtype="float32"
+        )
+
+    def reward(self, stage: str, settings: Sampling) -> LearnedReward:
+        """A stage's reward model as a reward function over completions sampled this way."""
+        model = self.reward_model(stage)
+        limit = model.model.config.get_text_config().max_position_embeddings
+        return LearnedReward(model, context=limit)
+
+    def sampler(self, policy: LanguageModel, settings: Sampling, name: str) -> LocalSampler:
+        return LocalSampler(
+            policy,
+            max_new_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            top_k=settings.top_k,
+            batch_size=settings.batch_size,
+            model_name=name,
+        )
+
+    def train(
+        self,
+        stage: StageRun,
+        settings: TrainingStage,
+        method: Method[Rows],
+        *,
+        iterations: int,
+        monitor: Monitor,
+        shown: Sequence[str],
+        callbacks: Sequence[Callback] = (),
+        lr_scales: Mapping[str, float] | None = None,
+    ) -> Summary:
+        """Run the one loop with a progress bar; returns what the marker says of it."""
+        with Display(stage.name, iterations, shown, visible=stage.writes) as bar:
+            trainer = Trainer(
+                method=method,
+                settings=settings,
+                run=stage,
+                iterations=iterations,
+                seed=self.recipe.seed,
+                monitor=monitor,
+                callbacks=[*callbacks, _quietly(bar)],
+                lr_scales=lr_scales or {},
+            )
+            progress = trainer.train()
+        summary: dict[str, Any] = {"iterations": progress.iteration, "tokens": progress.tokens}
+        if progress.stopped:
+            summary["notes"] = [f"Stopped after iteration {progress.iteration}: {progress.stopped}"]
+        return summary
+
+
+def _quietly(display: Display) -> Callable[[int, dict[str, float]], None]:
+    """The bar as a callback: it never stops a run."""
+    return lambda iteration, metrics: display(iteration, metrics)
