@@ -162,10 +162,11 @@ class Annotators(Settings):
 
 
 class Collect(Stage):
-    """Pairs of the policy's answers, compared by the world's simulated annotators."""
+    """Pairs of the policies' answers, compared by the world's simulated annotators."""
 
     kind: ClassVar[str] = "collect"
-    policy: str = "sft"
+    policies: list[str] = Field(["sft"], min_length=1)
+    """The first gives one answer of every pair, all of them in turn the other."""
     records: str = "records"
     comparisons: PositiveInt = 6000
     """Annotations gathered on training prompts."""
@@ -177,7 +178,7 @@ class Collect(Stage):
     annotators: Annotators = Annotators()
 
     def inputs(self) -> list[str]:
-        return [self.policy, self.records]
+        return [*self.policies, self.records]
 
 
 class Reward(TrainingStage):

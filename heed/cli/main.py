@@ -16,7 +16,6 @@ from heed import __version__
 from heed.cli import recipes, report, run, sample, train, world
 from heed.errors import Interrupted, UserError
 
-
 # Idle OpenMP threads spin by default, which makes a training step many times slower (we saw 50)
 # as soon as another program wants one of the cores. Read once, when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -38,13 +38,8 @@ def run(recipe: RecipeName, set_: Overrides = None, out: Out = None, fresh: Fres
 def carry_out(recipe: Recipe, out: Path | None, *, fresh: bool) -> None:
     """Bring a recipe's stages to their end in a directory, and say where the result is."""
     directory = out or Path("runs") / recipe.name
-    place = Run(recipe, directory)
-    if fresh:
-        with place.locked():
-            for stage in recipe.stages:
-                rmtree(directory / stage.name, ignore_errors=True)
-    if place.pending():
-        _work(recipe, directory)
+    if fresh or Run(recipe, directory).pending():
+        _work(recipe, directory, fresh=fresh)
     else:
         typer.echo(f"All stages of {recipe.name!r} are finished; nothing to do.", err=True)
     result = directory / "report.html"
@@ -52,7 +47,7 @@ def carry_out(recipe: Recipe, out: Path | None, *, fresh: bool) -> None:
         typer.echo(f"Report: {result}")
 
 
-def _work(recipe: Recipe, directory: Path) -> None:
+def _work(recipe: Recipe, directory: Path, *, fresh: bool) -> None:
     typer.echo(f"Running {recipe.name!r} in {directory}", err=True)
     from heed.pipeline import processes, run_recipe
 
@@ -62,4 +57,6 @@ def _work(recipe: Recipe, directory: Path) -> None:
             run_recipe(place, say=lambda line: None)
         else:
             with place.locked():
+                for stage in recipe.stages if fresh else ():
+                    rmtree(directory / stage.name, ignore_errors=True)
                 run_recipe(place, say=lambda line: typer.echo(line, err=True))

@@ -104,17 +104,25 @@ class LocalSampler:
             self._completion(prompts[row.at // n], prompt_ids[row.at // n], row) for row in rows
         ]
 
-    def _check_lengths(self, prompts: Sequence[Prompt], prompt_ids: list[list[int]]) -> None:
+    def fits(self, prompt: Prompt) -> bool:
+        """Whether the model's context holds this prompt and `max_new_tokens` more."""
+        needed = len(self.lm.chat.prompt_ids(prompt)) + self.max_new_tokens
+        return self._context is None or needed <= self._context
+
+    @property
+    def _context(self) -> int | None:
         config = causal_lm(self.lm.model).config.get_text_config()
-        context = getattr(config, "max_position_embeddings", None)
+        return getattr(config, "max_position_embeddings", None)
+
+    def _check_lengths(self, prompts: Sequence[Prompt], prompt_ids: list[list[int]]) -> None:
         for prompt, ids in zip(prompts, prompt_ids, strict=True):
             if not ids:
                 raise UserError(f"The prompt {prompt.id!r} is empty: there is nothing to answer.")
-            if context is not None and len(ids) + self.max_new_tokens > context:
+            if not self.fits(prompt):
                 raise UserError(
                     f"The prompt {prompt.id!r} has {len(ids)} tokens, and the answer may have "
-                    f"{self.max_new_tokens}; the model's context holds {context}. Shorten the "
-                    f"prompt or lower max_new_tokens."
+                    f"{self.max_new_tokens}; the model's context holds {self._context}. Shorten "
+                    f"the prompt or lower max_new_tokens."
                 )
 
     def _prefill(self, prompt_ids: list[list[int]]) -> _State:

@@ -12,9 +12,10 @@ from heed.files import write_json, write_records
 from heed.progress import Display
 from heed.recipe import Collect
 from heed.run import StageRun
+from heed.sampling.mixture import MixtureSampler
 from heed.stages.workplace import Summary, Workplace
 from heed.types import Annotation, Pair, Prompt
-from heed.world.annotators import SimulatedAnnotator, crowd_probability
+from heed.world.annotators import noise_ceiling
 
 
 def collect(work: Workplace, settings: Collect, stage: StageRun) -> Summary:
@@ -25,7 +26,9 @@ def collect(work: Workplace, settings: Collect, stage: StageRun) -> Summary:
             "simulated annotators know what they like."
         )
     people = work.world.annotators(**settings.annotators.model_dump(exclude_none=True))
-    sampler = work.sampler(work.policy(settings.policy), settings.sampling, settings.policy)
+    sampler = MixtureSampler(
+        [work.sampler(work.policy(name), settings.sampling, name) for name in settings.policies]
+    )
     total = settings.comparisons + settings.heldout
     with Display(stage.name, total, visible=stage.writes) as bar:
 
@@ -51,25 +54,26 @@ def collect(work: Workplace, settings: Collect, stage: StageRun) -> Summary:
         name: comparisons([a for a in decided if a.item.startswith(name)], pairs)
         for name in ("train", "heldout")
     }
+    if not kept["train"] or not kept["heldout"]:
+        raise UserError(
+            f"{stage.name}: the answers of {', '.join(settings.policies)} gave "
+            f"{len(kept['train'])} comparisons to train on and {len(kept['heldout'])} to judge on, "
+            "too few. Only two finished, unlike answers are compared: train that policy longer, raise "
+            "sampling.max_new_tokens, or ask for more comparisons."
+        )
     write_records(stage.directory / "pairs.jsonl", pairs.values())
     write_records(stage.directory / "annotations.jsonl", annotations)
     write_records(stage.directory / "comparisons.jsonl", kept["train"])
     write_records(stage.directory / "heldout.jsonl", kept["heldout"])
     judged = [pairs[item.item] for item in decided if item.item.startswith("heldout")]
-    ceiling = [best_guess(people, pair) for pair in judged]
-    write_json(stage.directory / "ceiling.json", ceiling)
+    ceilings = [noise_ceiling(people, pair) for pair in judged]
+    write_json(stage.directory / "ceiling.json", ceilings)
     return {
         "annotators": len(people),
         "comparisons": len(kept["train"]),
         "heldout": len(kept["heldout"]),
         "without_a_side": _undecided(annotations),
     }
-
-
-def best_guess(people: Sequence[SimulatedAnnotator], pair: Pair) -> float:
-    """The chance that the best possible guess agrees with a random annotator on this pair."""
-    left = crowd_probability(people, pair)
-    return max(left, 1.0 - left)
 
 
 def _undecided(annotations: Sequence[Annotation]) -> dict[str, int]:

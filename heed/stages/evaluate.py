@@ -21,11 +21,15 @@ from heed.types import Completion, Prompt
 CHUNK = 16
 """Prompts sampled at a time, between two steps of the progress bar."""
 
+EXPOSURES = {"seen_often": "often", "seen_once": "once", "never": "never"}
+"""What the report calls how often the corpus tells a fact, and what the world calls it."""
+
 
 def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
     """Leaves measures.json and the samples themselves."""
-    prompts = work.prompts(settings.records, "heldout")
     reference = Reference(work.policy(settings.reference))
+    sampler = work.sampler(reference.lm, settings.sampling, settings.reference)
+    prompts = work.askable(settings.records, "heldout", sampler)
     proxy = work.reward(settings.reward, settings.sampling)
     total = len(prompts) * _samples_a_prompt(settings, prompts) * len(settings.policies)
     measured: dict[str, Samples] = {}
@@ -48,7 +52,13 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
         "hallucination": _hallucination(work, measured),
     }
     write_json(stage.directory / "measures.json", measures)
-    return {"samples": total, "prompts": len(prompts)}
+    too_long = len(work.prompts(settings.records, "heldout")) - len(prompts)
+    note = f"{too_long} of the held-out prompts are too long for the model's context: left out."
+    return {
+        "samples": total,
+        "prompts": len(prompts),
+        "notes": [note] if too_long else [],
+    }
 
 
 def _samples_a_prompt(settings: Evaluate, prompts: Sequence[Prompt]) -> int:
@@ -160,8 +170,10 @@ def _hallucination(work: Workplace, measured: Mapping[str, Samples]) -> dict[str
             },
         )
         table[label] = {
-            how: {name: chosen.estimate(name).to_json() for name in ("correct", "wrong", "unknown")}
-            for how in ("often", "once", "never")
+            exposure: {
+                name: chosen.estimate(name).to_json() for name in ("correct", "wrong", "unknown")
+            }
+            for exposure, how in EXPOSURES.items()
             if (chosen := kinds.where([kind == how for kind in seen])).completions
         }
     return table

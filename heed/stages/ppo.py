@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heed.errors import UserError
 from heed.models.heads import ValueModel
 from heed.models.language_model import save_language_model
 from heed.models.reference import Reference
@@ -17,6 +18,7 @@ from heed.trainer import Monitor
 
 def ppo(work: Workplace, settings: Ppo, stage: StageRun) -> Summary:
     """Leaves `policy/`."""
+    _check(settings)
     policy = with_lora(work.policy(settings.policy), settings.lora)
     critic = Critic(
         ValueModel.from_reward_model(work.reward_model(settings.reward)),
@@ -25,11 +27,12 @@ def ppo(work: Workplace, settings: Ppo, stage: StageRun) -> Summary:
         clip=settings.value_clip,
         coef=settings.value_coef,
     )
+    sampler = work.sampler(policy, settings.sampling, stage.name)
     method = PolicyGradient(
         policy,
         critic,
-        sampler=work.sampler(policy, settings.sampling, stage.name),
-        prompts=work.prompts(settings.records, "train"),
+        sampler=sampler,
+        prompts=work.askable(settings.records, "train", sampler),
         reward=work.reward(settings.reward, settings.sampling),
         reference=Reference(policy),
         kl=KlController(settings.kl.coef, settings.kl.target, settings.kl.horizon),
@@ -58,3 +61,17 @@ def ppo(work: Workplace, settings: Ppo, stage: StageRun) -> Summary:
     if stage.writes:
         save_language_model(policy, stage.directory / "policy")
     return {**summary, "kl_coef": method.kl.coef}
+
+
+def _check(settings: Ppo) -> None:
+    """Raises UserError for settings that no single key can be blamed for."""
+    if settings.rollouts < settings.minibatches:
+        raise UserError(
+            f"{settings.name}: {settings.rollouts} rollouts cannot be cut into "
+            f"{settings.minibatches} minibatches. Raise rollouts or lower minibatches."
+        )
+    if settings.sampling.temperature == 0.0:
+        raise UserError(
+            f"{settings.name}: at sampling.temperature 0 every round samples the same answers and "
+            "nothing can be learned. Set it above 0."
+        )

@@ -8,7 +8,7 @@ from heed.run import StageRun
 from heed.stages.workplace import Summary, Workplace
 
 
-def report(work: Workplace, settings: Report, stage: StageRun) -> Summary:
+def report(work: Workplace, _settings: Report, _stage: StageRun) -> Summary:
     """Leaves report.html and report.json in the run's directory."""
     write_report(work.run.directory)
     return {}

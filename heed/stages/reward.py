@@ -10,8 +10,8 @@ import numpy as np
 
 from heed.errors import UserError
 from heed.evaluation.baselines import length_baseline, tfidf_baseline
-from heed.models.reward_model import new_reward_model, save_reward_model
 from heed.models.modes import disable_dropout
+from heed.models.reward_model import new_reward_model, save_reward_model
 from heed.models.rows import pair_rows
 from heed.offline import HeldoutLoss
 from heed.ops.order import Order
@@ -73,7 +73,7 @@ def _scores_of_policy(
 ) -> tuple[float, float]:
     """Mean and standard deviation of the scores on samples for training prompts."""
     sampler = work.sampler(work.policy(settings.policy), settings.sampling, settings.policy)
-    prompts = work.prompts(settings.records, "train")
+    prompts = work.askable(settings.records, "train", sampler)
     order = Order(len(prompts), settings.calibration, work.seed(settings.name, "calibration"))
     asked = [prompts[i] for i in order.indices(0).tolist()]
     scores = np.array(score(sampler.sample(asked, seed=work.seed(settings.name, "samples"))))

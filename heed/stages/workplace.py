@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from heed.errors import UserError
 from heed.files import read_records
 from heed.models.device import resolve_device, resolve_dtype
 from heed.models.language_model import LanguageModel, load_language_model
@@ -80,6 +81,21 @@ class Workplace:
     def prompts(self, stage: str, split: Split) -> list[Prompt]:
         return [p for p in self.records(stage, "prompts", Prompt) if p.split == split]
 
+    def askable(self, stage: str, split: Split, sampler: LocalSampler) -> list[Prompt]:
+        """The prompts that leave room for an answer in the sampler's context.
+
+        Raises UserError where there is none.
+        """
+        prompts = self.prompts(stage, split)
+        short = [prompt for prompt in prompts if sampler.fits(prompt)]
+        if not short:
+            raise UserError(
+                f"None of the {len(prompts)} {split} prompts of {stage!r} leaves room for an "
+                f"answer of {sampler.max_new_tokens} tokens in the model's context. Lower "
+                "sampling.max_new_tokens or take a model with a longer context."
+            )
+        return short
+
     def policy_source(self, stage: str) -> str:
         """The directory of a stage's policy, or the name of a model used as it is."""
         given = self.run.stage(stage).done_summary().get("source")
@@ -136,7 +152,7 @@ class Workplace:
                 iterations=iterations,
                 seed=self.recipe.seed,
                 monitor=monitor,
-                callbacks=[*callbacks, _quietly(bar)],
+                callbacks=[*callbacks, bar],
                 lr_scales=lr_scales or {},
             )
             progress = trainer.train()
@@ -144,8 +160,3 @@ class Workplace:
         if progress.stopped:
             summary["notes"] = [f"Stopped after iteration {progress.iteration}: {progress.stopped}"]
         return summary
-
-
-def _quietly(display: Display) -> Callable[[int, dict[str, float]], None]:
-    """The bar as a callback: it never stops a run."""
-    return lambda iteration, metrics: display(iteration, metrics)
