@@ -9,11 +9,11 @@ demo: .venv/made ## The main job: the whole loop on the embedded world, with a r
 	$(BIN)/heed run quickstart --out runs/demo
 
 test: .venv/made ## The fast tests.
-	OMP_WAIT_POLICY=passive $(BIN)/pytest -m "not slow" --cov --cov-report=term:skip-covered --cov-report=json:.coverage.json
+	GOMP_SPINCOUNT=20000 $(BIN)/pytest -m "not slow" --cov --cov-report=term:skip-covered --cov-report=json:.coverage.json
 	$(BIN)/python tests/complete.py .coverage.json
 
 test-slow: .venv/made ## Learning and fault tests, minutes each.
-	OMP_WAIT_POLICY=passive $(BIN)/pytest -m slow
+	GOMP_SPINCOUNT=20000 $(BIN)/pytest -m slow
 
 lint: .venv/made ## Style, types, floors.
 	$(BIN)/ruff check .
@@ -26,7 +26,7 @@ format: .venv/made ## Rewrite files in the house's style.
 	$(BIN)/ruff format .
 
 bench: .venv/made ## Side-by-side runs; each prints ratios.
-	OMP_WAIT_POLICY=passive $(BIN)/python -m benchmarks.rollouts
+	GOMP_SPINCOUNT=20000 $(BIN)/python -m benchmarks.rollouts
 
 .venv/made: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -55,6 +56,7 @@ def run_recipe(run: Run, say: Say) -> None:
     work = Workplace(run)
     if run.writes:
         run.prepare()
+    _wait_for_all()
     for stage in run.recipe.stages:
         place = run.stage(stage.name)
         if place.done() is None:
@@ -97,7 +99,8 @@ def processes() -> Iterator[int]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield 0
         return
-    dist.init_process_group("gloo")
+    # The first process may sample and evaluate alone for long; a dead one ends all by torchrun.
+    dist.init_process_group("gloo", timeout=timedelta(days=7))
     try:
         yield dist.get_rank()
     finally:

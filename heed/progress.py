@@ -47,6 +47,7 @@ class Display:
         self.visible = visible
         self.console = Console(stderr=True)
         self.first: int | None = None
+        self.tenths = 0
 
     def __enter__(self) -> Self:
         self.bar = Progress(
@@ -84,8 +85,10 @@ class Display:
         # A resumed run starts in the middle: its rate counts only what this process did.
         first = self.first = done - 1 if self.first is None else self.first
         self.bar.update(self.task, completed=done, numbers=numbers)
-        tenth = max(1, self.total // LINES)
-        if not self.console.is_terminal and (done % tenth == 0 or done == self.total):
+        # Work may come in steps of any size, and a step may bring none.
+        tenths = done * LINES // self.total
+        if not self.console.is_terminal and tenths > self.tenths:
+            self.tenths = tenths
             seconds = time.monotonic() - self.began
             rate = (done - first) / seconds if seconds > 0 else 0.0
             left = (self.total - done) / rate if rate > 0 else 0.0

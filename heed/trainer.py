@@ -122,12 +122,14 @@ class Trainer(Generic[Rows]):
                 due = self.progress.iteration % self.settings.checkpoint_every == 0
                 if due or last or interrupted.is_set():
                     self._save("last")
-                if interrupted.is_set() and not last:
+                if interrupted.is_set():
                     raise Interrupted(
                         f"Stopped {self.run.name!r} after iteration {self.progress.iteration} of "
                         f"{self.iterations}; all is saved. Run the same command to go on."
                     )
         if self.settings.keep == "best" and self.progress.best is not None:
+            if self.ranks > 1:
+                dist.barrier()  # until the first process has written it
             self.checkpoints.load("best", self.method.module)
         return self.progress
 

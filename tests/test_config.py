@@ -75,7 +75,7 @@ def test_overrides_reach_recipe_and_stages(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "becomes", "said"),
     [
-        ("{coef: 0.2}", "{coeff: 0.2}", "mine.yaml, line 10: unknown key 'kl.coeff'. Did you mean 'coef'?"),
+        ("{coef: 0.2}", "{coeff: 0.2}", "line 10: unknown key 'kl.coeff'. Did you mean 'coef'?"),
         ("{coef: 0.2}", "{coef: much}", "mine.yaml, line 10: 'kl.coef' cannot be 'much'"),
         ("{coef: 0.2}", "{coef: -1.0}", "greater than or equal to 0"),
         ("{coef: 0.2}", "0.5", "mine.yaml, line 10: 'kl' cannot be 0.5"),

@@ -61,9 +61,8 @@ def test_a_directory_is_replaced_whole(tmp_path: Path) -> None:
     with new_directory(path) as directory:
         write_json(directory / "b", {"x": 1})
     assert [entry.name for entry in path.iterdir()] == ["b"]
-    with pytest.raises(RuntimeError), new_directory(path) as directory:
-        (directory / "c").write_text("1")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        _fail_halfway(path)
     assert [entry.name for entry in path.iterdir()] == ["b"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
 
@@ -78,3 +77,9 @@ def test_a_grade_is_one_to_eight() -> None:
 
 def _full_disk(descriptor: int) -> None:
     raise OSError("disk is full")
+
+
+def _fail_halfway(path: Path) -> None:
+    with new_directory(path) as directory:
+        (directory / "c").write_text("1")
+        raise RuntimeError

@@ -16,9 +16,10 @@ from heed import __version__
 from heed.cli import recipes, report, run, sample, train, world
 from heed.errors import Interrupted, UserError
 
-# Idle OpenMP threads spin by default, which makes a training step many times slower (we saw 50)
-# as soon as another program wants one of the cores. Read once, when torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Idle OpenMP threads spin for very long by default, which makes a training step many times slower as
+# soon as another program wants one of the cores (10 s in place of 0.2 s was seen). Not to spin at
+# all makes it twice as slow on an idle machine. Read once, when torch is imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 
 class Verbs(TyperGroup):

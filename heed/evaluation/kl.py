@@ -29,7 +29,8 @@ def sequence_kl(
     other = torch.zeros(len(data))
     for index in data.partition(micro_tokens):
         batch = data.rows(index).to(reference.lm.device)
-        logprobs = reference.logprobs(batch, temperature=temperature)
+        # Greedy answers carry log-probs at temperature 1.
+        logprobs = reference.logprobs(batch, temperature=temperature or 1.0)
         other[index] = logprobs.sum(1).float().cpu()
     values: list[float] = (own - other).tolist()
     return values

@@ -56,7 +56,7 @@ class CheckpointFolder:
         None if there is none. What a killed process left half written is removed.
         """
         for unfinished in self.directory.glob(".*"):
-            rmtree(unfinished)
+            rmtree(unfinished, ignore_errors=True)  # another rank may be removing it
         checkpoints = self._all(name)
         if not checkpoints:
             return None

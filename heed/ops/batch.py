@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-
 BatchT = TypeVar("BatchT", bound="Batch")
 SequencesT = TypeVar("SequencesT", bound="Sequences")
 

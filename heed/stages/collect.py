@@ -14,7 +14,7 @@ from heed.recipe import Collect
 from heed.run import StageRun
 from heed.sampling.mixture import MixtureSampler
 from heed.stages.workplace import Summary, Workplace
-from heed.types import Annotation, Pair, Prompt
+from heed.types import Annotation, Pair, Split
 from heed.world.annotators import noise_ceiling
 
 
@@ -26,54 +26,57 @@ def collect(work: Workplace, settings: Collect, stage: StageRun) -> Summary:
             "simulated annotators know what they like."
         )
     people = work.world.annotators(**settings.annotators.model_dump(exclude_none=True))
-    sampler = MixtureSampler(
-        [work.sampler(work.policy(name), settings.sampling, name) for name in settings.policies]
-    )
-    total = settings.comparisons + settings.heldout
-    with Display(stage.name, total, visible=stage.writes) as bar:
-
-        def gather(prompts: Sequence[Prompt], count: int, name: str) -> list[Pair]:
-            done = 0 if name == "train" else settings.comparisons
-            return sample_pairs(
-                sampler,
-                prompts,
-                count,
-                seed=work.seed(stage.name, name),
-                name=name,
-                progress=lambda made: bar(done + made),
-            )
-
-        train = gather(work.prompts(settings.records, "train"), settings.comparisons, "train")
-        heldout = gather(work.prompts(settings.records, "heldout"), settings.heldout, "heldout")
-    pairs = {pair.id: pair for pair in (*train, *heldout)}
+    pairs = {pair.id: pair for pair in _pairs(work, settings, stage)}
     draw = random.Random(work.seed(stage.name, "people"))
-    asked = {pair.id: draw.choice(people) for pair in pairs.values()}
-    annotations = [asked[pair.id].annotate(pair) for pair in pairs.values()]
+    annotations = [draw.choice(people).annotate(pair) for pair in pairs.values()]
     decided = [item for item in annotations if item.prefers_left is not None]
-    kept = {
-        name: comparisons([a for a in decided if a.item.startswith(name)], pairs)
-        for name in ("train", "heldout")
-    }
-    if not kept["train"] or not kept["heldout"]:
-        raise UserError(
-            f"{stage.name}: the answers of {', '.join(settings.policies)} gave "
-            f"{len(kept['train'])} comparisons to train on and {len(kept['heldout'])} to judge on, "
-            "too few. Only two finished, unlike answers are compared: train that policy longer, raise "
-            "sampling.max_new_tokens, or ask for more comparisons."
-        )
+    train = comparisons([item for item in decided if item.item.startswith("train")], pairs)
+    judged = [item for item in decided if item.item.startswith("heldout")]
+    heldout = comparisons(judged, pairs)
+    if not train or not heldout:
+        raise UserError(_too_few(settings, len(train), len(heldout)))
     write_records(stage.directory / "pairs.jsonl", pairs.values())
     write_records(stage.directory / "annotations.jsonl", annotations)
-    write_records(stage.directory / "comparisons.jsonl", kept["train"])
-    write_records(stage.directory / "heldout.jsonl", kept["heldout"])
-    judged = [pairs[item.item] for item in decided if item.item.startswith("heldout")]
-    ceilings = [noise_ceiling(people, pair) for pair in judged]
+    write_records(stage.directory / "comparisons.jsonl", train)
+    write_records(stage.directory / "heldout.jsonl", heldout)
+    ceilings = [noise_ceiling(people, pairs[item.item]) for item in judged]
     write_json(stage.directory / "ceiling.json", ceilings)
     return {
         "annotators": len(people),
-        "comparisons": len(kept["train"]),
-        "heldout": len(kept["heldout"]),
+        "comparisons": len(train),
+        "heldout": len(heldout),
         "without_a_side": _undecided(annotations),
     }
+
+
+def _pairs(work: Workplace, settings: Collect, stage: StageRun) -> list[Pair]:
+    """Pairs on training prompts ("train-0", ...), then on held-out ones ("heldout-0", ...)."""
+    sampler = MixtureSampler(
+        [work.sampler(work.policy(name), settings.sampling, name) for name in settings.policies]
+    )
+    pairs: list[Pair] = []
+    counts: dict[Split, int] = {"train": settings.comparisons, "heldout": settings.heldout}
+    with Display(stage.name, sum(counts.values()), visible=stage.writes) as bar:
+        for split, count in counts.items():
+            done = len(pairs)
+            pairs += sample_pairs(
+                sampler,
+                work.prompts(settings.records, split),
+                count,
+                seed=work.seed(stage.name, split),
+                name=split,
+                progress=lambda made, done=done: bar(done + made),  # type: ignore[misc]
+            )
+    return pairs
+
+
+def _too_few(settings: Collect, train: int, heldout: int) -> str:
+    return (
+        f"{settings.name}: the answers of {', '.join(settings.policies)} gave {train} comparisons "
+        f"to train on, {heldout} to judge on: too few. Only two finished, unlike answers are "
+        "compared: train that policy longer, raise sampling.max_new_tokens, or ask for more "
+        "comparisons."
+    )
 
 
 def _undecided(annotations: Sequence[Annotation]) -> dict[str, int]:

@@ -1,0 +1,124 @@
+"""`heed run`, `heed train` and `heed report`, as a person would use them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from heed.cli.main import app
+
+runner = CliRunner()
+
+
+def arguments(settings: list[str]) -> list[str]:
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+def rows(run: Path, stage: str) -> list[str]:
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [line for line in lines if json.loads(line)["stage"] == stage]
+
+
+def test_a_finished_run_does_nothing_and_needs_no_torch(
+    finished_run: Path, tiny_settings: list[str]
+) -> None:
+    program = "import sys; from heed.cli.main import app\ntry: app()\nfinally: print(*sys.modules)"
+    words = ["run", "quickstart", "--out", str(finished_run), *arguments(tiny_settings)]
+    before = {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    first, modules = done.stdout.splitlines()
+    assert first == f"Report: {finished_run / 'report.html'}"
+    assert "nothing to do" in done.stderr
+    assert not {"torch", "transformers"} & set(modules.split())
+    assert {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")} == before
+
+
+def test_train_runs_only_what_the_stage_needs(
+    finished_run: Path, tiny_settings: list[str], tmp_path: Path
+) -> None:
+    out = ["--out", str(tmp_path / "run"), *arguments(tiny_settings)]
+    result = runner.invoke(app, ["train", "dpo", *out])
+    assert result.exit_code == 0, result.output
+    folders = sorted(path.name for path in (tmp_path / "run").iterdir() if path.is_dir())
+    assert folders == ["collect", "dpo", "pretrain", "records", "sft"]
+    assert result.stdout == ""
+    assert "dpo        done in" in result.stderr
+    assert rows(tmp_path / "run", "dpo") == rows(finished_run, "dpo")
+    again = runner.invoke(app, ["train", "dpo", *out])
+    assert "nothing to do" in again.stderr
+    nearer = runner.invoke(app, ["train", "sft", *out])
+    assert "nothing to do" in nearer.stderr
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(
+    finished_run: Path, tiny_settings: list[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    words = ["train", "pretrain", "--out", str(run), *arguments(tiny_settings)]
+    straight = rows(finished_run, "pretrain")
+
+    def press_when_training() -> None:
+        metrics = run / "metrics.jsonl"
+        while not metrics.exists() or metrics.read_text().count("\n") < 5:
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press_when_training, daemon=True)
+    thread.start()
+    result = runner.invoke(app, words)
+    thread.join()
+    assert result.exit_code == 130
+    message = " ".join(result.stderr.split())
+    assert "Stopped 'pretrain' after iteration" in message
+    assert "Run the same command to go on." in message
+    assert 5 <= len(rows(run, "pretrain")) < len(straight)
+    assert runner.invoke(app, words).exit_code == 0
+    assert rows(run, "pretrain") == straight
+
+
+def test_a_second_process_is_turned_away(run_copy: Path, tiny_settings: list[str]) -> None:
+    program = (
+        "import fcntl, sys, time\n"
+        f"lock = open({str(run_copy / '.lock')!r}, 'a+')\n"
+        "fcntl.flock(lock, fcntl.LOCK_EX); print('held', flush=True); time.sleep(30)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        words = ["run", "quickstart", "--out", str(run_copy), *arguments(tiny_settings)]
+        result = runner.invoke(app, [*words, "--set", "dpo.beta=0.7"])
+        other.kill()
+    assert result.exit_code == 2
+    assert "is in use by process" in " ".join(result.stderr.split())
+    assert "beta: 0.7" not in (run_copy / "recipe.yaml").read_text()
+
+
+def test_report_writes_the_page_anew(run_copy: Path) -> None:
+    report: dict[str, Any] = json.loads((run_copy / "report.json").read_text())
+    (run_copy / "report.json").unlink()
+    (run_copy / "report.html").unlink()
+    result = runner.invoke(app, ["report", str(run_copy)])
+    assert result.exit_code == 0
+    assert result.stdout == f"Report: {run_copy / 'report.html'}\n"
+    assert json.loads((run_copy / "report.json").read_text()) == report
+    assert (run_copy / "report.html").exists()
+
+
+def test_a_report_of_an_unfinished_run(run_copy: Path) -> None:
+    (run_copy / "evaluate" / "measures.json").unlink()
+    (run_copy / "evaluate" / "done.json").unlink()
+    result = runner.invoke(app, ["report", str(run_copy)])
+    assert result.exit_code == 0
+    assert "not finished" in (run_copy / "report.html").read_text()

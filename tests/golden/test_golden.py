@@ -1,0 +1,163 @@
+"""Twenty seeded steps of every method on texts of the embedded world, held against stored numbers.
+
+A refactoring must not move them. Where a change is meant to, write them anew and look at the
+difference before committing it:
+
+    python -m pytest tests/golden --golden-write && git diff tests/golden
+
+Each method starts from the same fresh model, so that rounding in one does not decide what another
+sees, and from texts.json: texts of the embedded world, copied, so that a better world moves
+nothing here. Sums of floats differ a little between machines, hence the tolerances.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from heed.losses.preference import PREFERENCE_LOSSES
+from heed.models.heads import ValueModel
+from heed.models.language_model import LanguageModel, new_language_model, save_language_model
+from heed.models.reference import Reference
+from heed.models.reward_model import RewardModel, new_reward_model
+from heed.models.rows import demonstration_rows, pair_rows
+from heed.offline import HeldoutLoss
+from heed.ops.order import Order
+from heed.policies.dpo import dpo, with_reference
+from heed.policies.kl_control import KlController
+from heed.policies.policy_gradient import PolicyGradient, Surrogate
+from heed.policies.ppo import Critic
+from heed.policies.sft import sft
+from heed.rewards.bradley_terry import reward_modelling
+from heed.rewards.learned import LearnedReward
+from heed.sampling.local import LocalSampler
+from heed.trainer import Monitor, Trainer
+from heed.types import Comparison, Completion, Demonstration, Prompt
+from heed.world.grammar import tokens
+from heed.world.tokenizer import build_tokenizer
+
+STEPS = 20
+SIZES = {
+    "model_type": "llama",
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
+    "tie_word_embeddings": True,
+    "initializer_range": 0.1,
+}
+TEXTS = json.loads(Path(__file__).with_name("texts.json").read_text())
+DEMONSTRATIONS = [Demonstration(Prompt.of(asked), text) for asked, text in TEXTS["demonstrations"]]
+PREFERENCES = [
+    Comparison(Prompt.of(asked), chosen, rejected, margin)
+    for asked, chosen, rejected, margin in TEXTS["comparisons"]
+]
+
+
+def policy() -> LanguageModel:
+    texts = [part for rows in TEXTS.values() for row in rows for part in row]
+    words = {word for text in texts if isinstance(text, str) for word in tokens(text)}
+    return new_language_model(build_tokenizer(sorted(words)), SIZES, seed=0)
+
+
+def reward_model(folder: Path) -> RewardModel:
+    save_language_model(policy(), folder)
+    return new_reward_model(folder, device="cpu", dtype="float32", seed=1)
+
+
+def imitation(folder: Path) -> Any:
+    lm = policy()
+    rows = demonstration_rows(lm.chat, DEMONSTRATIONS, 64)
+    return sft(lm, rows, Order(len(rows), 16, 0))
+
+
+def reward(folder: Path) -> Any:
+    model = reward_model(folder)
+    rows = pair_rows(model.chat, PREFERENCES, 64)
+    return reward_modelling(model, rows, Order(len(rows), 16, 0))
+
+
+def direct(folder: Path) -> Any:
+    lm = policy()
+    rows = with_reference(pair_rows(lm.chat, PREFERENCES, 64), Reference(lm), 1000)
+    return dpo(lm, rows, Order(len(rows), 16, 0), PREFERENCE_LOSSES["dpo"], 0.5)
+
+
+def asks(completions: Sequence[Completion]) -> list[float]:
+    return [float("?" in item.text) for item in completions]
+
+
+def proximal(folder: Path) -> Any:
+    lm, model = policy(), reward_model(folder)
+    head = lm.model.get_output_embeddings()  # a fresh model would hardly ever end an answer
+    head.bias = torch.nn.Parameter(torch.zeros(head.out_features))
+    head.bias.data[lm.chat.eos_id] = 4.5
+    surrogate = Surrogate(
+        rollouts=16,
+        epochs=2,
+        minibatches=2,
+        clip=0.2,
+        entropy_coef=0.01,
+        missing_eos=-1.0,
+        whiten_rewards=False,
+        temperature=0.9,
+    )
+    return PolicyGradient(
+        lm,
+        Critic(ValueModel.from_reward_model(model), gamma=1.0, lam=0.95, clip=0.2, coef=0.1),
+        sampler=LocalSampler(lm, max_new_tokens=12, temperature=0.9),
+        prompts=[item.prompt for item in DEMONSTRATIONS],
+        reward=LearnedReward(model, context=128),
+        reference=Reference(lm),
+        kl=KlController(0.1, target=0.05, horizon=200),
+        surrogate=surrogate,
+        seed=0,
+        watch={"questions": asks},
+    )
+
+
+METHODS: dict[str, tuple[Callable[[Path], Any], float]] = {
+    "sft": (imitation, 3e-3),
+    "reward": (reward, 3e-3),
+    "dpo": (direct, 1e-3),
+    "ppo": (proximal, 1e-3),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_numbers_stay(
+    name: str, place: Any, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    make, lr = METHODS[name]
+    run = place(optim={"lr": lr, "schedule": "cosine", "warmup": 0.2, "micro_tokens": 400})
+    method = make(tmp_path / "policy")
+    measure = [] if name == "ppo" else [HeldoutLoss(method, method.data, every=5, micro_tokens=400)]
+    Trainer(
+        method=method,
+        settings=run.stage,
+        run=run,
+        iterations=STEPS,
+        seed=0,
+        monitor=Monitor("nothing"),
+        callbacks=measure,
+    ).train()
+    lines = (run.run / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    if name == "dpo":  # the policy still is the reference: which side is ahead is rounding
+        del rows[0]["accuracy"]
+    for row in rows:
+        assert row.pop("stage") == "sft"
+    stored = Path(__file__).with_name(f"{name}.json")
+    if request.config.getoption("--golden-write"):
+        stored.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    golden = json.loads(stored.read_text())
+    assert len(rows) == len(golden) == STEPS
+    for row, expected in zip(rows, golden, strict=True):
+        assert row == pytest.approx(expected, rel=1e-4, abs=2e-5)

@@ -1,0 +1,68 @@
+"""From records to token rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from heed.models.rows import demonstration_rows, fitted, pair_rows, text_rows
+from heed.types import Comparison, Demonstration, Prompt
+
+PROMPT = Prompt.of("red green blue ?")
+
+
+@pytest.fixture
+def chat(toy_lm: Any) -> Any:
+    return toy_lm().chat
+
+
+def test_what_fits_is_left_whole(chat: Any) -> None:
+    prompt, answer = fitted(chat, PROMPT, "yes no", 64)
+    assert prompt == chat.prompt_ids(PROMPT)
+    assert answer == [*chat.completion_ids("yes no", finished=False), chat.eos_id]
+
+
+@pytest.mark.parametrize("context", [2, 3, 5, 8, 9, 20])
+@pytest.mark.parametrize("words", [0, 1, 4, 30])
+def test_nothing_is_longer_than_the_context(chat: Any, context: int, words: int) -> None:
+    whole_prompt = chat.prompt_ids(PROMPT)
+    whole_answer = chat.completion_ids("yes " * words)
+    prompt, answer = fitted(chat, PROMPT, "yes " * words, context)
+    assert len(prompt) + len(answer) <= context
+    assert prompt
+    assert whole_prompt[-len(prompt) :] == prompt  # the prompt loses its beginning
+    assert whole_answer[: len(answer)] == answer  # the answer its end
+    assert len(answer) >= min(len(whole_answer), context // 2)
+
+
+def test_the_answer_is_the_target(chat: Any) -> None:
+    rows = demonstration_rows(chat, [Demonstration(PROMPT, "yes"), Demonstration(PROMPT, "")], 64)
+    prompt = chat.prompt_ids(PROMPT)
+    assert rows.target.sum(1).tolist() == [2, 1]
+    assert rows.ids[0][rows.target[0]].tolist() == chat.completion_ids("yes")
+    assert rows.target[:, : len(prompt)].sum() == 0
+    assert rows.mask.sum(1).tolist() == [len(prompt) + 2, len(prompt) + 1]
+
+
+def test_of_a_text_everything_but_the_first_token_is_the_target(chat: Any) -> None:
+    rows = text_rows(chat, [Demonstration(PROMPT, "yes no")], 64)
+    whole = [*chat.prompt_ids(PROMPT), *chat.completion_ids("yes no")]
+    assert rows.ids[0].tolist() == whole
+    assert rows.target[0].tolist() == [False, *[True] * (len(whole) - 1)]
+
+
+def test_pairs_keep_margin_and_weight(chat: Any) -> None:
+    items = [
+        Comparison(PROMPT, "yes", "no no", margin=1 / 3, weight=2.0),
+        Comparison(PROMPT, "one two red", "blue"),
+    ]
+    pairs = pair_rows(chat, items, 64)
+    assert pairs.margin.tolist() == pytest.approx([1 / 3, 0.0])
+    assert pairs.weight.tolist() == [2.0, 1.0]
+    for side, name in ((pairs.chosen, "chosen"), (pairs.rejected, "rejected")):
+        for row, item in enumerate(items):
+            answer = side.ids[row][side.target[row]].tolist()
+            assert answer == chat.completion_ids(getattr(item, name))
+    assert not torch.cat([pairs.ref_chosen, pairs.ref_rejected]).any()

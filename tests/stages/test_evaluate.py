@@ -1,0 +1,92 @@
+"""What stands in measures.json, recomputed from the samples beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heed.files import read_records
+from heed.models.language_model import load_language_model
+from heed.models.reference import Reference
+from heed.ops.batch import Sequences
+from heed.types import Completion
+from heed.world.world import World
+
+
+@pytest.fixture
+def measures(finished_run: Path) -> dict[str, Any]:
+    return json.loads((finished_run / "evaluate" / "measures.json").read_text())
+
+
+@pytest.fixture
+def samples(finished_run: Path) -> dict[str, list[Completion]]:
+    return {
+        label: read_records(finished_run / "evaluate" / f"samples-{label}.jsonl", Completion)
+        for label in ("base", "sft", "dpo", "ppo")
+    }
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def test_figures_follow_from_the_samples(measures: Any, samples: Any, finished_run: Path) -> None:
+    world = World(0)
+    for label, completions in samples.items():
+        table = measures["policies"][label]
+        gold = [world.gold(item.prompt, item.text) for item in completions]
+        assert table["gold"]["mean"] == pytest.approx(mean([item.total for item in gold]))
+        assert table["rude"]["mean"] == pytest.approx(mean([item.rude for item in gold]))
+        assert table["harmful"]["mean"] == pytest.approx(mean([item.harmful for item in gold]))
+        assert table["correct"]["mean"] == pytest.approx(mean([item.correct for item in gold]))
+        words = [len(item.text.split()) for item in completions]
+        assert table["length"]["mean"] == pytest.approx(mean(words))
+        moved = mean([sum(item.logprobs) for item in completions])
+        reference = Reference(load_language_model(finished_run / "sft" / "policy", device="cpu"))
+        rows = [(item.prompt_ids, item.ids) for item in completions]
+        data = Sequences.of(rows, reference.lm.chat.pad_id)
+        back = reference.logprobs(data).sum(1).mean().item()
+        assert table["kl"]["mean"] == pytest.approx(moved - back, abs=1e-3)
+        cut = [item.finish == "length" for item in completions]
+        assert table["unfinished"]["mean"] == pytest.approx(mean(cut))
+
+
+def test_every_family_is_told_apart(measures: Any, samples: Any) -> None:
+    for label, completions in samples.items():
+        families = measures["families"][label]
+        assert set(families) == set(World(0).families)
+        counts = {name: found["gold"]["n"] for name, found in families.items()}
+        assert sum(counts.values()) == len(completions)
+
+
+def test_gaps_between_all_policies(measures: Any) -> None:
+    found = {(gap["better"], gap["worse"], gap["measure"]): gap for gap in measures["gaps"]}
+    assert len(found) == 6 * 2
+    table = measures["policies"]
+    difference = table["ppo"]["gold"]["mean"] - table["sft"]["gold"]["mean"]
+    assert found["ppo", "sft", "gold"]["difference"]["mean"] == pytest.approx(difference)
+
+
+def test_answers_side_by_side_from_all_families(measures: Any, samples: Any) -> None:
+    rows = measures["samples"]
+    assert len(rows) == 18
+    assert {row["family"] for row in rows[:6]} == set(World(0).families)
+    for row in rows:
+        for label, completions in samples.items():
+            first = next(item for item in completions if item.prompt.text == row["prompt"])
+            assert row["answers"][label] == first.text
+            gold = World(0).gold(first.prompt, first.text).total
+            assert row["scores"][label] == pytest.approx(gold)
+
+
+def test_facts_by_how_often_they_were_told(measures: Any, samples: Any) -> None:
+    world = World(0)
+    for label, completions in samples.items():
+        for name, how in (("seen_often", "often"), ("seen_once", "once"), ("never", "never")):
+            chosen = [c for c in completions if world.key(c.prompt.id).get("seen") == how]
+            outcomes = measures["hallucination"][label][name]
+            assert sum(found["mean"] for found in outcomes.values()) == pytest.approx(1.0)
+            assert outcomes["correct"]["n"] == len(chosen) > 0

@@ -1,0 +1,71 @@
+"""What every stage is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heed.config import load_recipe
+from heed.errors import UserError
+from heed.files import write_records
+from heed.models.rows import demonstration_rows
+from heed.ops.order import Order
+from heed.policies.sft import sft
+from heed.run import Run
+from heed.sampling.local import LocalSampler
+from heed.stages.workplace import Workplace
+from heed.trainer import Monitor
+from heed.types import Demonstration, Prompt
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Workplace:
+    return Workplace(Run(load_recipe("quickstart", ["device=cpu"]), tmp_path / "run"))
+
+
+def test_a_callbacks_reason_stands_in_the_summary(
+    work: Workplace, toy_lm: Any, toy_prompts: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lm = toy_lm()
+    rows = demonstration_rows(lm.chat, [Demonstration(p, "yes") for p in toy_prompts], 64)
+    stage = work.run.stage("sft")
+    stage.start()
+    summary = work.train(
+        stage,
+        stage.stage,
+        sft(lm, rows, Order(6, 3, 0)),
+        iterations=9,
+        monitor=Monitor("nll"),
+        shown=["nll"],
+        callbacks=[lambda step, metrics: "the gate closed." if step == 4 else None],
+    )
+    assert summary["iterations"] == 4
+    assert summary["notes"] == ["Stopped after iteration 4: the gate closed."]
+    assert capsys.readouterr().err.splitlines()[-1].startswith("sft        4/9")
+
+
+def test_only_prompts_with_room_for_an_answer_are_asked(work: Workplace, toy_lm: Any) -> None:
+    prompts = [
+        Prompt.of("red ?"),
+        Prompt.of("red " * 40),
+        Prompt.of("blue ?", split="heldout"),
+        Prompt.of("red " * 70),
+    ]
+    write_records(work.path("records", "prompts.jsonl"), prompts)
+    lm = toy_lm()  # a context of 64 tokens, and two for the markers
+    assert work.askable("records", "train", LocalSampler(lm, max_new_tokens=22)) == [
+        prompts[0],
+        prompts[1],
+    ]
+    assert work.askable("records", "train", LocalSampler(lm, max_new_tokens=23)) == [prompts[0]]
+    assert work.askable("records", "heldout", LocalSampler(lm, max_new_tokens=8)) == [prompts[2]]
+    with pytest.raises(UserError, match="None of the 3 train prompts of 'records' leaves room"):
+        work.askable("records", "train", LocalSampler(lm, max_new_tokens=62))
+
+
+def test_seeds_have_a_purpose(work: Workplace) -> None:
+    assert work.seed("sft") != work.seed("ppo")
+    other = Workplace(Run(load_recipe("quickstart", ["seed=1"]), Path("elsewhere")))
+    assert other.seed("sft") != work.seed("sft")

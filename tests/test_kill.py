@@ -1,0 +1,61 @@
+"""Kill -9 at three points of every training stage; what is resumed equals the uninterrupted run.
+
+On one thread, `metrics.jsonl` must be the same to the bit, and so must the policies.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import killed
+import pytest
+
+STAGES = ("pretrain", "sft", "reward", "ppo", "dpo")
+POINTS = (1, 5, 10)
+"""Rows logged before the kill; checkpoints come every 4 iterations, so one kill comes before the
+first of them, one just after one, and one in between."""
+RECIPE = """\
+name: kill
+threads: 1
+device: cpu
+stages:
+  - records: {corpus: 500, demonstrations: 120}
+  - pretrain:
+      architecture: {model_type: llama, hidden_size: 32, intermediate_size: 64,
+                     num_hidden_layers: 2, num_attention_heads: 2, num_key_value_heads: 2,
+                     max_position_embeddings: 128, tie_word_embeddings: true}
+      batch: 25
+      checkpoint_every: 4
+      optim: {lr: 3e-3, weight_decay: 0.01, warmup: 0.1}
+  - sft: {epochs: 1, batch: 8, checkpoint_every: 4, keep: best}
+  - collect: {comparisons: 130, heldout: 40, sampling: {max_new_tokens: 24}}
+  - reward: {epochs: 1, batch: 8, calibration: 64, checkpoint_every: 4, keep: best,
+             sampling: {max_new_tokens: 16}}
+  - ppo: {iterations: 12, rollouts: 16, checkpoint_every: 4, sampling: {max_new_tokens: 16},
+          kl: {coef: 0.1, target: 2.0, horizon: 100}}
+  - dpo: {epochs: 1, batch: 8, checkpoint_every: 4}
+"""
+
+
+@pytest.mark.slow
+def test_resuming_after_kill_9_changes_nothing(tmp_path: Path) -> None:
+    recipe = tmp_path / "kill.yaml"
+    recipe.write_text(RECIPE)
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    subprocess.run(
+        killed.heed("run", str(recipe), "--out", str(whole)),
+        env=killed.ENVIRONMENT, check=True, capture_output=True,
+    )  # fmt: skip
+    command = killed.heed("run", str(recipe), "--out", str(torn))
+    for stage in STAGES:
+        assert len(killed.rows(whole, stage)) > max(POINTS)
+        for point in POINTS:
+            assert killed.run_until(command, torn, stage, point) == -signal.SIGKILL
+            assert not (torn / stage / "done.json").exists(), f"{stage} ended before the kill"
+    subprocess.run(command, env=killed.ENVIRONMENT, check=True, capture_output=True)
+    assert (torn / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+    for policy in ("pretrain/policy", "sft/policy", "reward/model", "ppo/policy", "dpo/policy"):
+        name = f"{policy}/model.safetensors"
+        assert (torn / name).read_bytes() == (whole / name).read_bytes(), name
