@@ -44,20 +44,24 @@ class Offline(Generic[Rows]):
 
 
 class HeldoutLoss(Generic[Rows]):
-    """A callback: every `every` iterations, the method's terms on rows that training never sees.
+    """A callback: every `every` iterations and after the last, the terms on held-out rows.
 
     They are logged as "heldout_" and the term's name. `micro_tokens` bounds a forward pass.
     """
 
-    def __init__(self, method: Offline[Rows], data: Rows, *, every: int, micro_tokens: int) -> None:
+    def __init__(
+        self, method: Offline[Rows], data: Rows, *, every: int, last: int, micro_tokens: int
+    ) -> None:
         self.method = method
         self.data = data
         self.every = every
+        self.last = last
         self.micro_tokens = micro_tokens
 
     @torch.no_grad()
     def __call__(self, iteration: int, metrics: dict[str, float]) -> None:
-        if iteration % self.every or not len(self.data):
+        due = iteration % self.every == 0 or iteration == self.last
+        if not due or not len(self.data):
             return
         counts = self.data.counts()
         device = next(self.method.module.parameters()).device

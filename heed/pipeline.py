@@ -16,7 +16,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from heed.recipe import Stage
+from heed.ranks import Ranks
+from heed.recipe import Recipe, Stage
 from heed.run import Run, StageRun
 from heed.stages.collect import collect
 from heed.stages.dpo import dpo_stage
@@ -44,8 +45,10 @@ STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
 Say = Callable[[str], None]
 
 
-def run_recipe(run: Run, say: Say) -> None:
+def run_recipe(run: Run, say: Say, only: Recipe | None = None) -> None:
     """Bring every stage of the run to its end; `say` hears a line about each.
+
+    `only` is a part of the run's recipe, for who does not want all of it.
 
     Raises:
       UserError: a stage cannot work with its settings or inputs.
@@ -56,8 +59,8 @@ def run_recipe(run: Run, say: Say) -> None:
     work = Workplace(run)
     if run.writes:
         run.prepare()
-    _wait_for_all()
-    for stage in run.recipe.stages:
+    Ranks.here().wait()
+    for stage in (only or run.recipe).stages:
         place = run.stage(stage.name)
         if place.done() is None:
             _run_stage(work, stage, place, say)
@@ -68,7 +71,7 @@ def run_recipe(run: Run, say: Say) -> None:
 def _run_stage(work: Workplace, stage: Stage, place: StageRun, say: Say) -> None:
     began = time.perf_counter()
     place.start()
-    _wait_for_all()
+    Ranks.here().wait()
     if stage.trains or place.writes:
         with _precision(work):
             summary = STAGES[stage.kind](work, stage, place)
@@ -77,7 +80,7 @@ def _run_stage(work: Workplace, stage: Stage, place: StageRun, say: Say) -> None
         say(f"{stage.name:<10} done in {seconds:.0f} s")
         for note in summary.get("notes", []):
             say(f"{'':<10} {note}")
-    _wait_for_all()
+    Ranks.here().wait()
 
 
 def _precision(work: Workplace) -> torch.autocast:
@@ -105,8 +108,3 @@ def processes() -> Iterator[int]:
         yield dist.get_rank()
     finally:
         dist.destroy_process_group()
-
-
-def _wait_for_all() -> None:
-    if dist.is_initialized():
-        dist.barrier()

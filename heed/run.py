@@ -162,9 +162,10 @@ class Run:
         folder = self.directory / name
         return StageRun(stage, self.keys[name], folder, self.directory, self.writes)
 
-    def pending(self) -> list[str]:
+    def pending(self, only: Recipe | None = None) -> list[str]:
         """Names of the stages that are not finished under their present key, in order."""
-        return [s.name for s in self.recipe.stages if self.stage(s.name).done() is None]
+        stages = (only or self.recipe).stages
+        return [stage.name for stage in stages if self.stage(stage.name).done() is None]
 
     def prepare(self) -> None:
         """Write the resolved recipe and where the run came from."""

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from heed.errors import Interrupted, UserError
@@ -27,6 +26,7 @@ from heed.losses.term import Term
 from heed.models.checkpoint_folder import CheckpointFolder
 from heed.ops.batch import Batch
 from heed.ops.schedule import SCHEDULES
+from heed.ranks import Ranks
 from heed.recipe import TrainingStage
 from heed.run import StageRun, derive_seed
 
@@ -104,8 +104,7 @@ class Trainer(Generic[Rows]):
         self.optimizer = self._make_optimizer()
         self.progress = Progress()
         self.checkpoints = CheckpointFolder(self.run.directory / "checkpoints")
-        self.ranks = dist.get_world_size() if dist.is_initialized() else 1
-        self.rank = dist.get_rank() if dist.is_initialized() else 0
+        self.ranks = Ranks.here()
 
     def train(self) -> Progress:
         """Train to the end, then leave the weights that `keep` asks for in the module.
@@ -120,16 +119,16 @@ class Trainer(Generic[Rows]):
                 self._iterate()
                 last = self.progress.iteration == self.iterations or self.progress.stopped
                 due = self.progress.iteration % self.settings.checkpoint_every == 0
-                if due or last or interrupted.is_set():
+                asked = self.ranks.any(interrupted.is_set())
+                if due or last or asked:
                     self._save("last")
-                if interrupted.is_set():
+                if asked:
                     raise Interrupted(
                         f"Stopped {self.run.name!r} after iteration {self.progress.iteration} of "
                         f"{self.iterations}; all is saved. Run the same command to go on."
                     )
         if self.settings.keep == "best" and self.progress.best is not None:
-            if self.ranks > 1:
-                dist.barrier()  # until the first process has written it
+            self.ranks.wait()  # until the first process has written it
             self.checkpoints.load("best", self.method.module)
         return self.progress
 
@@ -160,12 +159,13 @@ class Trainer(Generic[Rows]):
     def _step(self, batch: Rows) -> Metrics:
         """One optimiser step on a batch that all ranks hold alike; returns the terms' means."""
         counts = batch.counts()
-        if len(batch) < self.ranks:
-            raise UserError(f"{self.run.name}: {self.ranks} processes share {len(batch)} rows.")
-        share = batch.shard(self.rank, self.ranks) if self.ranks > 1 else batch
+        ranks, optim = self.ranks, self.settings.optim
+        if len(batch) < ranks.count:
+            raise UserError(f"{self.run.name}: {ranks.count} processes share {len(batch)} rows.")
+        share = batch.shard(ranks.rank, ranks.count) if ranks.count > 1 else batch
         totals: dict[str, Tensor] = {}
         self.optimizer.zero_grad(set_to_none=True)
-        for micro in share.split(self.settings.optim.micro_tokens):
+        for micro in share.split(optim.micro_tokens):
             terms = self.method.loss(micro)
             means = {term.name: term.total / max(counts[term.count], 1e-12) for term in terms}
             objective = sum(
@@ -175,28 +175,18 @@ class Trainer(Generic[Rows]):
             objective.backward()
             for name, mean in [("loss", objective), *means.items()]:
                 totals[name] = totals.get(name, torch.zeros_like(mean)) + mean.detach()
-        self._add_over_ranks(totals)
-        norm = nn.utils.clip_grad_norm_(self._parameters(), self.settings.optim.clip_norm)
+        ranks.add_gradients(self._parameters())
+        ranks.add(totals.values())
+        norm = nn.utils.clip_grad_norm_(self._parameters(), optim.clip_norm)
         metrics = {name: float(total) for name, total in totals.items()}
         if not torch.isfinite(norm):
             raise UserError(
                 f"{self.run.name}: the gradient stopped being a number at iteration "
-                f"{self.progress.iteration + 1} (loss {metrics['loss']}). Lower optim.lr; "
-                "the last checkpoint is kept, and the same command goes on from it."
+                f"{self.progress.iteration + 1} (loss {metrics['loss']}). Lower optim.lr: the "
+                "stage then starts again with the new rate, and those before it are kept."
             )
         self.optimizer.step()
         return {**metrics, "grad_norm": float(norm), "tokens": float(batch.cost().sum())}
-
-    def _add_over_ranks(self, totals: dict[str, Tensor]) -> None:
-        """Sum gradients and measurements over ranks; a rank without rows adds zeros."""
-        if self.ranks == 1:
-            return
-        for parameter in self._parameters():
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            dist.all_reduce(parameter.grad)
-        for total in totals.values():
-            dist.all_reduce(total)
 
     def _parameters(self) -> list[nn.Parameter]:
         return [p for p in self.method.module.parameters() if p.requires_grad]

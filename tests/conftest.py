@@ -118,6 +118,7 @@ def toy_ppo(toy_prompts: list[Prompt], share_of: Any) -> Callable[..., Any]:
 
     settings = {"rollouts": 12, "epochs": 2, "minibatches": 2, "clip": 0.2, "entropy_coef": 0.0}
     settings |= {"missing_eos": 0.0, "whiten_rewards": False, "temperature": 1.0}
+    settings |= {"micro_tokens": 100}
 
     def make(lm: LanguageModel, *, kl: Any = None, reward: Any = None, **more: Any) -> Any:
         surrogate = Surrogate(**{**settings, **more})
@@ -125,7 +126,7 @@ def toy_ppo(toy_prompts: list[Prompt], share_of: Any) -> Callable[..., Any]:
         sampler = LocalSampler(lm, max_new_tokens=6, temperature=surrogate.temperature)
         return PolicyGradient(
             lm,
-            Critic(value, gamma=1.0, lam=0.95, clip=0.2, coef=0.1),
+            Critic(value, gamma=1.0, lam=0.95, clip=0.2, coef=0.1, micro_tokens=200),
             sampler=sampler,
             prompts=toy_prompts,
             reward=reward or share_of("yes"),

@@ -41,7 +41,7 @@ def test_an_iteration_is_one_batch_of_the_order(data: Any) -> None:
 def test_heldout_terms_are_means_over_all_held_out_tokens(data: Any, micro_tokens: int) -> None:
     lm, rows = data
     method = sft(lm, rows, Order(5, 2, 0))
-    call = HeldoutLoss(method, rows, every=2, micro_tokens=micro_tokens)
+    call = HeldoutLoss(method, rows, every=2, last=5, micro_tokens=micro_tokens)
     metrics = {"nll": 0.5}
     assert call(3, metrics) is None
     assert metrics == {"nll": 0.5}
@@ -50,11 +50,14 @@ def test_heldout_terms_are_means_over_all_held_out_tokens(data: Any, micro_token
     mean = term.total.item() / float(rows.target.sum())
     assert metrics == {"nll": 0.5, "heldout_nll": pytest.approx(mean, rel=1e-5)}
     assert all(weight.grad is None for weight in lm.model.parameters())
+    final: dict[str, float] = {}
+    call(5, final)  # the last iteration, due or not
+    assert final == {"heldout_nll": metrics["heldout_nll"]}
 
 
 def test_without_held_out_rows_nothing_is_measured(data: Any) -> None:
     lm, rows = data
     none = Sequences(rows.ids[:0], rows.mask[:0], rows.target[:0])
     metrics: dict[str, float] = {}
-    HeldoutLoss(sft(lm, rows, Order(5, 2, 0)), none, every=1, micro_tokens=10)(1, metrics)
+    HeldoutLoss(sft(lm, rows, Order(5, 2, 0)), none, every=1, last=1, micro_tokens=10)(1, metrics)
     assert metrics == {}

@@ -46,7 +46,7 @@ def stamps(run: Path) -> dict[str, int]:
 def redone(run: Path, settings: list[str], *more: str, only: str | None = None) -> list[str]:
     before = stamps(run)
     recipe = load_recipe("quickstart", [*settings, *more])
-    carry_out(recipe.needed_for(only) if only else recipe, run, fresh=False)
+    carry_out(recipe, run, fresh=False, only=recipe.needed_for(only) if only else None)
     after = stamps(run)
     return [name for name in STAGES if before.get(name) != after.get(name)]
 
@@ -239,6 +239,7 @@ def test_adapters_train_and_are_saved_merged(run_copy: Path, tiny_settings: list
     [
         ("ppo.minibatches=40", "ppo: 16 rollouts cannot be cut into 40 minibatches"),
         ("ppo.sampling.temperature=0", "ppo: at sampling.temperature 0"),
+        ("ppo.sampling.top_k=5", "ppo: policy gradients need samples of the policy itself"),
     ],
 )
 def test_settings_that_contradict_each_other(

@@ -80,10 +80,18 @@ def reinforcement(lm: LanguageModel) -> Any:
         missing_eos=0.0,
         whiten_rewards=False,
         temperature=1.0,
+        micro_tokens=200,
     )
     return PolicyGradient(
         lm,
-        Critic(ValueModel.from_language_model(lm), gamma=1.0, lam=0.95, clip=0.2, coef=0.1),
+        Critic(
+            ValueModel.from_language_model(lm),
+            gamma=1.0,
+            lam=0.95,
+            clip=0.2,
+            coef=0.1,
+            micro_tokens=200,
+        ),
         sampler=LocalSampler(lm, max_new_tokens=6),
         prompts=PROMPTS,
         reward=reward,

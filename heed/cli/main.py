@@ -16,9 +16,9 @@ from heed import __version__
 from heed.cli import recipes, report, run, sample, train, world
 from heed.errors import Interrupted, UserError
 
-# Idle OpenMP threads spin for very long by default, which makes a training step many times slower as
+# By default idle OpenMP threads spin for so long that a training step takes many times longer as
 # soon as another program wants one of the cores (10 s in place of 0.2 s was seen). Not to spin at
-# all makes it twice as slow on an idle machine. Read once, when torch is imported.
+# all takes twice as long on an idle machine. Read once, when torch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 

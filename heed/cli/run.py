@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from shutil import rmtree
 from typing import Annotated
@@ -35,28 +36,38 @@ def run(recipe: RecipeName, set_: Overrides = None, out: Out = None, fresh: Fres
     carry_out(load_recipe(recipe, set_ or []), out, fresh=fresh)
 
 
-def carry_out(recipe: Recipe, out: Path | None, *, fresh: bool) -> None:
-    """Bring a recipe's stages to their end in a directory, and say where the result is."""
+def carry_out(recipe: Recipe, out: Path | None, *, fresh: bool, only: Recipe | None = None) -> None:
+    """Bring a recipe's stages (or some of them) to their end and say where the result is."""
     directory = out or Path("runs") / recipe.name
-    if fresh or Run(recipe, directory).pending():
-        _work(recipe, directory, fresh=fresh)
+    if fresh or Run(recipe, directory).pending(only):
+        _work(recipe, directory, fresh=fresh, only=only)
     else:
-        typer.echo(f"All stages of {recipe.name!r} are finished; nothing to do.", err=True)
+        _say(f"All stages of {recipe.name!r} are finished; nothing to do.")
     result = directory / "report.html"
-    if result.exists():
+    if only is None and result.exists() and _first():
         typer.echo(f"Report: {result}")
 
 
-def _work(recipe: Recipe, directory: Path, *, fresh: bool) -> None:
-    typer.echo(f"Running {recipe.name!r} in {directory}", err=True)
+def _work(recipe: Recipe, directory: Path, *, fresh: bool, only: Recipe | None) -> None:
+    _say(f"Running {recipe.name!r} in {directory}")
     from heed.pipeline import processes, run_recipe
 
     with processes() as rank:
         place = Run(recipe, directory, writes=rank == 0)
         if rank:
-            run_recipe(place, say=lambda line: None)
+            run_recipe(place, _say, only)
         else:
             with place.locked():
-                for stage in recipe.stages if fresh else ():
+                for stage in (only or recipe).stages if fresh else ():
                     rmtree(directory / stage.name, ignore_errors=True)
-                run_recipe(place, say=lambda line: typer.echo(line, err=True))
+                run_recipe(place, _say, only)
+
+
+def _say(line: str) -> None:
+    if _first():
+        typer.echo(line, err=True)
+
+
+def _first() -> bool:
+    """Whether this is the first of the processes that torchrun started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"

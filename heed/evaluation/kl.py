@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from heed.models.reference import Reference
-from heed.ops.batch import Sequences
+from heed.ops.batch import Sequences, in_parts
 from heed.types import Completion
 
 
@@ -26,11 +27,11 @@ def sequence_kl(
     rows = [(item.prompt_ids, item.ids) for item in completions]
     data = Sequences.of(rows, reference.lm.chat.pad_id)
     own = torch.tensor([sum(item.logprobs) for item in completions])
-    other = torch.zeros(len(data))
-    for index in data.partition(micro_tokens):
-        batch = data.rows(index).to(reference.lm.device)
+
+    def reference_sums(part: Sequences) -> Tensor:
         # Greedy answers carry log-probs at temperature 1.
-        logprobs = reference.logprobs(batch, temperature=temperature or 1.0)
-        other[index] = logprobs.sum(1).float().cpu()
+        return reference.logprobs(part, temperature=temperature or 1.0).sum(1)
+
+    other = in_parts(data.to(reference.lm.device), micro_tokens, reference_sums).float().cpu()
     values: list[float] = (own - other).tolist()
     return values

@@ -7,7 +7,7 @@ share this index, so nothing is ever shifted outside the model's forward.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
@@ -120,6 +120,24 @@ class Sequences(Batch):
     def positions(self) -> Int[Tensor, "B T"]:
         """position_ids that follow the padding mask."""
         return (self.mask.long().cumsum(1) - 1).clamp(min=0)
+
+
+def in_parts(
+    data: Sequences, tokens: int, compute: Callable[[Sequences], Tensor]
+) -> Float[Tensor, "B ..."]:
+    """What `compute` gives for every row, [B] or [B, T], a micro-batch of `tokens` at a time."""
+    results: Tensor | None = None
+    for index in data.partition(tokens):
+        part = compute(data.rows(index))
+        if results is None:
+            results = part.new_zeros((len(data),) if part.ndim == 1 else data.ids.shape)
+        if part.ndim == 1:
+            results[index] = part
+        else:
+            results[index, : part.shape[1]] = part
+    if results is None:
+        raise ValueError("a batch without rows has no results")
+    return results
 
 
 def joined(first: Sequences, second: Sequences, pad: int) -> Sequences:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -19,7 +18,7 @@ from heed.models.forward import completion_logprobs
 from heed.models.language_model import LanguageModel
 from heed.models.reference import Reference
 from heed.offline import Offline
-from heed.ops.batch import Pairs, Sequences, joined
+from heed.ops.batch import Pairs, Sequences, in_parts, joined
 from heed.ops.order import Order
 
 
@@ -56,8 +55,6 @@ def with_reference(data: Pairs, reference: Reference, micro_tokens: int) -> Pair
 
 
 def _summed(data: Sequences, reference: Reference, micro_tokens: int) -> Float[Tensor, "B"]:
-    sums = torch.zeros(len(data))
-    for index in data.partition(micro_tokens):
-        batch = data.rows(index).to(reference.lm.device)
-        sums[index] = reference.logprobs(batch).sum(1).float().cpu()
-    return sums
+    return in_parts(
+        data.to(reference.lm.device), micro_tokens, lambda part: reference.logprobs(part).sum(1)
+    ).cpu()

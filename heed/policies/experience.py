@@ -5,6 +5,7 @@ Dims: B rows, T tokens.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,8 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from heed.errors import UserError
 from heed.models.reference import Reference
-from heed.ops.batch import Sequences
+from heed.ops.batch import Sequences, in_parts
 from heed.ops.kl import k1
 from heed.types import Completion, RewardFn
 
@@ -40,12 +42,14 @@ def experience(
     *,
     temperature: float,
     missing_eos: float,
+    micro_tokens: int,
     pad: int,
     device: torch.device,
 ) -> Experience:
     """Score completions and compare them with the reference.
 
     The sampler's own log-probs stand for the policy's: same weights, same temperature.
+    `micro_tokens` bounds a forward pass. Raises UserError for a reward that is no number.
     """
     rows = [(completion.prompt_ids, completion.ids) for completion in completions]
     sequences = Sequences.of(rows, pad)
@@ -53,10 +57,12 @@ def experience(
     logprobs[sequences.target] = torch.tensor(
         [value for completion in completions for value in completion.logprobs]
     )
-    proxy = torch.tensor(reward(completions))
+    proxy = torch.tensor(_finite(reward(completions), completions))
     finished = torch.tensor([completion.finish == "stop" for completion in completions])
     sequences, logprobs = sequences.to(device), logprobs.to(device)
-    ref_logprobs = reference.logprobs(sequences, temperature=temperature)
+    ref_logprobs = in_parts(
+        sequences, micro_tokens, lambda part: reference.logprobs(part, temperature=temperature)
+    )
     return Experience(
         sequences=sequences,
         logprobs=logprobs,
@@ -64,3 +70,14 @@ def experience(
         scores=torch.where(finished, proxy, torch.tensor(missing_eos)).to(device),
         proxy=proxy.to(device),
     )
+
+
+def _finite(scores: Sequence[float], completions: Sequence[Completion]) -> Sequence[float]:
+    """The scores, none of which may be nan or infinite: such a one never becomes a reward."""
+    for score, completion in zip(scores, completions, strict=True):
+        if not math.isfinite(score):
+            raise UserError(
+                f"The reward of an answer is {score}. Prompt {completion.prompt.id!r}, answer "
+                f"{completion.text!r}. Mend the reward function and run the same command again."
+            )
+    return scores

@@ -64,6 +64,7 @@ class Surrogate:
     missing_eos: float
     whiten_rewards: bool
     temperature: float
+    micro_tokens: int
 
 
 class PolicyGradient:
@@ -105,6 +106,7 @@ class PolicyGradient:
             self.reference,
             temperature=surrogate.temperature,
             missing_eos=surrogate.missing_eos,
+            micro_tokens=surrogate.micro_tokens,
             pad=self.policy.chat.pad_id,
             device=self.policy.device,
         )

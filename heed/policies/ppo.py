@@ -16,7 +16,7 @@ from heed.losses.term import Term
 from heed.losses.value import clipped_value
 from heed.models.heads import ValueModel
 from heed.ops.advantages import gae
-from heed.ops.batch import Rollout, Sequences
+from heed.ops.batch import Rollout, Sequences, in_parts
 from heed.policies.policy_gradient import Advantages
 
 
@@ -24,17 +24,25 @@ class Critic:
     """A Baseline that predicts the return of every state."""
 
     def __init__(
-        self, module: ValueModel, *, gamma: float, lam: float, clip: float, coef: float
+        self,
+        module: ValueModel,
+        *,
+        gamma: float,
+        lam: float,
+        clip: float,
+        coef: float,
+        micro_tokens: int,
     ) -> None:
         self.module = module
         self.gamma = gamma
         self.lam = lam
         self.clip = clip
         self.coef = coef
+        self.micro_tokens = micro_tokens
 
     @torch.no_grad()
     def advantages(self, sequences: Sequences, rewards: Float[Tensor, "B T"]) -> Advantages:
-        values = self.module(sequences)
+        values = in_parts(sequences, self.micro_tokens, self.module)
         advantages, returns = gae(rewards, values, sequences.target, gamma=self.gamma, lam=self.lam)
         return Advantages(values, advantages, returns)
 

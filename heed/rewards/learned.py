@@ -8,7 +8,7 @@ import torch
 
 from heed.models.reward_model import RewardModel
 from heed.models.rows import fitted
-from heed.ops.batch import Sequences
+from heed.ops.batch import Sequences, in_parts
 from heed.types import Completion
 
 
@@ -28,10 +28,6 @@ class LearnedReward:
     def __call__(self, completions: Sequence[Completion]) -> list[float]:
         chat = self.model.chat
         rows = [fitted(chat, item.prompt, item.text, self.context) for item in completions]
-        data = Sequences.of(rows, chat.pad_id)
-        scores = torch.zeros(len(data))
-        for index in data.partition(self.micro_tokens):
-            batch = data.rows(index).to(self.model.device)
-            scores[index] = self.model.scores(batch).float().cpu()
-        values: list[float] = scores.tolist()
+        data = Sequences.of(rows, chat.pad_id).to(self.model.device)
+        values: list[float] = in_parts(data, self.micro_tokens, self.model.scores).tolist()
         return values

@@ -33,16 +33,23 @@ def dpo_stage(work: Workplace, settings: Dpo, stage: StageRun) -> Summary:
         for name in ("comparisons", "heldout")
     )
     order = Order(len(train), settings.batch, work.seed(stage.name, "order"))
+    iterations = order.steps(settings.epochs)
     method = dpo(policy, train, order, PREFERENCE_LOSSES[settings.loss], settings.beta)
     summary = work.train(
         stage,
         settings,
         method,
-        iterations=order.steps(settings.epochs),
+        iterations=iterations,
         monitor=Monitor("heldout_accuracy"),
         shown=["preference", "accuracy", "heldout_accuracy"],
         callbacks=[
-            HeldoutLoss(method, heldout, every=settings.checkpoint_every, micro_tokens=micro_tokens)
+            HeldoutLoss(
+                method,
+                heldout,
+                every=settings.checkpoint_every,
+                last=iterations,
+                micro_tokens=micro_tokens,
+            )
         ],
     )
     if stage.writes:

@@ -30,7 +30,7 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
     reference = Reference(work.policy(settings.reference))
     sampler = work.sampler(reference.lm, settings.sampling, settings.reference)
     prompts = work.askable(settings.records, "heldout", sampler)
-    proxy = work.reward(settings.reward, settings.sampling)
+    proxy = work.reward(settings.reward)
     total = len(prompts) * _samples_a_prompt(settings, prompts) * len(settings.policies)
     measured: dict[str, Samples] = {}
     with Display(stage.name, total, visible=stage.writes) as bar:

@@ -26,6 +26,7 @@ def ppo(work: Workplace, settings: Ppo, stage: StageRun) -> Summary:
         lam=settings.lam,
         clip=settings.value_clip,
         coef=settings.value_coef,
+        micro_tokens=settings.optim.micro_tokens,
     )
     sampler = work.sampler(policy, settings.sampling, stage.name)
     method = PolicyGradient(
@@ -33,7 +34,7 @@ def ppo(work: Workplace, settings: Ppo, stage: StageRun) -> Summary:
         critic,
         sampler=sampler,
         prompts=work.askable(settings.records, "train", sampler),
-        reward=work.reward(settings.reward, settings.sampling),
+        reward=work.reward(settings.reward),
         reference=Reference(policy),
         kl=KlController(settings.kl.coef, settings.kl.target, settings.kl.horizon),
         surrogate=Surrogate(
@@ -45,6 +46,7 @@ def ppo(work: Workplace, settings: Ppo, stage: StageRun) -> Summary:
             missing_eos=settings.missing_eos,
             whiten_rewards=settings.whiten_rewards,
             temperature=settings.sampling.temperature,
+            micro_tokens=settings.optim.micro_tokens,
         ),
         seed=work.seed(stage.name),
         watch=work.gold,
@@ -69,6 +71,11 @@ def _check(settings: Ppo) -> None:
         raise UserError(
             f"{settings.name}: {settings.rollouts} rollouts cannot be cut into "
             f"{settings.minibatches} minibatches. Raise rollouts or lower minibatches."
+        )
+    if settings.sampling.top_p < 1.0 or settings.sampling.top_k > 0:
+        raise UserError(
+            f"{settings.name}: policy gradients need samples of the policy itself, not of its "
+            "likeliest tokens. Leave sampling.top_p at 1 and sampling.top_k at 0."
         )
     if settings.sampling.temperature == 0.0:
         raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 from heed.data.transcripts import read_transcripts, split_by_prompt
@@ -38,8 +39,10 @@ def _from_world(world: World, settings: Records, stage: StageRun) -> Summary:
 def _from_transcripts(work: Workplace, settings: Records, stage: StageRun) -> Summary:
     sources = [work.recipe.data] if isinstance(work.recipe.data, str) else work.recipe.data
     transcripts = read_transcripts([Path(source) for source in sources])
+    usable = list(transcripts.comparisons)
+    random.Random(work.seed(stage.name, "limit")).shuffle(usable)  # every file has its share
     comparisons = split_by_prompt(
-        transcripts.comparisons[: settings.limit],
+        usable[: settings.limit],
         heldout=settings.heldout,
         seed=work.seed(stage.name),
     )

@@ -39,18 +39,20 @@ def reward(work: Workplace, settings: Reward, stage: StageRun) -> Summary:
     disable_dropout(model.model)
     data = pair_rows(model.chat, train, settings.context)
     order = Order(len(data), settings.batch, work.seed(stage.name, "order"))
+    iterations = order.steps(settings.epochs)
     method = reward_modelling(model, data, order)
     measure = HeldoutLoss(
         method,
         pair_rows(model.chat, heldout, settings.context),
         every=settings.checkpoint_every,
+        last=iterations,
         micro_tokens=settings.optim.micro_tokens,
     )
     summary = work.train(
         stage,
         settings,
         method,
-        iterations=order.steps(settings.epochs),
+        iterations=iterations,
         monitor=Monitor("heldout_accuracy"),
         shown=["bradley_terry", "accuracy", "heldout_accuracy"],
         callbacks=[measure],

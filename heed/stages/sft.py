@@ -25,18 +25,20 @@ def sft_stage(work: Workplace, settings: Sft, stage: StageRun) -> Summary:
     train, heldout = _split(work.records(settings.records, "demonstrations", Demonstration))
     data = demonstration_rows(policy.chat, train, settings.context)
     order = Order(len(data), settings.batch, work.seed(stage.name, "order"))
+    iterations = order.steps(settings.epochs)
     method = sft(policy, data, order)
     measure = HeldoutLoss(
         method,
         demonstration_rows(policy.chat, heldout, settings.context),
         every=settings.checkpoint_every,
+        last=iterations,
         micro_tokens=settings.optim.micro_tokens,
     )
     summary = work.train(
         stage,
         settings,
         method,
-        iterations=order.steps(settings.epochs),
+        iterations=iterations,
         monitor=Monitor("heldout_nll", higher_is_better=False),
         shown=["nll", "heldout_nll"],
         callbacks=[measure],

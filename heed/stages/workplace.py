@@ -114,8 +114,8 @@ class Workplace:
             self.path(stage, "model"), device=str(self.device), dtype="float32"
         )
 
-    def reward(self, stage: str, settings: Sampling) -> LearnedReward:
-        """A stage's reward model as a reward function over completions sampled this way."""
+    def reward(self, stage: str) -> LearnedReward:
+        """A stage's reward model as a reward function."""
         model = self.reward_model(stage)
         limit = model.model.config.get_text_config().max_position_embeddings
         return LearnedReward(model, context=limit)

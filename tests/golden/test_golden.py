@@ -108,10 +108,18 @@ def proximal(folder: Path) -> Any:
         missing_eos=-1.0,
         whiten_rewards=False,
         temperature=0.9,
+        micro_tokens=200,
     )
     return PolicyGradient(
         lm,
-        Critic(ValueModel.from_reward_model(model), gamma=1.0, lam=0.95, clip=0.2, coef=0.1),
+        Critic(
+            ValueModel.from_reward_model(model),
+            gamma=1.0,
+            lam=0.95,
+            clip=0.2,
+            coef=0.1,
+            micro_tokens=200,
+        ),
         sampler=LocalSampler(lm, max_new_tokens=12, temperature=0.9),
         prompts=[item.prompt for item in DEMONSTRATIONS],
         reward=LearnedReward(model, context=128),
@@ -138,7 +146,11 @@ def test_the_numbers_stay(
     make, lr = METHODS[name]
     run = place(optim={"lr": lr, "schedule": "cosine", "warmup": 0.2, "micro_tokens": 400})
     method = make(tmp_path / "policy")
-    measure = [] if name == "ppo" else [HeldoutLoss(method, method.data, every=5, micro_tokens=400)]
+    measure = (
+        []
+        if name == "ppo"
+        else [HeldoutLoss(method, method.data, every=5, last=20, micro_tokens=400)]
+    )
     Trainer(
         method=method,
         settings=run.stage,

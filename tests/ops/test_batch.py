@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heed.ops.batch import Batch, Pairs, Rollout, Sequences, joined
+from heed.ops.batch import Batch, Pairs, Rollout, Sequences, in_parts, joined
 
 ITEMS = [([5, 6], [7, 8, 2]), ([5], [2]), ([5, 6, 7, 8], [9, 9, 9, 9, 2]), ([4], [3, 2])]
 
@@ -121,3 +121,19 @@ def test_split_keeps_every_row_once_within_its_budget(
             assert ids[target].tolist() == answer
     counts = [part.counts()["tokens"] for part in parts]
     assert sum(counts) == sum(answer for _, answer in sizes)
+
+
+@pytest.mark.parametrize("tokens", [1, 6, 10**6])
+def test_results_in_parts_are_those_of_the_whole(tokens: int) -> None:
+    data = sequences()
+    assert in_parts(data, tokens, lambda part: part.ids.sum(1) / 1).tolist() == (
+        data.ids.sum(1).tolist()
+    )
+    every = in_parts(data, tokens, lambda part: torch.where(part.target, part.ids, 0) / 1)
+    assert every.tolist() == torch.where(data.target, data.ids, 0).tolist()
+
+
+def test_no_rows_have_no_results() -> None:
+    nothing = sequences().rows(torch.arange(0))
+    with pytest.raises(ValueError, match="without rows"):
+        in_parts(nothing, 10, lambda part: part.ids.sum(1))

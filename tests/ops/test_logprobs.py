@@ -187,3 +187,25 @@ class _LargestResult(torch.utils._python_dispatch.TorchDispatchMode):
             if isinstance(tensor, Tensor):
                 self.elements = max(self.elements, tensor.numel())
         return result
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_under_autocast_the_head_runs_in_its_dtype(bias: bool) -> None:
+    draw = torch.Generator().manual_seed(0)
+    hidden, weight = torch.randn(6, 8, generator=draw), torch.randn(11, 8, generator=draw)
+    shift = torch.randn(11, generator=draw) if bias else None
+    targets = torch.randint(11, (6,), generator=draw)
+    for part in (hidden, weight):
+        part.requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        logprob, entropy = token_logprobs(hidden, weight, shift, targets, chunk=4)
+        logprob.sum().backward()
+    half = [None if part is None else part.detach().bfloat16() for part in (hidden, weight, shift)]
+    assert half[0] is not None
+    assert half[1] is not None
+    expected, spread = token_logprobs(half[0], half[1], half[2], targets, chunk=4)
+    assert torch.equal(logprob, expected)
+    assert torch.equal(entropy, spread)
+    assert hidden.grad is not None
+    assert weight.grad is not None
+    assert hidden.grad.dtype == weight.grad.dtype == torch.float32

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 import torch
 
+from heed.errors import UserError
 from heed.models.forward import completion_logprobs
 from heed.models.reference import Reference
 from heed.policies.experience import Experience, experience
@@ -26,6 +28,7 @@ def seen(lm: Any, prompts: Any, reference: Reference, temperature: float = 1.0) 
         reference,
         temperature=temperature,
         missing_eos=-7.0,
+        micro_tokens=20,
         pad=lm.chat.pad_id,
         device=torch.device("cpu"),
     )
@@ -72,4 +75,24 @@ def test_rows_are_prompt_and_answer_as_sampled(toy_lm: Any, toy_prompts: Any) ->
         assert found.sequences.ids[row][found.sequences.target[row]].tolist() == list(item.ids)
         assert found.logprobs[row][found.sequences.target[row]].tolist() == pytest.approx(
             list(item.logprobs)
+        )
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_a_reward_that_is_no_number_is_reported_with_its_sample(
+    toy_lm: Any, toy_prompts: Any, broken: float
+) -> None:
+    lm = toy_lm()
+    completions = LocalSampler(lm, max_new_tokens=4).sample(toy_prompts, seed=1)
+    scores = [0.0] * (len(completions) - 1) + [broken]
+    with pytest.raises(UserError, match=re.escape(repr(completions[-1].text))):
+        experience(
+            completions,
+            lambda items: scores,
+            Reference(lm),
+            temperature=1.0,
+            missing_eos=-1.0,
+            micro_tokens=20,
+            pad=lm.chat.pad_id,
+            device=lm.device,
         )

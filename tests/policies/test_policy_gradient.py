@@ -102,6 +102,7 @@ def test_rewards_are_score_at_the_end_less_kl(toy_lm: Any, toy_ppo: Any) -> None
         method.reference,
         temperature=1.0,
         missing_eos=-1.0,
+        micro_tokens=20,
         pad=lm.chat.pad_id,
         device=lm.device,
     )
