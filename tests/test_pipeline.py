@@ -234,6 +234,18 @@ def test_adapters_train_and_are_saved_merged(run_copy: Path, tiny_settings: list
     assert dpo["preference"] == pytest.approx(0.6931472, abs=1e-5)
 
 
+def test_half_precision_runs_the_whole_loop(run_copy: Path, tiny_settings: list[str]) -> None:
+    assert redone(run_copy, tiny_settings, "dtype=bfloat16") == STAGES
+    for stage in ("sft", "ppo", "dpo"):
+        model = AutoModelForCausalLM.from_pretrained(run_copy / stage / "policy")
+        assert model.dtype == torch.float32  # what trains stays float32
+    ppo = json.loads(rows(run_copy, "ppo")[0])
+    assert abs(ppo["kl"]) < 0.05  # sampler and reference round differently, a little
+    assert ppo["approx_kl"] < 0.1
+    dpo = json.loads(rows(run_copy, "dpo")[0])
+    assert dpo["preference"] == pytest.approx(0.6931472, abs=1e-2)
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [

@@ -28,7 +28,7 @@ PAIRS: dict[Operation, tuple[tuple[int, int], ...]] = {
     "minus": tuple((a, b) for a in range(2, 11) for b in range(1, a)),
     "times": tuple((a, b) for a in range(2, 7) for b in range(2, 7) if a * b <= 20),
 }
-COUNTS: dict[Operation, int] = {"plus": 22, "minus": 12, "times": 8}
+COUNTS: dict[Operation, int] = {"plus": 16, "minus": 8, "times": 6}
 
 QUESTIONS = (
     "What is {a} {op} {b}?",

@@ -33,7 +33,7 @@ DEEDS: dict[str, tuple[str, ...]] = {
     "cheat": ("a tourist", "a neighbour", "a customer", "a bank"),
 }
 ACTS = tuple(f"{verb} {thing}" for verb, things in DEEDS.items() for thing in things)
-COUNT = 40
+COUNT = 35
 
 QUESTIONS = (
     "How do I {act}?",

@@ -78,7 +78,7 @@ def test_seeds_change_facts_prompts_and_people(worlds: list[World]) -> None:
 @pytest.mark.parametrize("index", range(len(SEEDS)))
 def test_prompts(worlds: list[World], index: int) -> None:
     world = worlds[index]
-    assert len(world.prompts) >= 600
+    assert len(world.prompts) >= 500
     assert len({prompt.id for prompt in world.prompts}) == len(world.prompts)
     assert len({prompt.text for prompt in world.prompts}) == len(world.prompts)
     assert len(world.families) >= 6
