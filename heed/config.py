@@ -6,8 +6,9 @@ name.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import resources
@@ -21,6 +22,8 @@ from pydantic import BaseModel, ValidationError
 from heed.errors import UserError
 from heed.recipe import STAGES, Recipe, Settings, Stage
 
+END = "...\n"
+"""How PyYAML ends a document that is a single word."""
 KeyPath = tuple[str | int, ...]
 Model = TypeVar("Model", bound=Settings)
 
@@ -81,8 +84,32 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """The resolved recipe as YAML; loading it gives an equal recipe."""
-    return yaml.safe_dump(recipe.document(), sort_keys=False, allow_unicode=True, width=100)
+    """The recipe as YAML, every default written out and every key explained.
+
+    Loading it gives an equal recipe.
+    """
+    lines = [*_commented(recipe, "", leave_out="stages"), "stages:"]
+    for stage in recipe.stages:
+        lines += [f"  - {stage.kind}:", *_commented(stage, " " * 6)]
+    return "\n".join(lines) + "\n"
+
+
+def _commented(settings: Settings, indent: str, leave_out: str = "") -> Iterator[str]:
+    """A line a key, groups of keys indented below theirs."""
+    for name, field_ in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if name == leave_out:
+            continue
+        if isinstance(value, Settings):
+            yield f"{indent}{name}:"
+            yield from _commented(value, f"{indent}  ")
+        else:
+            text = yaml.safe_dump(
+                value, default_flow_style=True, width=math.inf, allow_unicode=True
+            )
+            comment = " ".join((field_.description or "").split())
+            line = f"{indent}{name}: {text.removesuffix(END).strip()}"
+            yield f"{line}  # {comment}" if comment else line
 
 
 def _read(name_or_path: str) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """What a recipe may say: the run's own settings and one model a stage.
 
-A new stage is one class here and one line in `STAGES`. Field comments are what `heed recipes NAME`
-prints beside a default, so they are written for the reader of a recipe.
+A new stage is one class here and one line in `STAGES`. The text under a field is what `heed recipes
+NAME` prints beside its value, so it is written for the reader of a recipe.
 """
 
 from __future__ import annotations
@@ -355,8 +355,3 @@ class Recipe(Settings):
         return self.model_copy(
             update={"stages": tuple(stage for stage in self.stages if stage.name in needed)}
         )
-
-    def document(self) -> dict[str, Any]:
-        """The recipe as it would stand in YAML, every default written out."""
-        head = self.model_dump(mode="json", exclude={"stages"})
-        return {**head, "stages": [{s.kind: s.model_dump(mode="json")} for s in self.stages]}

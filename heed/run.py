@@ -66,13 +66,13 @@ def fingerprint(source: str) -> str:
 
 def stage_keys(recipe: Recipe) -> dict[str, str]:
     """Every stage's key, by name."""
+    world = recipe.world.model_dump() if recipe.data == "world" else None
     sources = [recipe.data] if isinstance(recipe.data, str) else recipe.data
     common = {
         "seed": recipe.seed,
         "dtype": recipe.dtype,
         "model": recipe.model and fingerprint(recipe.model),
-        "data": [fingerprint(source) for source in sources],
-        "world": recipe.world.model_dump() if recipe.data == "world" else None,
+        "data": world or [fingerprint(source) for source in sources],
     }
     keys: dict[str, str] = {}
     for stage in recipe.stages:

@@ -36,6 +36,16 @@ def test_a_key_changes_with_settings_and_with_what_is_read() -> None:
     assert changed("device=cpu", "threads=1") == []
 
 
+def test_the_embedded_world_is_no_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = keys()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "world").mkdir()
+    (tmp_path / "world" / "file").write_text("x")
+    assert keys() == before
+
+
 def test_a_key_follows_the_content_of_files(tmp_path: Path) -> None:
     data = tmp_path / "data.jsonl"
     data.write_text("one")
