@@ -20,7 +20,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from heed.errors import UserError
-from heed.recipe import STAGES, Recipe, Settings, Stage
+from heed.recipe import STAGES, Collect, Recipe, Settings, Stage
 
 END = "...\n"
 """How PyYAML ends a document that is a single word."""
@@ -80,6 +80,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         _stage(item, index, document) for index, item in enumerate(_stage_items(document))
     )
     _check_wiring(stages, document)
+    _check_people(recipe, stages, document)
     return recipe.model_copy(update={"stages": stages})
 
 
@@ -239,6 +240,17 @@ def _check_wiring(stages: Sequence[Stage], document: _Document) -> None:
         seen.append(stage.name)
 
 
+def _check_people(recipe: Recipe, stages: Sequence[Stage], document: _Document) -> None:
+    """Simulated annotators live in the embedded world only."""
+    for index, stage in enumerate(stages):
+        if isinstance(stage, Collect) and recipe.data != "world":
+            raise UserError(
+                f"{document.place(('stages', index))}: the stage {stage.name!r} asks simulated "
+                "annotators, who know the embedded world only; with other data, leave it out and "
+                "let `comparisons` of the later stages name the stage that holds them."
+            )
+
+
 def _validate(
     model: type[Model], value: Mapping[str, Any], prefix: KeyPath, document: _Document
 ) -> Model:
@@ -261,6 +273,8 @@ def _explain(
         return f"{where}: unknown key {key!r}.{_nearest(str(loc[-1]), valid)}"
     if first["type"] == "missing":
         return f"{where}: the key {key!r} is missing."
+    if first["type"] == "value_error":
+        return f"{where}: {model.__name__.lower()}: {first['ctx']['error']}."
     message = first["msg"][0].lower() + first["msg"][1:]
     return f"{where}: {key!r} cannot be {first['input']!r}: {message}."
 

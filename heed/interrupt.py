@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ def deferred_interrupt() -> Iterator[threading.Event]:
 
     def handle(*_: object) -> None:
         asked.set()
+        sys.stderr.write("\nFinishing the iteration and saving; Ctrl-C again stops at once.\n")
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     if threading.current_thread() is not threading.main_thread():

@@ -71,11 +71,12 @@ def run_recipe(run: Run, say: Say, only: Recipe | None = None) -> None:
 def _run_stage(work: Workplace, stage: Stage, place: StageRun, say: Say) -> None:
     began = time.perf_counter()
     place.start()
+    before = place.seconds_logged()
     Ranks.here().wait()
     if stage.trains or place.writes:
         with _precision(work):
             summary = STAGES[stage.kind](work, stage, place)
-        seconds = time.perf_counter() - began
+        seconds = before + time.perf_counter() - began
         place.finish(seconds, summary)
         say(f"{stage.name:<10} done in {seconds:.0f} s")
         for note in summary.get("notes", []):

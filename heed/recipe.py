@@ -7,9 +7,17 @@ NAME` prints beside its value, so it is written for the reader of a recipe.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 
 class Settings(BaseModel):
@@ -65,6 +73,8 @@ class Sampling(Settings):
     """Completions are cut here."""
     batch_size: PositiveInt = 256
     """Completions generated side by side."""
+    stop: list[str] = []
+    """Texts at which a completion ends, beside the end of sequence."""
 
 
 class Stage(Settings):
@@ -95,9 +105,9 @@ class Records(Stage):
     """Prompts, corpus, demonstrations (and comparisons, where people made them)."""
 
     kind: ClassVar[str] = "records"
-    corpus: PositiveInt = 24000
+    corpus: int = Field(24000, ge=100)
     """World: dialogues of the pretraining corpus."""
-    demonstrations: PositiveInt = 1500
+    demonstrations: int = Field(1500, ge=40)
     """World: demonstrations for supervised fine-tuning."""
     heldout: float = Field(0.1, gt=0.0, lt=1.0)
     """Transcripts: share of the prompts that training never sees."""
@@ -121,6 +131,8 @@ class Pretrain(TrainingStage):
         "tie_word_embeddings": True,
     }
     """A transformers configuration, `model_type` among its keys."""
+    keep: Literal["last"] = "last"
+    """The final weights: no text is held out to measure on."""
     vocabulary: PositiveInt = 4096
     """Transcripts: size of the byte-level BPE vocabulary."""
     epochs: PositiveFloat = 1.0
@@ -247,6 +259,27 @@ class Ppo(TrainingStage):
     """Learning rate of the value model, relative to the policy's."""
     lora: Lora | None = None
     sampling: Sampling = Sampling()
+    keep: Literal["last"] = "last"
+    """The final weights: the best proxy is no sign of the best policy."""
+
+    @model_validator(mode="after")
+    def _samples_can_teach(self) -> Self:
+        if self.rollouts < self.minibatches:
+            raise ValueError(
+                f"{self.rollouts} rollouts cannot be cut into {self.minibatches} minibatches; "
+                "raise rollouts or lower minibatches"
+            )
+        if self.sampling.temperature == 0.0:
+            raise ValueError(
+                "at sampling.temperature 0 every round samples the same answers and nothing can "
+                "be learned; set it above 0"
+            )
+        if self.sampling.top_p < 1.0 or self.sampling.top_k > 0:
+            raise ValueError(
+                "policy gradients need samples of the policy itself, not of its likeliest tokens; "
+                "leave sampling.top_p at 1 and sampling.top_k at 0"
+            )
+        return self
 
     def inputs(self) -> list[str]:
         return [self.policy, self.reward, self.records]
@@ -314,7 +347,7 @@ class WorldSettings(Settings):
     """The embedded world."""
 
     seed: int = 0
-    """Changes facts, prompts and people."""
+    """Changes facts, prompts, corpus, demonstrations and people."""
 
 
 class Recipe(Settings):
@@ -323,7 +356,7 @@ class Recipe(Settings):
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     description: str = ""
     seed: int = 0
-    """Everything random is derived from it."""
+    """Everything random in training and sampling is derived from it."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, ..."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -2,6 +2,7 @@
 
     runs/demo/
       recipe.yaml        resolved, every default written out
+      keys.json          the present key of every stage
       provenance.json    versions, git state, command, host
       metrics.jsonl      {"stage", "step", numbers...}: the same on every resume, to the bit
       timing.jsonl       {"stage", "step", "seconds"}: clocks, which never are
@@ -32,6 +33,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
+from heed import __version__
 from heed.config import dump_recipe
 from heed.errors import UserError
 from heed.files import write_json, write_text
@@ -69,6 +71,7 @@ def stage_keys(recipe: Recipe) -> dict[str, str]:
     world = recipe.world.model_dump() if recipe.data == "world" else None
     sources = [recipe.data] if isinstance(recipe.data, str) else recipe.data
     common = {
+        "heed": __version__,
         "seed": recipe.seed,
         "dtype": recipe.dtype,
         "model": recipe.model and fingerprint(recipe.model),
@@ -119,6 +122,8 @@ class StageRun:
             rmtree(self.directory, ignore_errors=True)
             self.keep_rows(until=0)
             write_json(self.directory / "started.json", {"key": self.key})
+        for unfinished in self.directory.glob(".*"):  # what a kill left of an atomic write
+            rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
 
     def log(self, step: int, metrics: Mapping[str, float], seconds: float) -> None:
         """Append one iteration's row; `step` counts from 1. Non-finite numbers become null."""
@@ -140,10 +145,21 @@ class StageRun:
             kept = [row for row in rows if row["stage"] != self.name or row["step"] <= until]
             write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
 
+    def seconds_logged(self) -> float:
+        """What the iterations so far have taken, by the processes before this one too."""
+        path = self.run / "timing.jsonl"
+        rows = _whole_rows(path) if path.exists() else ()
+        return sum(float(row["seconds"]) for row in rows if row["stage"] == self.name)
+
     def finish(self, seconds: float, summary: Mapping[str, Any]) -> None:
         """Mark the stage as finished; `summary` is what the report reads."""
         if self.writes:
-            marker = {"key": self.key, "kind": self.stage.kind, "seconds": round(seconds, 3)}
+            marker = {
+                "key": self.key,
+                "kind": self.stage.kind,
+                "seconds": round(seconds, 3),
+                "git": _git_state(Path(__file__).parent),
+            }
             write_json(self.directory / "done.json", {**marker, "summary": dict(summary)})
 
 
@@ -170,6 +186,7 @@ class Run:
     def prepare(self) -> None:
         """Write the resolved recipe and where the run came from."""
         write_text(self.directory / "recipe.yaml", dump_recipe(self.recipe))
+        write_json(self.directory / "keys.json", self.keys)
         write_json(self.directory / "provenance.json", provenance())
 
     @contextmanager

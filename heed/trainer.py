@@ -66,7 +66,7 @@ class Method(Protocol[Rows]):
 
 @dataclass(frozen=True)
 class Monitor:
-    """The metric that decides which checkpoint is the best."""
+    """The metric that decides which checkpoint is the best; it is measured after learning."""
 
     metric: str
     higher_is_better: bool = True
@@ -95,7 +95,7 @@ class Trainer(Generic[Rows]):
     run: StageRun
     iterations: int
     seed: int
-    monitor: Monitor
+    monitor: Monitor | None
     callbacks: Sequence[Callback] = ()
     lr_scales: Mapping[str, float] = field(default_factory=dict)
     """Learning rates relative to the stage's, by prefix of the parameters' names."""
@@ -149,11 +149,10 @@ class Trainer(Generic[Rows]):
         metrics.update(self.method.observe(metrics))
         reasons = [call(self.progress.iteration, metrics) for call in self.callbacks]
         self.progress.stopped = next((reason for reason in reasons if reason), None)
-        score = self.monitor.score(metrics)
+        score = self.monitor.score(metrics) if self.monitor else None
         if score is not None and (self.progress.best is None or score > self.progress.best):
             self.progress.best = score
-            if self.settings.keep == "best":
-                self._save("best")
+            self._save("best")
         self.run.log(self.progress.iteration, metrics, time.perf_counter() - began)
 
     def _step(self, batch: Rows) -> Metrics:

@@ -59,7 +59,8 @@ class Completion:
     `ids` holds the sampled tokens, the end-of-sequence token included when `finish` is "stop".
     `logprobs` are log-probs of `ids` under the model at the sampling temperature; when top-p or
     top-k cut the distribution, `truncated_logprobs` are those of the distribution really drawn
-    from. All three have one length; they are empty for an answer that no sampler of ours wrote.
+    from. They are as long as `ids`, or empty: without such a cut, or for an answer that no sampler
+    of ours wrote.
     """
 
     prompt: Prompt
@@ -74,11 +75,10 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """An answer to imitate. `weight` multiplies its loss."""
+    """An answer to imitate."""
 
     prompt: Prompt
     text: str
-    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ PROMPT = Prompt("p", (Message("user", "Hi"), Message("assistant", "Yes?"), Messa
 RECORDS = [
     PROMPT,
     Completion(PROMPT, "a\nb", "length", "m", (1, 2), (3,), (-0.5,), (-0.25,)),
-    Demonstration(PROMPT, "text", 0.5),
+    Demonstration(PROMPT, "text"),
     Pair("i", PROMPT, "l", "r"),
     Annotation("i", "ann", 8, 2.5),
     Annotation("i", "ann", "both_bad"),

@@ -56,9 +56,10 @@ def test_every_stage_is_marked_and_leaves_its_files(finished_run: Path) -> None:
     for path in ("recipe.yaml", "provenance.json", "metrics.jsonl", "timing.jsonl"):
         assert (finished_run / path).stat().st_size > 0
     for stage in ("pretrain", "sft", "reward", "ppo", "dpo"):
-        (checkpoint,) = (finished_run / stage / "checkpoints").iterdir()
+        checkpoints = sorted(p.name for p in (finished_run / stage / "checkpoints").iterdir())
         last = json.loads(rows(finished_run, stage)[-1])["step"]
-        assert checkpoint.name == f"last-{last:06d}"
+        best = [] if stage in ("pretrain", "ppo") else [f"best-{last:06d}"]
+        assert checkpoints == [*best, f"last-{last:06d}"]
         assert read(finished_run / stage / "done.json")["summary"]["iterations"] == last
 
 

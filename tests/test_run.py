@@ -49,11 +49,15 @@ def test_the_embedded_world_is_no_directory(
 def test_a_key_follows_the_content_of_files(tmp_path: Path) -> None:
     data = tmp_path / "data.jsonl"
     data.write_text("one")
-    before = keys(f"data={data}")
-    assert keys(f"data={data}") == before
+
+    def hh(*overrides: str) -> dict[str, str]:
+        return stage_keys(load_recipe("hh", overrides))
+
+    before = hh(f"data={data}")
+    assert hh(f"data={data}") == before
     data.write_text("two")
-    assert keys(f"data={data}")["records"] != before["records"]
-    assert keys(f"data=[{data}]") == keys(f"data={data}")
+    assert hh(f"data={data}")["records"] != before["records"]
+    assert hh(f"data=[{data}]") == hh(f"data={data}")
     assert keys(f"model={tmp_path}") != keys()
 
 
@@ -89,7 +93,10 @@ def test_a_stage_is_done_under_its_key_only(run: Run) -> None:
     assert run.pending() == STAGES
     sft.start()
     sft.finish(1.5, {"iterations": 3})
-    assert sft.done() == {
+    done = sft.done()
+    assert done is not None
+    assert {"commit", "dirty"} == done.pop("git").keys()
+    assert done == {
         "key": sft.key, "kind": "sft", "seconds": 1.5, "summary": {"iterations": 3},
     }  # fmt: skip
     assert sft.done_summary() == {"iterations": 3}
@@ -190,3 +197,23 @@ def test_a_second_process_is_kept_out(run: Run) -> None:
         other.kill()
     with run.locked():
         pass
+
+
+def test_starting_clears_what_a_kill_left_half_written(run: Run) -> None:
+    sft = run.stage("sft")
+    sft.start()
+    (sft.directory / ".policy.x1").mkdir()
+    (sft.directory / ".done.json.x2").write_text("{")
+    sft.start()
+    assert [path.name for path in sft.directory.iterdir()] == ["started.json"]
+
+
+def test_seconds_of_all_processes_that_worked_on_a_stage(run: Run) -> None:
+    sft = run.stage("sft")
+    assert sft.seconds_logged() == 0.0
+    sft.start()
+    sft.log(1, {"loss": 1.0}, 0.25)
+    run.stage("dpo").start()
+    run.stage("dpo").log(1, {"loss": 1.0}, 9.0)
+    sft.log(2, {"loss": 1.0}, 0.5)
+    assert sft.seconds_logged() == 0.75

@@ -30,10 +30,12 @@ class Verbs(TyperGroup):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            console.print(f"[red bold]Error:[/] {_plain(str(error))}", highlight=False)
+            console.print(
+                f"[red bold]Error:[/] {_plain(str(error))}", highlight=False, soft_wrap=True
+            )
             raise typer.Exit(2) from error
         except Interrupted as stop:
-            console.print(_plain(str(stop)), highlight=False)
+            console.print(_plain(str(stop)), highlight=False, soft_wrap=True)
             raise typer.Exit(130) from stop
         except KeyboardInterrupt as stop:
             console.print(

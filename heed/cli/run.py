@@ -24,7 +24,7 @@ Out = Annotated[
     Path | None, typer.Option("--out", help="The run's directory; runs/RECIPE by default.")
 ]
 Fresh = Annotated[
-    bool, typer.Option("--fresh", help="Throw away what the directory holds and begin again.")
+    bool, typer.Option("--fresh", help="Throw away what these stages left and begin again.")
 ]
 
 
@@ -43,9 +43,9 @@ def carry_out(recipe: Recipe, out: Path | None, *, fresh: bool, only: Recipe | N
         _work(recipe, directory, fresh=fresh, only=only)
     else:
         _say(f"All stages of {recipe.name!r} are finished; nothing to do.")
-    result = directory / "report.html"
-    if only is None and result.exists() and _first():
-        typer.echo(f"Report: {result}")
+    if _first():
+        report = directory / "report.html"
+        typer.echo(f"Report: {report}" if only is None and report.exists() else f"Run: {directory}")
 
 
 def _work(recipe: Recipe, directory: Path, *, fresh: bool, only: Recipe | None) -> None:

@@ -26,7 +26,8 @@ def sequence_kl(
     """
     rows = [(item.prompt_ids, item.ids) for item in completions]
     data = Sequences.of(rows, reference.lm.chat.pad_id)
-    own = torch.tensor([sum(item.logprobs) for item in completions])
+    # Of the distribution that was drawn from, where top-p or top-k cut it.
+    own = torch.tensor([sum(item.truncated_logprobs or item.logprobs) for item in completions])
 
     def reference_sums(part: Sequences) -> Tensor:
         # Greedy answers carry log-probs at temperature 1.

@@ -49,5 +49,6 @@ class ValueModel(nn.Module):
     def forward(self, sequences: Sequences) -> Tensor:
         """Values [B, T] in float32, zero outside `target`."""
         hidden = hidden_states(self.backbone, sequences)
-        values = self.head(hidden[:, :-1].float()).squeeze(-1)  # after token t, before t + 1
+        with torch.autocast(hidden.device.type, enabled=False):  # half precision is too coarse
+            values = self.head(hidden[:, :-1].float()).squeeze(-1)  # after token t, before t + 1
         return pad(values, (1, 0)).masked_fill(~sequences.target, 0.0)

@@ -67,7 +67,9 @@ class RewardModel:
         places = torch.arange(real.shape[1], device=real.device)
         last = (places * real).argmax(1)
         rows = torch.arange(len(last), device=last.device)
-        logits: Tensor = self.head(hidden[rows, last]).squeeze(-1)
+        pooled = hidden[rows, last].to(self.head.weight.dtype)
+        with torch.autocast(pooled.device.type, enabled=False):  # half precision is too coarse
+            logits: Tensor = self.head(pooled).squeeze(-1)
         return logits.float() + self.offset
 
     @torch.no_grad()

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -47,7 +48,14 @@ def load_weights(auto: Any, source: str | Path, dtype: torch.dtype, **settings: 
             output_loading_info=True,
             **settings,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        RuntimeError,
+        ImportError,
+        SafetensorError,
+    ) as error:
         raise UserError(
             f"Cannot load a model from {str(source)!r} with {auto.__name__}: {reason(error)} "
             f"Give a directory with config.json and safetensors weights, or a hub name."

@@ -174,7 +174,8 @@ class Pairs(Batch):
         return {**super().counts(), "weight": float(self.weight.sum()), "chosen_tokens": tokens}
 
     def cost(self) -> Int[Tensor, "B"]:
-        return self.chosen.cost() + self.rejected.cost()
+        # Both sides go through one forward pass, padded to the longer.
+        return 2 * torch.maximum(self.chosen.cost(), self.rejected.cost())
 
 
 @dataclass(frozen=True)

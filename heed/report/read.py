@@ -108,13 +108,13 @@ def read_run(directory: Path) -> RunView:
     for stage in view.stages:
         if stage.kind == "reward":
             _read_reward(view, stage.summary)
-        if stage.kind == "evaluate":
+        if stage.kind == "evaluate" and stage.done:
             _read_measures(view, directory / stage.name / "measures.json")
         notes = stage.summary.get("notes") or []
         view.notes += [f"{stage.name}: {note}" for note in notes]
         if not stage.done:
             view.notes.append(
-                f"{stage.name}: this stage is not finished; the same command goes on with it."
+                f"{stage.name}: not finished under these settings; heed run goes on with it."
             )
     return view
 
@@ -124,6 +124,7 @@ def _stages(directory: Path, recipe: Mapping[str, Any]) -> list[StageView]:
     rows: dict[str, list[dict[str, Any]]] = {}
     for row in _json_lines(directory / "metrics.jsonl"):
         rows.setdefault(row["stage"], []).append(row)
+    keys = _json(directory / "keys.json")
     stages = []
     for item in recipe.get("stages") or []:
         kind, settings = next(iter(item.items()))
@@ -131,6 +132,8 @@ def _stages(directory: Path, recipe: Mapping[str, Any]) -> list[StageView]:
             continue
         name = (settings or {}).get("name") or kind
         done = _json(directory / name / "done.json")
+        if keys and done.get("key") != keys.get(name):
+            done = {}  # made under other settings: no result of this recipe
         summary = done.get("summary") or {}
         stages.append(
             StageView(

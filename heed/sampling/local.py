@@ -37,7 +37,6 @@ class _Row:
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     truncated: list[float] = field(default_factory=list)
-    text: str = ""
     finish: Finish | None = None
 
 

@@ -12,21 +12,20 @@ from heed.policies.dpo import dpo, with_reference
 from heed.recipe import Dpo
 from heed.run import StageRun
 from heed.stages.sft import with_lora
-from heed.stages.workplace import Summary, Workplace
+from heed.stages.workplace import Summary, Workplace, context_of
 from heed.trainer import Monitor
 from heed.types import Comparison
 
 
 def dpo_stage(work: Workplace, settings: Dpo, stage: StageRun) -> Summary:
     """Leaves `policy/`."""
-    policy = with_lora(work.policy(settings.policy), settings.lora)
+    policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
     reference = Reference(policy)
+    context = context_of(policy, settings.context)
     micro_tokens = settings.optim.micro_tokens
     train, heldout = (
         with_reference(
-            pair_rows(
-                policy.chat, work.records(settings.comparisons, name, Comparison), settings.context
-            ),
+            pair_rows(policy.chat, work.records(settings.comparisons, name, Comparison), context),
             reference,
             micro_tokens,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from heed.errors import UserError
 from heed.models.heads import ValueModel
 from heed.models.language_model import save_language_model
 from heed.models.reference import Reference
@@ -13,13 +12,11 @@ from heed.recipe import Ppo
 from heed.run import StageRun
 from heed.stages.sft import with_lora
 from heed.stages.workplace import Summary, Workplace
-from heed.trainer import Monitor
 
 
 def ppo(work: Workplace, settings: Ppo, stage: StageRun) -> Summary:
     """Leaves `policy/`."""
-    _check(settings)
-    policy = with_lora(work.policy(settings.policy), settings.lora)
+    policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
     critic = Critic(
         ValueModel.from_reward_model(work.reward_model(settings.reward)),
         gamma=settings.gamma,
@@ -56,29 +53,10 @@ def ppo(work: Workplace, settings: Ppo, stage: StageRun) -> Summary:
         settings,
         method,
         iterations=settings.iterations,
-        monitor=Monitor("objective"),
+        monitor=None,
         shown=["proxy", "gold", "kl", "length"],
         lr_scales={"baseline": settings.value_lr_scale},
     )
     if stage.writes:
         save_language_model(policy, stage.directory / "policy")
     return {**summary, "kl_coef": method.kl.coef}
-
-
-def _check(settings: Ppo) -> None:
-    """Raises UserError for settings that no single key can be blamed for."""
-    if settings.rollouts < settings.minibatches:
-        raise UserError(
-            f"{settings.name}: {settings.rollouts} rollouts cannot be cut into "
-            f"{settings.minibatches} minibatches. Raise rollouts or lower minibatches."
-        )
-    if settings.sampling.top_p < 1.0 or settings.sampling.top_k > 0:
-        raise UserError(
-            f"{settings.name}: policy gradients need samples of the policy itself, not of its "
-            "likeliest tokens. Leave sampling.top_p at 1 and sampling.top_k at 0."
-        )
-    if settings.sampling.temperature == 0.0:
-        raise UserError(
-            f"{settings.name}: at sampling.temperature 0 every round samples the same answers and "
-            "nothing can be learned. Set it above 0."
-        )

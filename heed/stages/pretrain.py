@@ -15,8 +15,7 @@ from heed.ops.order import Order
 from heed.policies.sft import sft
 from heed.recipe import Pretrain
 from heed.run import StageRun
-from heed.stages.workplace import Summary, Workplace
-from heed.trainer import Monitor
+from heed.stages.workplace import Summary, Workplace, context_of
 from heed.types import Demonstration
 
 
@@ -30,14 +29,14 @@ def pretrain(work: Workplace, settings: Pretrain, stage: StageRun) -> Summary:
         _tokenizer(work, settings, corpus), settings.architecture, work.seed(stage.name)
     )
     model.model.to(work.device)
-    data = text_rows(model.chat, corpus, settings.context)
+    data = text_rows(model.chat, corpus, context_of(model, settings.context))
     order = Order(len(data), settings.batch, work.seed(stage.name, "order"))
     summary = work.train(
         stage,
         settings,
         sft(model, data, order),
         iterations=order.steps(settings.epochs),
-        monitor=Monitor("nll", higher_is_better=False),
+        monitor=None,
         shown=["nll", "lr"],
     )
     if stage.writes:

@@ -20,8 +20,8 @@ from heed.rewards.accuracy import correctness
 from heed.rewards.bradley_terry import reward_modelling
 from heed.rewards.learned import LearnedReward
 from heed.run import StageRun
-from heed.stages.workplace import Summary, Workplace
-from heed.stats.intervals import Estimate, mean_interval
+from heed.stages.workplace import Summary, Workplace, context_of
+from heed.stats.intervals import Estimate, mean_interval, ratio_interval
 from heed.trainer import Monitor
 from heed.types import Comparison
 
@@ -37,13 +37,14 @@ def reward(work: Workplace, settings: Reward, stage: StageRun) -> Summary:
         seed=work.seed(stage.name),
     )
     disable_dropout(model.model)
-    data = pair_rows(model.chat, train, settings.context)
+    context = context_of(model, settings.context)
+    data = pair_rows(model.chat, train, context)
     order = Order(len(data), settings.batch, work.seed(stage.name, "order"))
     iterations = order.steps(settings.epochs)
     method = reward_modelling(model, data, order)
     measure = HeldoutLoss(
         method,
-        pair_rows(model.chat, heldout, settings.context),
+        pair_rows(model.chat, heldout, context),
         every=settings.checkpoint_every,
         last=iterations,
         micro_tokens=settings.optim.micro_tokens,
@@ -57,11 +58,14 @@ def reward(work: Workplace, settings: Reward, stage: StageRun) -> Summary:
         shown=["bradley_terry", "accuracy", "heldout_accuracy"],
         callbacks=[measure],
     )
-    score = LearnedReward(model, context=settings.context)
+    score = LearnedReward(model, context=context)
     mean, std = _scores_of_policy(work, settings, score)
     model.calibrate(mean, std)
     if stage.writes:
         save_reward_model(model, stage.directory / "model")
+    if settings.keep == "best":
+        chosen = "The checkpoint was chosen on the held-out pairs: its accuracy flatters it."
+        summary = {**summary, "notes": [*summary.get("notes", []), chosen]}
     return {
         **summary,
         "comparisons": len(train),
@@ -112,10 +116,7 @@ def _account(
     if ceiling_file.exists():
         ceiling = json.loads(ceiling_file.read_text(encoding="utf-8"))
         account["noise_ceiling"] = estimate(ceiling).to_json()
-        account["chance_corrected"] = _chance_corrected(accuracy, ceiling)
+        account["chance_corrected"] = ratio_interval(
+            np.array(accuracy) - 0.5, np.array(ceiling) - 0.5, prompts
+        ).to_json()
     return account
-
-
-def _chance_corrected(accuracy: Sequence[float], ceiling: Sequence[float]) -> float:
-    """(accuracy - 1/2) / (ceiling - 1/2): 1 is as good as the annotators' noise allows."""
-    return float((np.mean(accuracy) - 0.5) / (np.mean(ceiling) - 0.5))

@@ -11,7 +11,7 @@ from heed.ops.order import Order
 from heed.policies.sft import sft
 from heed.recipe import Lora, Sft
 from heed.run import StageRun
-from heed.stages.workplace import Summary, Workplace
+from heed.stages.workplace import Summary, Workplace, context_of
 from heed.trainer import Monitor
 from heed.types import Demonstration
 
@@ -21,15 +21,16 @@ EVERY = 20
 
 def sft_stage(work: Workplace, settings: Sft, stage: StageRun) -> Summary:
     """Leaves `policy/`."""
-    policy = with_lora(work.policy(settings.policy), settings.lora)
+    policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
     train, heldout = _split(work.records(settings.records, "demonstrations", Demonstration))
-    data = demonstration_rows(policy.chat, train, settings.context)
+    context = context_of(policy, settings.context)
+    data = demonstration_rows(policy.chat, train, context)
     order = Order(len(data), settings.batch, work.seed(stage.name, "order"))
     iterations = order.steps(settings.epochs)
     method = sft(policy, data, order)
     measure = HeldoutLoss(
         method,
-        demonstration_rows(policy.chat, heldout, settings.context),
+        demonstration_rows(policy.chat, heldout, context),
         every=settings.checkpoint_every,
         last=iterations,
         micro_tokens=settings.optim.micro_tokens,
@@ -48,11 +49,13 @@ def sft_stage(work: Workplace, settings: Sft, stage: StageRun) -> Summary:
     return {**summary, "demonstrations": len(train)}
 
 
-def with_lora(policy: LanguageModel, settings: Lora | None) -> LanguageModel:
+def with_lora(policy: LanguageModel, settings: Lora | None, seed: int) -> LanguageModel:
     """The policy itself, or under a fresh adapter."""
     if settings is None:
         return policy
-    return attach_lora(policy, rank=settings.rank, alpha=settings.alpha, targets=settings.targets)
+    return attach_lora(
+        policy, rank=settings.rank, alpha=settings.alpha, targets=settings.targets, seed=seed
+    )
 
 
 def _split(

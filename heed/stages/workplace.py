@@ -24,7 +24,7 @@ from heed.models.modes import disable_dropout
 from heed.models.reward_model import RewardModel, load_reward_model
 from heed.ops.batch import Batch
 from heed.progress import Display
-from heed.recipe import Recipe, Sampling, TrainingStage
+from heed.recipe import Recipe, Reward, Sampling, TrainingStage
 from heed.rewards.learned import LearnedReward
 from heed.run import Run, StageRun, derive_seed
 from heed.sampling.local import LocalSampler
@@ -116,9 +116,11 @@ class Workplace:
 
     def reward(self, stage: str) -> LearnedReward:
         """A stage's reward model as a reward function."""
+        settings = self.recipe.stage(stage)
+        if not isinstance(settings, Reward):
+            raise UserError(f"The stage {stage!r} is no reward stage: it trains no reward model.")
         model = self.reward_model(stage)
-        limit = model.model.config.get_text_config().max_position_embeddings
-        return LearnedReward(model, context=limit)
+        return LearnedReward(model, context=context_of(model, settings.context))
 
     def sampler(self, policy: LanguageModel, settings: Sampling, name: str) -> LocalSampler:
         return LocalSampler(
@@ -127,6 +129,7 @@ class Workplace:
             temperature=settings.temperature,
             top_p=settings.top_p,
             top_k=settings.top_k,
+            stop=settings.stop,
             batch_size=settings.batch_size,
             model_name=name,
         )
@@ -138,7 +141,7 @@ class Workplace:
         method: Method[Rows],
         *,
         iterations: int,
-        monitor: Monitor,
+        monitor: Monitor | None,
         shown: Sequence[str],
         callbacks: Sequence[Callback] = (),
         lr_scales: Mapping[str, float] | None = None,
@@ -160,3 +163,9 @@ class Workplace:
         if progress.stopped:
             summary["notes"] = [f"Stopped after iteration {progress.iteration}: {progress.stopped}"]
         return summary
+
+
+def context_of(model: LanguageModel | RewardModel, wanted: int) -> int:
+    """The tokens a row may have: what a stage asks for, or fewer where the model holds fewer."""
+    limit = getattr(model.model.config.get_text_config(), "max_position_embeddings", None)
+    return min(wanted, limit or wanted)

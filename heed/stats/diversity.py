@@ -30,23 +30,3 @@ def distinct_n(texts: Sequence[str], n: int) -> float:
 def distinct_answers(texts: Sequence[str]) -> float:
     """The share of whole answers that differ, white space aside; 0 without answers."""
     return len({" ".join(text.split()) for text in texts}) / len(texts) if texts else 0.0
-
-
-def distinct_per_prompt(texts: Sequence[str], prompts: Sequence[str]) -> dict[str, float]:
-    """For each prompt, the share of its samples that differ; texts[i] answers prompts[i].
-
-    With k samples a prompt the smallest possible value is 1/k: the same answer every time.
-
-    Raises:
-        ValueError: the lengths differ.
-    """
-    samples: dict[str, list[str]] = {}
-    for text, prompt in zip(texts, prompts, strict=True):
-        samples.setdefault(prompt, []).append(text)
-    return {prompt: distinct_answers(answers) for prompt, answers in samples.items()}
-
-
-def repeated_ngrams(text: str, n: int) -> float:
-    """The share of a text's n-grams that occurred before in it: 0 none, near 1 "the the the"."""
-    grams = list(ngrams(text, n))
-    return 1 - len(set(grams)) / len(grams) if grams else 0.0

@@ -131,6 +131,23 @@ def difference_interval(
     return _around(float(x.mean() - y.mean()), error, dof, len(x) + len(y), level)
 
 
+def ratio_interval(
+    a: Values, b: Values, clusters: Clusters | None = None, level: float = 0.95
+) -> Estimate:
+    """mean(a) / mean(b) of values that belong together in pairs, with its interval.
+
+    The delta method: the ratio's error is that of the mean of (a - ratio * b) / mean(b).
+
+    Raises:
+        ValueError: the lengths differ, or b's mean is 0.
+    """
+    x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if len(x) != len(y) or y.mean() == 0:
+        raise ValueError("a ratio needs pairs of values and a denominator that is not 0")
+    ratio = x.mean() / y.mean()
+    return mean_interval(ratio + (x - ratio * y) / y.mean(), clusters, level)
+
+
 def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 

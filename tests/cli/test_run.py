@@ -53,7 +53,7 @@ def test_train_runs_only_what_the_stage_needs(
     assert result.exit_code == 0, result.output
     folders = sorted(path.name for path in (tmp_path / "run").iterdir() if path.is_dir())
     assert folders == ["collect", "dpo", "pretrain", "records", "sft"]
-    assert result.stdout == ""
+    assert result.stdout == f"Run: {tmp_path / 'run'}\n"
     assert "dpo        done in" in result.stderr
     assert rows(tmp_path / "run", "dpo") == rows(finished_run, "dpo")
     again = runner.invoke(app, ["train", "dpo", *out])

@@ -194,6 +194,17 @@ def test_worse_is_called_worse(run_directory: Path) -> None:
     assert "Rude: PPO minus SFT is −2.0% [−3.0, −1.0]" in page.text
 
 
+def test_results_of_other_settings_are_not_shown_as_those_of_these(run_directory: Path) -> None:
+    stages = [path.parent.name for path in run_directory.glob("*/done.json")]
+    keys = {name: _read(run_directory / name / "done.json")["key"] for name in stages}
+    (run_directory / "keys.json").write_text(json.dumps(keys))
+    assert report(run_directory)[1]["policies"]
+    (run_directory / "keys.json").write_text(json.dumps({**keys, "evaluate": "another"}))
+    page, found = report(run_directory)
+    assert found["policies"] == {}
+    assert "evaluate: not finished under these settings" in page.text
+
+
 def test_an_unfinished_run_shows_what_exists(run_directory: Path) -> None:
     shutil.rmtree(run_directory / "evaluate")
     shutil.rmtree(run_directory / "dpo")
@@ -203,7 +214,7 @@ def test_an_unfinished_run_shows_what_exists(run_directory: Path) -> None:
     assert found["policies"] == {}
     assert found["headline"].startswith("This run compared no two policies")
     assert [stage["name"] for stage in found["stages"] if not stage["done"]] == ["dpo", "evaluate"]
-    assert "dpo: this stage is not finished" in page.text
+    assert "dpo: not finished under these settings" in page.text
     assert "Margin of rewards" in page.text
     assert "74.2%" in page.text
 
@@ -249,3 +260,8 @@ def test_a_broken_file_is_named(run_directory: Path) -> None:
     (run_directory / "sft" / "done.json").write_text("{")
     with pytest.raises(UserError, match=r"sft.done.json cannot be read as JSON"):
         write_report(run_directory)
+
+
+def _read(path: Path) -> dict[str, str]:
+    content: dict[str, str] = json.loads(path.read_text())
+    return content

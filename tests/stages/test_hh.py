@@ -113,4 +113,4 @@ def test_simulated_annotators_need_the_world(hh_file: Any, tmp_path: Path) -> No
     settings = [s for s in SETTINGS if s.startswith(("threads", "records", "pretrain", "sft"))]
     result = runner.invoke(app, [*words, *(w for s in settings for w in ("--set", s))])
     assert result.exit_code == 2
-    assert "'collect' needs the embedded world" in " ".join(result.stderr.split())
+    assert "'collect' asks simulated annotators" in " ".join(result.stderr.split())

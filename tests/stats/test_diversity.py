@@ -5,9 +5,7 @@ import pytest
 from heed.stats.diversity import (
     distinct_answers,
     distinct_n,
-    distinct_per_prompt,
     ngrams,
-    repeated_ngrams,
 )
 
 
@@ -33,17 +31,3 @@ def test_distinct_n_does_not_run_over_the_end_of_a_text() -> None:
 def test_distinct_answers_ignores_white_space() -> None:
     assert distinct_answers(["yes.", " yes. ", "no."]) == pytest.approx(2 / 3)
     assert distinct_answers([]) == 0
-
-
-def test_distinct_per_prompt() -> None:
-    shares = distinct_per_prompt(["a", "x", "a", "y"], ["p", "q", "p", "q"])
-    assert shares == {"p": 0.5, "q": 1.0}
-    with pytest.raises(ValueError, match="longer"):
-        distinct_per_prompt(["a"], ["p", "q"])
-
-
-def test_repeated_ngrams_by_hand() -> None:
-    assert repeated_ngrams("the the the the", 1) == pytest.approx(3 / 4)
-    assert repeated_ngrams("a b a b a b", 2) == pytest.approx(3 / 5)
-    assert repeated_ngrams("all words differ", 1) == 0
-    assert repeated_ngrams("", 2) == 0

@@ -11,6 +11,7 @@ from heed.stats.intervals import (
     difference_interval,
     mean_interval,
     proportion_interval,
+    ratio_interval,
 )
 
 
@@ -152,3 +153,23 @@ def test_coverage_with_correlated_samples() -> None:
     assert covered["clustered"] / 400 == pytest.approx(0.95, abs=0.03)
     assert covered["paired"] / 400 == pytest.approx(0.95, abs=0.03)
     assert covered["plain"] / 400 < 0.75
+
+
+def test_a_ratio_of_means_by_hand_and_by_bootstrap() -> None:
+    assert ratio_interval([1.0, 3.0], [2.0, 6.0]).mean == pytest.approx(0.5)
+    exact = ratio_interval([1.0, 3.0, 2.0], [2.0, 6.0, 4.0])
+    assert (exact.low, exact.high) == pytest.approx((0.5, 0.5))
+    draw = np.random.default_rng(0)
+    b = draw.normal(2.0, 0.5, 400)
+    a = 0.7 * b + draw.normal(0.0, 0.4, 400)
+    found = ratio_interval(a, b)
+    picks = draw.integers(0, 400, (4000, 400))
+    low, high = np.quantile(a[picks].mean(1) / b[picks].mean(1), [0.025, 0.975])
+    assert found.mean == pytest.approx(a.mean() / b.mean())
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.004)
+
+
+@pytest.mark.parametrize("b", [[1.0], [1.0, -1.0]])
+def test_a_ratio_needs_pairs_and_a_denominator(b: list[float]) -> None:
+    with pytest.raises(ValueError, match="a ratio needs"):
+        ratio_interval([1.0, 2.0], b)
