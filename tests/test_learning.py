@@ -10,11 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    PreTrainedTokenizerFast,
+)
 
 from heed.config import load_recipe
+from heed.models.language_model import load_language_model
 from heed.pipeline import run_recipe
 from heed.run import Run
+from heed.sampling.local import LocalSampler
+from heed.types import Prompt
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +44,7 @@ stages:
   - sft: {epochs: 2, batch: 32, optim: {lr: 1e-3, micro_tokens: 1600}}
   - collect: {policies: [sft, pretrain], comparisons: 2500, heldout: 400}
   - reward: {epochs: 2, batch: 64, optim: {lr: 1e-3, micro_tokens: 3200}}
-  - ppo: {iterations: 40, kl: {coef: 0.05}, optim: {lr: 3e-4, micro_tokens: 3200},
+  - ppo: {iterations: 40, kl: {coef: 0.15}, optim: {lr: 3e-4, micro_tokens: 3200},
           value_lr_scale: 3.0}
   - dpo: {epochs: 1, batch: 64, optim: {lr: 3e-4, micro_tokens: 3200}}
   - evaluate: {samples: 800}
@@ -78,21 +85,29 @@ def test_gold_rises_by_every_method(from_checkpoint: Path) -> None:
         measure(from_checkpoint, policy, "gold") for policy in ("base", "sft", "ppo", "dpo")
     )
     assert sft - base > 0.5
-    assert ppo - sft > 0.3
+    assert ppo - sft > 0.25
     assert dpo - sft > 0.15
 
 
 def test_what_was_saved_loads_in_plain_transformers(from_checkpoint: Path) -> None:
+    prompt = Prompt.of("Hello there.")
     for stage in ("sft", "ppo", "dpo"):
-        model = AutoModelForCausalLM.from_pretrained(from_checkpoint / stage / "policy")
-        tokenizer = AutoTokenizer.from_pretrained(from_checkpoint / stage / "policy")
+        folder = from_checkpoint / stage / "policy"
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        # Not AutoTokenizer: for qwen2 it puts the family's own in place of what was saved.
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
         text = tokenizer.apply_chat_template(
-            [{"role": "user", "content": "Hello there."}], tokenize=False,
-            add_generation_prompt=True,
-        )  # fmt: skip
+            [{"role": "user", "content": prompt.text}], tokenize=False, add_generation_prompt=True
+        )
         ids = tokenizer(text, return_tensors="pt", add_special_tokens=False).input_ids
         out = model.generate(ids, max_new_tokens=30, do_sample=False)
-        assert tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
+        plain = tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
+        sampler = LocalSampler(
+            load_language_model(folder, dtype="float32"), max_new_tokens=30, temperature=0.0
+        )
+        (ours,) = sampler.sample([prompt])
+        assert plain == ours.text
+        assert len(plain.split()) > 1
     reward = AutoModelForSequenceClassification.from_pretrained(from_checkpoint / "reward/model")
     assert reward.config.num_labels == 1
 

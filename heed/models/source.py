@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from peft import PeftModel
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, TokenizersBackend
+from transformers.models.auto.tokenization_auto import get_tokenizer_config
 from transformers.utils import logging as transformers_logging
 
 from heed.errors import UserError
@@ -74,8 +75,14 @@ def load_weights(auto: Any, source: str | Path, dtype: torch.dtype, **settings: 
 
 
 def load_tokenizer(source: str | Path) -> Any:
-    """The tokenizer beside a model. Raises UserError where there is none."""
+    """The tokenizer beside a model. Raises UserError where there is none.
+
+    A tokenizer that says of itself that its tokenizer.json is all there is to it is taken at its
+    word: for some model types (qwen2) AutoTokenizer would rebuild it as the family's own.
+    """
     try:
+        if get_tokenizer_config(source).get("tokenizer_class") == TokenizersBackend.__name__:
+            return TokenizersBackend.from_pretrained(source)
         return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise UserError(

@@ -204,3 +204,16 @@ def test_a_model_without_a_tokenizer(tiny, tmp_path):
         (tmp_path / "policy" / name).unlink()
     with pytest.raises(UserError, match="Cannot load a tokenizer"):
         load_language_model(tmp_path / "policy", **CPU)
+
+
+@pytest.mark.parametrize("tokenizer", ["wordlevel", "metaspace", "templated"])
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "qwen2", "qwen3"])
+def test_a_tokenizer_survives_any_model_type(tiny, tmp_path, kind, tokenizer):
+    """AutoTokenizer rebuilds what stands beside a qwen2 model as Qwen's byte-level BPE."""
+    lm = tiny(kind, tokenizer)
+    save_language_model(lm, tmp_path / "model")
+    loaded = load_language_model(tmp_path / "model", **CPU)
+    text = "the cat sat on the mat"
+    assert loaded.chat.completion_ids(text) == lm.chat.completion_ids(text)
+    prompt = Prompt.of("the cat sat")
+    assert loaded.chat.prompt_ids(prompt) == lm.chat.prompt_ids(prompt)
