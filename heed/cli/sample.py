@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -51,6 +52,10 @@ def _policy_directory(source: str, policy: str) -> str:
     if not (run / "recipe.yaml").exists():
         return source
     directory = run / policy / "policy"
+    marker = run / policy / "done.json"
+    done = json.loads(marker.read_text(encoding="utf-8")) if marker.exists() else {"summary": {}}
+    if "source" in done["summary"]:  # a base model that is used as it is stays where it was
+        return str(done["summary"]["source"])
     if not directory.is_dir():
         there = sorted(found.parent.name for found in run.glob("*/policy"))
         raise UserError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from heed.errors import UserError
@@ -13,10 +15,14 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 def resolve_device(name: str = "auto") -> torch.device:
     """The device of a recipe's `device` setting; "auto" is CUDA where there is one, else the CPU.
 
+    Under torchrun, "auto" and "cuda" are each process's own GPU.
+
     Raises UserError for a device that torch does not know or this machine does not have.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)

@@ -32,10 +32,7 @@ COST = {
     "kl": Measure("KL from the reference", "nats", meaning="summed over an answer"),
     "length": Measure("Length", "words", digits=1),
     "distinct": Measure("Distinct answers", share=True),
-    "distinct_1": Measure("Distinct words", share=True),
     "distinct_2": Measure("Distinct word pairs", share=True),
-    "distinct_3": Measure("Distinct word triples", share=True),
-    "repetition": Measure("Repeated word runs", share=True),
     "unfinished": Measure("Cut before their end", share=True),
 }
 METRICS = {
@@ -47,7 +44,6 @@ METRICS = {
     "accuracy": Measure("Accuracy", "share of pairs"),
     "heldout_accuracy": Measure("Accuracy, held out", "share of pairs"),
     "gap": Measure("Gap of scores", "chosen − rejected"),
-    "margin": Measure("Margin of rewards", "chosen − rejected"),
     "reward_margin": Measure("Margin of rewards", "chosen − rejected"),
     "proxy": Measure("Proxy reward", "score"),
     "gold": Measure("Gold reward", "score"),
@@ -60,13 +56,13 @@ METRICS = {
     "kl_coef": Measure("KL coefficient"),
 }
 CURVES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "pretrain": (("nll", "loss"), ("heldout_nll",)),
+    "pretrain": (("nll", "loss"),),
     "sft": (("nll", "loss"), ("heldout_nll",)),
     "reward": (("bradley_terry", "loss"), ("accuracy",), ("heldout_accuracy",), ("gap",)),
     "dpo": (
         ("preference", "loss"),
         ("accuracy",),
-        ("reward_margin", "margin"),
+        ("reward_margin",),
         ("heldout_accuracy",),
     ),
     "ppo": (

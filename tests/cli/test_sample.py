@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,13 @@ def test_settings_that_cannot_be(finished_run: Path, given: list[str]) -> None:
     result = runner.invoke(app, ["sample", str(finished_run), QUESTION, *given])
     assert result.exit_code == 2
     assert "Traceback" not in result.output
+
+
+def test_a_base_model_that_is_used_as_it_is(finished_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "pretrain").mkdir(parents=True)
+    (run / "recipe.yaml").write_text("name: run")
+    base = finished_run / "pretrain" / "policy"
+    (run / "pretrain" / "done.json").write_text(json.dumps({"summary": {"source": str(base)}}))
+    words = [QUESTION, "--temperature", "0"]
+    assert ask(str(run), *words, "--policy", "pretrain") == ask(str(base), *words)
