@@ -52,12 +52,10 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
         "hallucination": _hallucination(work, measured),
     }
     write_json(stage.directory / "measures.json", measures)
-    too_long = len(work.prompts(settings.records, "heldout")) - len(prompts)
-    note = f"{too_long} of the held-out prompts are too long for the model's context: left out."
     return {
         "samples": total,
         "prompts": len(prompts),
-        "notes": [note] if too_long else [],
+        "notes": work.left_out(settings.records, "heldout", prompts),
     }
 
 

@@ -26,11 +26,12 @@ def ppo(work: Workplace, settings: Ppo, stage: StageRun) -> Summary:
         micro_tokens=settings.optim.micro_tokens,
     )
     sampler = work.sampler(policy, settings.sampling, stage.name)
+    prompts = work.askable(settings.records, "train", sampler)
     method = PolicyGradient(
         policy,
         critic,
         sampler=sampler,
-        prompts=work.askable(settings.records, "train", sampler),
+        prompts=prompts,
         reward=work.reward(settings.reward),
         reference=Reference(policy),
         kl=KlController(settings.kl.coef, settings.kl.target, settings.kl.horizon),
@@ -59,4 +60,5 @@ def ppo(work: Workplace, settings: Ppo, stage: StageRun) -> Summary:
     )
     if stage.writes:
         save_language_model(policy, stage.directory / "policy")
-    return {**summary, "kl_coef": method.kl.coef}
+    notes = [*summary.get("notes", []), *work.left_out(settings.records, "train", prompts)]
+    return {**summary, "kl_coef": method.kl.coef, "notes": notes}

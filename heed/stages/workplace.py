@@ -96,6 +96,12 @@ class Workplace:
             )
         return short
 
+    def left_out(self, stage: str, split: Split, asked: Sequence[Prompt]) -> list[str]:
+        """A note on prompts that were not asked, where there are any."""
+        missing = len(self.prompts(stage, split)) - len(asked)
+        note = f"{missing} {split} prompts are too long for the model's context and were left out."
+        return [note] if missing else []
+
     def policy_source(self, stage: str) -> str:
         """The directory of a stage's policy, or the name of a model used as it is."""
         given = self.run.stage(stage).done_summary().get("source")

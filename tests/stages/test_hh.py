@@ -61,7 +61,7 @@ def test_from_transcripts_to_a_report(hh_file: Any, tmp_path: Path) -> None:
     assert len(prompts) == len(heldout) + len(train) == 52
     long_ones = sum(len(item.prompt.text) > 300 for item in heldout)
     assert long_ones > 0
-    assert f"{long_ones} of the held-out prompts are too long for the model's context" in said
+    assert f"{long_ones} heldout prompts are too long for the model's context" in said
     report = json.loads((run / "report.json").read_text())
     assert list(report["policies"]) == ["base", "sft", "dpo", "ppo"]
     for policy in report["policies"].values():
