@@ -6,6 +6,7 @@ name.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -109,7 +110,10 @@ def _commented(settings: Settings, indent: str, leave_out: str = "") -> Iterator
                 value, default_flow_style=True, width=math.inf, allow_unicode=True
             )
             comment = " ".join((field_.description or "").split())
-            line = f"{indent}{name}: {text.removesuffix(END).strip()}"
+            text = text.removesuffix(END).strip()
+            if "\n" in text:  # a text with line breaks: JSON writes it on one line, and is YAML
+                text = json.dumps(value, ensure_ascii=False)
+            line = f"{indent}{name}: {text}"
             yield f"{line}  # {comment}" if comment else line
 
 

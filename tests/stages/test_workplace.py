@@ -13,6 +13,7 @@ from heed.files import write_records
 from heed.models.rows import demonstration_rows
 from heed.ops.order import Order
 from heed.policies.sft import sft
+from heed.recipe import Sampling
 from heed.run import Run
 from heed.sampling.local import LocalSampler
 from heed.stages.workplace import Workplace
@@ -69,3 +70,18 @@ def test_seeds_have_a_purpose(work: Workplace) -> None:
     assert work.seed("sft") != work.seed("ppo")
     other = Workplace(Run(load_recipe("quickstart", ["seed=1"]), Path("elsewhere")))
     assert other.seed("sft") != work.seed("sft")
+
+
+def test_a_recipe_may_name_texts_that_end_an_answer(work: Workplace, toy_lm: Any) -> None:
+    lm = toy_lm()
+    sampler = work.sampler(lm, Sampling(stop=["red"], temperature=0.0), "toy")
+    assert sampler.stop == ["red"]
+    answers = work.sampler(lm, Sampling(max_new_tokens=12), "toy").sample(
+        [Prompt.of("good bad")], n=8
+    )
+    word = answers[0].text.split()[0]
+    cut = work.sampler(lm, Sampling(max_new_tokens=12, stop=[word]), "toy").sample(
+        [Prompt.of("good bad")], n=8
+    )
+    assert cut[0].text.strip() == ""
+    assert not any(word in answer.text for answer in cut)
