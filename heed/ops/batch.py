@@ -37,6 +37,10 @@ class Batch:
         """Tokens each row puts through the model."""
         raise NotImplementedError
 
+    def room(self) -> Int[Tensor, "B"]:
+        """Tokens a row takes up in a forward pass, its padding among rows like it included."""
+        return self.cost()
+
     def rows(self: BatchT, index: Tensor) -> BatchT:
         """The rows named by an index tensor, padding cut to the longest of them."""
         parts = {
@@ -57,11 +61,11 @@ class Batch:
 
         Rows are taken longest first, so that padding is small and memory peaks at once.
         """
-        cost = self.cost()
-        order = torch.argsort(cost, descending=True, stable=True)
+        room = self.room()
+        order = torch.argsort(room, descending=True, stable=True)
         start = 0
         while start < len(order):
-            longest = max(1, int(cost[order[start]]))
+            longest = max(1, int(room[order[start]]))
             stop = start + max(1, tokens // longest)
             yield order[start:stop].sort().values
             start = stop
@@ -174,6 +178,9 @@ class Pairs(Batch):
         return {**super().counts(), "weight": float(self.weight.sum()), "chosen_tokens": tokens}
 
     def cost(self) -> Int[Tensor, "B"]:
+        return self.chosen.cost() + self.rejected.cost()
+
+    def room(self) -> Int[Tensor, "B"]:
         # Both sides go through one forward pass, padded to the longer.
         return 2 * torch.maximum(self.chosen.cost(), self.rejected.cost())
 

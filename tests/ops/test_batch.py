@@ -56,7 +56,9 @@ def test_counts() -> None:
 
 def test_cost_is_what_goes_through_the_model() -> None:
     assert sequences().cost().tolist() == [5, 2, 9, 3]
-    assert pairs().cost().tolist() == [5 + 5, 2 + 2, 9 + 9, 3 + 3]
+    assert pairs().cost().tolist() == [5 + 3, 2 + 2, 9 + 5, 3 + 2]
+    assert sequences().room().tolist() == [5, 2, 9, 3]
+    assert pairs().room().tolist() == [5 + 5, 2 + 2, 9 + 9, 3 + 3]
     with pytest.raises(NotImplementedError):
         Batch.cost(sequences())
 

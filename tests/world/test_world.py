@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import asdict
 
 import pytest
 
@@ -192,4 +191,3 @@ def test_seeds_of_corpus_and_demonstrations(worlds: list[World]) -> None:
     assert world.corpus(100) == World(0).corpus(100)
     assert world.corpus(100, seed=1) != world.corpus(100, seed=2)
     assert world.demonstrations(100, seed=1) != world.demonstrations(100, seed=2)
-    assert asdict(world.demonstrations(1)[0])["weight"] == 1.0
