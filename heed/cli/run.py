@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from shutil import rmtree
 from typing import Annotated
@@ -39,28 +40,24 @@ def run(recipe: RecipeName, set_: Overrides = None, out: Out = None, fresh: Fres
 def carry_out(recipe: Recipe, out: Path | None, *, fresh: bool, only: Recipe | None = None) -> None:
     """Bring a recipe's stages (or some of them) to their end and say where the result is."""
     directory = out or Path("runs") / recipe.name
-    if fresh or Run(recipe, directory).pending(only):
-        _work(recipe, directory, fresh=fresh, only=only)
+    place = Run(recipe, directory, writes=_first())
+    if fresh or place.pending(only):
+        _work(place, fresh=fresh, only=only)
     else:
         _say(f"All stages of {recipe.name!r} are finished; nothing to do.")
-    if _first():
+    if place.writes:
         report = directory / "report.html"
         typer.echo(f"Report: {report}" if only is None and report.exists() else f"Run: {directory}")
 
 
-def _work(recipe: Recipe, directory: Path, *, fresh: bool, only: Recipe | None) -> None:
-    _say(f"Running {recipe.name!r} in {directory}")
+def _work(place: Run, *, fresh: bool, only: Recipe | None) -> None:
+    _say(f"Running {place.recipe.name!r} in {place.directory}")
     from heed.pipeline import processes, run_recipe
 
-    with processes() as rank:
-        place = Run(recipe, directory, writes=rank == 0)
-        if rank:
-            run_recipe(place, _say, only)
-        else:
-            with place.locked():
-                for stage in (only or recipe).stages if fresh else ():
-                    rmtree(directory / stage.name, ignore_errors=True)
-                run_recipe(place, _say, only)
+    with processes(), place.locked() if place.writes else nullcontext():
+        for stage in (only or place.recipe).stages if fresh and place.writes else ():
+            rmtree(place.directory / stage.name, ignore_errors=True)
+        run_recipe(place, _say, only)
 
 
 def _say(line: str) -> None:

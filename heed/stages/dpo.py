@@ -6,7 +6,6 @@ from heed.losses.preference import PREFERENCE_LOSSES
 from heed.models.language_model import save_language_model
 from heed.models.reference import Reference
 from heed.models.rows import pair_rows
-from heed.offline import HeldoutLoss
 from heed.ops.order import Order
 from heed.policies.dpo import dpo, with_reference
 from heed.recipe import Dpo
@@ -22,34 +21,24 @@ def dpo_stage(work: Workplace, settings: Dpo, stage: StageRun) -> Summary:
     policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
     reference = Reference(policy)
     context = context_of(policy, settings.context)
-    micro_tokens = settings.optim.micro_tokens
     train, heldout = (
         with_reference(
             pair_rows(policy.chat, work.records(settings.comparisons, name, Comparison), context),
             reference,
-            micro_tokens,
+            settings.optim.micro_tokens,
         )
         for name in ("comparisons", "heldout")
     )
     order = Order(len(train), settings.batch, work.seed(stage.name, "order"))
-    iterations = order.steps(settings.epochs)
     method = dpo(policy, train, order, PREFERENCE_LOSSES[settings.loss], settings.beta)
-    summary = work.train(
+    summary = work.train_offline(
         stage,
         settings,
         method,
-        iterations=iterations,
+        heldout,
+        epochs=settings.epochs,
         monitor=Monitor("heldout_accuracy"),
         shown=["preference", "accuracy", "heldout_accuracy"],
-        callbacks=[
-            HeldoutLoss(
-                method,
-                heldout,
-                every=settings.checkpoint_every,
-                last=iterations,
-                micro_tokens=micro_tokens,
-            )
-        ],
     )
     if stage.writes:
         save_language_model(policy, stage.directory / "policy")

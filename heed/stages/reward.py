@@ -13,7 +13,6 @@ from heed.evaluation.baselines import length_baseline, tfidf_baseline
 from heed.models.modes import disable_dropout
 from heed.models.reward_model import new_reward_model, save_reward_model
 from heed.models.rows import pair_rows
-from heed.offline import HeldoutLoss
 from heed.ops.order import Order
 from heed.recipe import Reward
 from heed.rewards.accuracy import correctness
@@ -40,23 +39,15 @@ def reward(work: Workplace, settings: Reward, stage: StageRun) -> Summary:
     context = context_of(model, settings.context)
     data = pair_rows(model.chat, train, context)
     order = Order(len(data), settings.batch, work.seed(stage.name, "order"))
-    iterations = order.steps(settings.epochs)
     method = reward_modelling(model, data, order)
-    measure = HeldoutLoss(
-        method,
-        pair_rows(model.chat, heldout, context),
-        every=settings.checkpoint_every,
-        last=iterations,
-        micro_tokens=settings.optim.micro_tokens,
-    )
-    summary = work.train(
+    summary = work.train_offline(
         stage,
         settings,
         method,
-        iterations=iterations,
+        pair_rows(model.chat, heldout, context),
+        epochs=settings.epochs,
         monitor=Monitor("heldout_accuracy"),
         shown=["bradley_terry", "accuracy", "heldout_accuracy"],
-        callbacks=[measure],
     )
     score = LearnedReward(model, context=context)
     mean, std = _scores_of_policy(work, settings, score)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from heed.models.language_model import LanguageModel, attach_lora, save_language_model
 from heed.models.rows import demonstration_rows
-from heed.offline import HeldoutLoss
 from heed.ops.order import Order
 from heed.policies.sft import sft
 from heed.recipe import Lora, Sft
@@ -26,23 +25,15 @@ def sft_stage(work: Workplace, settings: Sft, stage: StageRun) -> Summary:
     context = context_of(policy, settings.context)
     data = demonstration_rows(policy.chat, train, context)
     order = Order(len(data), settings.batch, work.seed(stage.name, "order"))
-    iterations = order.steps(settings.epochs)
     method = sft(policy, data, order)
-    measure = HeldoutLoss(
-        method,
-        demonstration_rows(policy.chat, heldout, context),
-        every=settings.checkpoint_every,
-        last=iterations,
-        micro_tokens=settings.optim.micro_tokens,
-    )
-    summary = work.train(
+    summary = work.train_offline(
         stage,
         settings,
         method,
-        iterations=iterations,
+        demonstration_rows(policy.chat, heldout, context),
+        epochs=settings.epochs,
         monitor=Monitor("heldout_nll", higher_is_better=False),
         shown=["nll", "heldout_nll"],
-        callbacks=[measure],
     )
     if stage.writes:
         save_language_model(policy, stage.directory / "policy")

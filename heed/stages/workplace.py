@@ -22,6 +22,7 @@ from heed.models.device import resolve_device, resolve_dtype
 from heed.models.language_model import LanguageModel, load_language_model
 from heed.models.modes import disable_dropout
 from heed.models.reward_model import RewardModel, load_reward_model
+from heed.offline import HeldoutLoss, Offline
 from heed.ops.batch import Batch
 from heed.progress import Display
 from heed.recipe import Recipe, Reward, Sampling, TrainingStage
@@ -169,6 +170,36 @@ class Workplace:
         if progress.stopped:
             summary["notes"] = [f"Stopped after iteration {progress.iteration}: {progress.stopped}"]
         return summary
+
+    def train_offline(
+        self,
+        stage: StageRun,
+        settings: TrainingStage,
+        method: Offline[Rows],
+        heldout: Rows,
+        *,
+        epochs: float,
+        monitor: Monitor,
+        shown: Sequence[str],
+    ) -> Summary:
+        """Train on fixed rows for so many epochs, measuring on others at every checkpoint."""
+        iterations = method.order.steps(epochs)
+        measure = HeldoutLoss(
+            method,
+            heldout,
+            every=settings.checkpoint_every,
+            last=iterations,
+            micro_tokens=settings.optim.micro_tokens,
+        )
+        return self.train(
+            stage,
+            settings,
+            method,
+            iterations=iterations,
+            monitor=monitor,
+            shown=shown,
+            callbacks=[measure],
+        )
 
 
 def context_of(model: LanguageModel | RewardModel, wanted: int) -> int:
