@@ -14,17 +14,18 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from heed.errors import UserError
-from heed.recipe import STAGES, Collect, Recipe, Settings, Stage
+from heed.recipe import STAGES, WORLD_PEOPLE, Collect, Recipe, Settings, Stage
 
 END = "...\n"
 """How PyYAML ends a document that is a single word."""
+PASSWORD = re.compile(r"(?P<before>://[^:/@]*:).*@|(?P<option>[?&](?:ssl)?password=)[^&\s]*")
+"""Where addresses hold one: postgresql://USER:PASSWORD@HOST/NAME?password=PASSWORD."""
 KeyPath = tuple[str | int, ...]
 Model = TypeVar("Model", bound=Settings)
 
@@ -81,7 +82,9 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         _stage(item, index, document) for index, item in enumerate(_stage_items(document))
     )
     _check_wiring(stages, document)
-    _check_people(recipe, stages, document)
+    _check_simulated(recipe, stages, document)
+    _check_stores(stages, document)
+    _check_files(stages, document)
     return recipe.model_copy(update={"stages": stages})
 
 
@@ -98,6 +101,7 @@ def dump_recipe(recipe: Recipe) -> str:
 
 def _commented(settings: Settings, indent: str, leave_out: str = "") -> Iterator[str]:
     """A line a key, groups of keys indented below theirs."""
+    plain = settings.model_dump()
     for name, field_ in type(settings).model_fields.items():
         value = getattr(settings, name)
         if name == leave_out:
@@ -107,12 +111,12 @@ def _commented(settings: Settings, indent: str, leave_out: str = "") -> Iterator
             yield from _commented(value, f"{indent}  ")
         else:
             text = yaml.safe_dump(
-                value, default_flow_style=True, width=math.inf, allow_unicode=True
+                plain[name], default_flow_style=True, width=math.inf, allow_unicode=True
             )
             comment = " ".join((field_.description or "").split())
             text = text.removesuffix(END).strip()
             if "\n" in text:  # a text with line breaks: JSON writes it on one line, and is YAML
-                text = json.dumps(value, ensure_ascii=False)
+                text = json.dumps(plain[name], ensure_ascii=False)
             line = f"{indent}{name}: {text}"
             yield f"{line}  # {comment}" if comment else line
 
@@ -197,24 +201,31 @@ def _apply(document: _Document, override: str) -> None:
     """Write one `a.b=value` into the document."""
     keys, equals, text = override.partition("=")
     path: list[str] = keys.strip().split(".")
+    place = f"--set {PASSWORD.sub(_stars, override)}"
     if not equals or not all(path):
-        raise UserError(f"--set {override}: write it as key.key=value, e.g. --set ppo.kl.coef=0.1.")
-    value = _compose(f"--set {override}", text).value
+        raise UserError(f"{place}: write it as key.key=value, e.g. --set ppo.kl.coef=0.1.")
+    value = _compose(place, text).value
     target: dict[str, Any] = document.value
     prefix: KeyPath = ()
     if path[0] not in Recipe.model_fields or path[0] == "stages":
-        target, prefix = _stage_target(document, path.pop(0), override)
+        target, prefix = _stage_target(document, path.pop(0), place)
         if not path:
-            raise UserError(f"--set {override}: name a setting of the stage, such as {keys}.name.")
+            raise UserError(f"{place}: name a setting of the stage, such as {keys}.name.")
     for depth, key in enumerate(path[:-1]):
         if not isinstance(target.get(key), dict):
             target[key] = {}
         target, prefix = target[key], (*prefix, path[depth])
     target[path[-1]] = value
-    document.places[(*prefix, path[-1])] = f"--set {override}"
+    document.places[(*prefix, path[-1])] = place
 
 
-def _stage_target(document: _Document, name: str, override: str) -> tuple[dict[str, Any], KeyPath]:
+def _stars(found: re.Match[str]) -> str:
+    """What stands in messages for an address's password."""
+    before = found["before"]
+    return f"{before}***@" if before else f"{found['option']}***"
+
+
+def _stage_target(document: _Document, name: str, place: str) -> tuple[dict[str, Any], KeyPath]:
     names = []
     for index, item in enumerate(_stage_items(document)):
         kind, settings = _kind_and_settings(item, index, document)
@@ -223,9 +234,7 @@ def _stage_target(document: _Document, name: str, override: str) -> tuple[dict[s
             document.value["stages"][index] = {kind: settings}
             return settings, ("stages", index, kind)
     valid = [*(key for key in Recipe.model_fields if key != "stages"), *names]
-    raise UserError(
-        f"--set {override}: the recipe has no key and no stage {name!r}.{_nearest(name, valid)}"
-    )
+    raise UserError(f"{place}: the recipe has no key and no stage {name!r}.{_nearest(name, valid)}")
 
 
 def _check_wiring(stages: Sequence[Stage], document: _Document) -> None:
@@ -244,15 +253,49 @@ def _check_wiring(stages: Sequence[Stage], document: _Document) -> None:
         seen.append(stage.name)
 
 
-def _check_people(recipe: Recipe, stages: Sequence[Stage], document: _Document) -> None:
-    """Simulated annotators live in the embedded world only."""
+def _check_simulated(recipe: Recipe, stages: Sequence[Stage], document: _Document) -> None:
+    """Simulated annotators live in the embedded world only, and they are so many."""
     for index, stage in enumerate(stages):
-        if isinstance(stage, Collect) and recipe.data != "world":
+        if not isinstance(stage, Collect) or stage.source != "simulated":
+            continue
+        if stage.per_item > WORLD_PEOPLE:
+            raise UserError(
+                f"{document.place(('stages', index, stage.kind, 'per_item'))}: the stage "
+                f"{stage.name!r} asks {stage.per_item} simulated annotators about each item, but "
+                f"{WORLD_PEOPLE} live in the embedded world. Set per_item to {WORLD_PEOPLE} at "
+                "most."
+            )
+        if recipe.data != "world":
             raise UserError(
                 f"{document.place(('stages', index))}: the stage {stage.name!r} asks simulated "
-                "annotators, who know the embedded world only; with other data, leave it out and "
-                "let `comparisons` of the later stages name the stage that holds them."
+                "annotators, who know the embedded world only; with other data, set its source to "
+                "people or judge, or leave it out and let `comparisons` of the later stages name "
+                "the stage that holds them."
             )
+
+
+def _check_stores(stages: Sequence[Stage], document: _Document) -> None:
+    """No passwords: a recipe is copied into the run, and shared."""
+    for index, stage in enumerate(stages):
+        if isinstance(stage, Collect) and PASSWORD.search(stage.people.store or ""):
+            where = document.place(("stages", index, stage.kind, "people", "store"))
+            raise UserError(
+                f"{where}: the address of the store holds a password, and recipes are copied and "
+                "shared. Leave it out, as in postgresql://heed@db/heed, and put the password into "
+                "~/.pgpass or the environment variable PGPASSWORD, where PostgreSQL's client "
+                "looks for it."
+            )
+
+
+def _check_files(stages: Sequence[Stage], document: _Document) -> None:
+    """Files that a stage reads are there before anything is trained."""
+    for index, stage in enumerate(stages):
+        for name in stage.files():
+            if not Path(name).is_file():
+                raise UserError(
+                    f"{document.place(('stages', index))}: the stage {stage.name!r} reads the file "
+                    f"{name!r}, but there is none in {Path.cwd()}."
+                )
 
 
 def _validate(
@@ -286,13 +329,17 @@ def _explain(
 def _fields_at(model: type[BaseModel], loc: KeyPath) -> list[str]:
     """The valid keys of the settings found by following `loc` from `model`."""
     for part in loc:
-        annotation = model.model_fields[str(part)].annotation
-        choices = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else ()
-        model = next(
-            kind for kind in (*choices, annotation)
-            if isinstance(kind, type) and issubclass(kind, BaseModel)
-        )  # fmt: skip
+        if isinstance(part, str):  # a number is a place in a list of the field's settings
+            model = _settings_in(model.model_fields[part].annotation)
     return list(model.model_fields)
+
+
+def _settings_in(annotation: Any) -> type[BaseModel]:
+    """The settings among the types that an annotation names."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = [_settings_in(each) for each in get_args(annotation) if each is not type(None)]
+    return found[0]
 
 
 def _list(names: Sequence[str] | Mapping[str, Any]) -> str:

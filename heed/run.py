@@ -80,6 +80,7 @@ def stage_keys(recipe: Recipe) -> dict[str, str]:
     keys: dict[str, str] = {}
     for stage in recipe.stages:
         inputs = [keys[name] for name in stage.inputs()]
+        inputs += [fingerprint(name) for name in stage.files()]
         content = json.dumps([stage.kind, stage.model_dump(), common, inputs], sort_keys=True)
         keys[stage.name] = hashlib.sha256(content.encode()).hexdigest()[:16]
     return keys

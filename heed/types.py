@@ -7,14 +7,18 @@ same `Completion`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 Role = Literal["system", "user", "assistant"]
 Split = Literal["train", "heldout"]
 Finish = Literal["stop", "length"]
 Undecided = Literal["tie", "both_bad", "cannot_tell"]
+Ranking = tuple[int, ...]
+"""The rank of each answer as shown, 1 for the best; equal ranks are ties."""
+Verdict = int | Undecided | Ranking
+"""A grade of two answers (see `GRADES`), an answer of its own, or a ranking of two or more."""
 
 GRADES = range(1, 9)
 """1-4 prefer the left answer (1 significantly, 2 clearly, 3 slightly, 4 negligibly), 5-8 mirror
@@ -94,30 +98,101 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Annotation:
-    """What one annotator said of one pair, sides as shown.
+class Item:
+    """What annotators are asked: a prompt and two or more answers to it, in an order of its own.
 
-    `verdict` is a grade of 1..8 (see `GRADES`) or an answer of its own; the key of a row is
-    (item, annotator, occasion, revision), a later revision supersedes an earlier one.
+    `models` says who wrote each answer (or is empty) and is never shown. `known` makes the item a
+    gold one: the right verdict on the answers in this order. Items of higher `priority` are asked
+    first, where the queue goes by it.
+    """
+
+    id: str
+    prompt: Prompt
+    answers: tuple[str, ...]
+    models: tuple[str, ...] = ()
+    known: Verdict | None = None
+    priority: float = 0.0
+
+    def __post_init__(self) -> None:
+        if len(self.answers) < 2:
+            raise ValueError(f"an item compares two or more answers, {self.id!r} has fewer")
+        if self.models and len(self.models) != len(self.answers):
+            raise ValueError(f"{len(self.answers)} answers, but {len(self.models)} models")
+        if self.known is not None:
+            check_verdict(self.known, len(self.answers))
+
+    def pair(self, order: tuple[int, ...] = (0, 1)) -> Pair:
+        """Two of the answers as shown, left and right; `order` holds their places in the item."""
+        left, right = order
+        models = self.models or ("",) * len(self.answers)
+        return Pair(
+            self.id, self.prompt, self.answers[left], self.answers[right],
+            models[left], models[right],
+        )  # fmt: skip
+
+
+def check_verdict(verdict: Verdict, answers: int) -> None:
+    """Raise ValueError unless `verdict` is one that so many answers can get."""
+    if isinstance(verdict, str):
+        if verdict not in get_args(Undecided):
+            raise ValueError(f"a verdict in words is tie, both_bad or cannot_tell, not {verdict!r}")
+    elif isinstance(verdict, tuple):
+        if len(verdict) != answers:
+            raise ValueError(f"{answers} answers, but {len(verdict)} ranks")
+        if any(type(rank) is not int or not 1 <= rank <= answers for rank in verdict):
+            raise ValueError(f"ranks run from 1 to {answers}, got {list(verdict)}")
+        if min(verdict) != 1:
+            raise ValueError(f"the best rank is 1, got {list(verdict)}")
+    elif type(verdict) is not int or verdict not in GRADES:
+        raise ValueError(f"a grade is 1..8, got {verdict!r}")
+    elif answers != 2:
+        raise ValueError(f"a grade compares two answers, not {answers}: give a ranking")
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """What one annotator said of one item, in terms of the answers as shown.
+
+    `order` holds the answers' places in the item, left to right as they were shown. The key of a
+    row is (item, annotator, occasion, revision): occasions above 0 are planned repeats, a later
+    revision supersedes an earlier one. `seconds` is the time taken; `guideline` the version that
+    was in force; `rewrite` a better answer in the annotator's own words.
     """
 
     item: str
     annotator: str
-    verdict: int | Undecided
+    verdict: Verdict
     seconds: float = 0.0
     guideline: str = ""
     source: str = ""
     occasion: int = 0
     revision: int = 0
+    order: tuple[int, ...] = (0, 1)
+    rewrite: str = ""
+    tags: tuple[str, ...] = ()
+    comment: str = ""
+    ui: str = ""
 
     def __post_init__(self) -> None:
-        if isinstance(self.verdict, int) and self.verdict not in GRADES:
-            raise ValueError(f"a grade is 1..8, got {self.verdict}")
+        if sorted(self.order) != list(range(len(self.order))) or len(self.order) < 2:
+            raise ValueError(f"`order` is no order of the answers: {list(self.order)}")
+        check_verdict(self.verdict, len(self.order))
 
     @property
     def prefers_left(self) -> bool | None:
         """True for grades 1-4, False for 5-8, None for a verdict without a side."""
         return self.verdict <= 4 if isinstance(self.verdict, int) else None
+
+    @property
+    def ranks(self) -> Ranking | None:
+        """The rank of each answer in the item's own order; None for both bad and cannot tell."""
+        if isinstance(self.verdict, str):
+            return (1,) * len(self.order) if self.verdict == "tie" else None
+        shown = self.verdict
+        if isinstance(shown, int):
+            shown = (1, 2) if shown <= 4 else (2, 1)
+        ranks = dict(zip(self.order, shown, strict=True))
+        return tuple(ranks[place] for place in range(len(ranks)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +200,7 @@ class Comparison:
     """A preference ready for training: `chosen` was preferred to `rejected`.
 
     `margin` is how far apart the two should score (Llama 2's small table: 1, 2/3, 1/3, 0);
-    `weight` multiplies the pair's loss.
+    `weight` multiplies the pair's loss; `source` is the kind of annotator.
     """
 
     prompt: Prompt
@@ -134,6 +209,7 @@ class Comparison:
     margin: float = 0.0
     weight: float = 1.0
     annotator: str = ""
+    source: str = ""
 
 
 class Sampler(Protocol):
@@ -159,3 +235,20 @@ class Annotator(Protocol):
     def name(self) -> str: ...
 
     def annotate(self, pair: Pair) -> Annotation: ...
+
+
+class Source(Protocol):
+    """Anyone who is asked what they think of many items: people, a judge, a simulated crowd."""
+
+    @property
+    def name(self) -> str: ...
+
+    def ask(self, items: Sequence[Item], progress: Callable[[int], None]) -> Sequence[Annotation]:
+        """Annotations of the items, perhaps several an item or none; `progress` hears how many
+        items are behind us.
+        """
+        ...
+
+    def account(self) -> Mapping[str, Any]:
+        """What there is to report of how they answered, as JSON; often nothing."""
+        ...

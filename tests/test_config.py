@@ -8,7 +8,8 @@ import pytest
 
 from heed.config import dump_recipe, load_recipe, recipe_names
 from heed.errors import UserError
-from heed.recipe import Collect, Ppo, Pretrain
+from heed.recipe import WORLD_PEOPLE, Collect, Ppo, Pretrain
+from heed.world.world import World
 
 GOOD = """\
 name: mine
@@ -102,6 +103,51 @@ def test_names_key_line_and_nearest(tmp_path: Path, line: str, becomes: str, sai
     assert said in refusal(tmp_path, GOOD.replace(line, becomes, 1))
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://heed:S3CRET@db/heed",
+        "postgresql+psycopg://heed:S3/CRET@db/heed",
+        "postgresql://heed@db/heed?password=S3CRET",
+        "postgresql://heed@db/heed?sslmode=require&sslpassword=S3CRET",
+    ],
+)
+def test_a_store_with_a_password_is_refused_without_showing_it(
+    tmp_path: Path, address: str
+) -> None:
+    asked = GOOD.replace("{comparisons: 100}", f"{{people: {{store: '{address}'}}}}")
+    override = f"collect.people.store={address}"
+    for told, place in (
+        (refusal(tmp_path, asked), "mine.yaml, line 7: "),
+        (refusal(tmp_path, GOOD, override), "--set collect.people.store=postgresql"),
+    ):
+        assert place in told
+        assert "PGPASSWORD" in told
+        assert "~/.pgpass" in told
+        assert "CRET" not in told
+    for wrong in (f"colect.people.store={address}", f"collect.people.stor={address}"):
+        assert "CRET" not in refusal(tmp_path, GOOD, wrong)
+
+
+@pytest.mark.parametrize("store", ["labels.db", "postgresql://heed@db:5432/heed?sslmode=require"])
+def test_a_store_without_a_password_is_taken(tmp_path: Path, store: str) -> None:
+    recipe = load_recipe(written(tmp_path, GOOD), [f"collect.people.store={store}"])
+    collect = recipe.stage("collect")
+    assert isinstance(collect, Collect)
+    assert collect.people.store == store
+
+
+def test_no_more_simulated_annotators_an_item_than_there_are(tmp_path: Path) -> None:
+    many = GOOD.replace("{comparisons: 100}", "{per_item: 17}")
+    told = refusal(tmp_path, many)
+    assert "mine.yaml, line 7: the stage 'collect' asks 17 simulated annotators" in told
+    assert "16 live in the embedded world" in told
+    assert "--set collect.per_item=17: " in refusal(tmp_path, GOOD, "collect.per_item=17")
+    for enough in ("collect.per_item=16", "collect.source=people"):
+        load_recipe(written(tmp_path, many), [enough])
+    assert len(World(0).annotators()) == WORLD_PEOPLE
+
+
 @pytest.mark.parametrize("text", ["", "- a list", "just words"])
 def test_a_recipe_is_a_mapping(tmp_path: Path, text: str) -> None:
     assert "a recipe is a mapping" in refusal(tmp_path, text)
@@ -150,3 +196,9 @@ def test_needed_for_keeps_the_stages_read_from(tmp_path: Path) -> None:
 def test_an_optional_group_of_settings_knows_its_keys(tmp_path: Path) -> None:
     said = refusal(tmp_path, GOOD.replace("- sft", "- sft: {lora: {rnk: 8}}"))
     assert "unknown key 'lora.rnk'. Did you mean 'rank'?" in said
+
+
+def test_an_unknown_key_within_a_list_is_named() -> None:
+    principle = "{name: n, critique: c, revise: r, prefer: p, prefre: x}"
+    with pytest.raises(UserError, match=r"principles\.0\.prefre'.* Did you mean 'prefer'"):
+        load_recipe("quickstart", [f"collect.constitution.principles=[{principle}]"])

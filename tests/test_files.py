@@ -9,7 +9,16 @@ import pytest
 
 from heed.errors import UserError
 from heed.files import new_directory, read_records, write_json, write_records, write_text
-from heed.types import Annotation, Comparison, Completion, Demonstration, Message, Pair, Prompt
+from heed.types import (
+    Annotation,
+    Comparison,
+    Completion,
+    Demonstration,
+    Item,
+    Message,
+    Pair,
+    Prompt,
+)
 
 PROMPT = Prompt("p", (Message("user", "Hi"), Message("assistant", "Yes?"), Message("user", "Go")))
 RECORDS = [
@@ -19,6 +28,9 @@ RECORDS = [
     Pair("i", PROMPT, "l", "r"),
     Annotation("i", "ann", 8, 2.5),
     Annotation("i", "ann", "both_bad"),
+    Annotation("i", "ann", (2, 1, 2), order=(2, 0, 1), rewrite="r", tags=("t",), comment="c"),
+    Item("i", PROMPT, ("a", "b", "c"), ("m", "n", "o"), (1, 2, 3), 0.5),
+    Item("i", PROMPT, ("a", "b"), known=7),
     Comparison(PROMPT, "é", "\u2028", 1 / 3),
 ]
 

@@ -1,0 +1,103 @@
+"""What the settings of all stages are made of.
+
+The text under a field is what `heed recipes NAME` prints beside its value, so it is written for the
+reader of a recipe.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+)
+
+
+class Settings(BaseModel):
+    """Settings refuse unknown keys and wrong types, and never change once read."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
+
+
+class Optimisation(Settings):
+    """AdamW, its schedule and its batches."""
+
+    lr: PositiveFloat = 1e-3
+    """Peak learning rate."""
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    """How the rate falls from its peak to 0 over the stage."""
+    warmup: float = Field(0.0, ge=0.0, lt=1.0)
+    """Share of the stage over which the rate rises from 0."""
+    betas: list[float] = Field([0.9, 0.95], min_length=2, max_length=2)
+    """AdamW's decay rates of the first and second moment."""
+    eps: PositiveFloat = 1e-8
+    """AdamW's epsilon."""
+    weight_decay: NonNegativeFloat = 0.0
+    """Decoupled decay of matrices; vectors (norms, biases) are never decayed."""
+    clip_norm: PositiveFloat = 1.0
+    """Gradients are scaled down to at most this norm."""
+    micro_tokens: PositiveInt = 16384
+    """Padded tokens a forward pass; the batch is split to stay below, the gradient is the same."""
+
+
+class Lora(Settings):
+    """Low-rank adapters (Hu et al. 2021) in place of full fine-tuning."""
+
+    rank: PositiveInt = 16
+    """Rank of the update."""
+    alpha: PositiveFloat = 32.0
+    """The update is scaled by alpha / rank."""
+    targets: str | list[str] = "all-linear"
+    """Names of the modules that get an adapter."""
+
+
+class Sampling(Settings):
+    """How completions are drawn."""
+
+    temperature: NonNegativeFloat = 1.0
+    """Divides the logits; 0 takes the likeliest token."""
+    top_p: float = Field(1.0, gt=0.0, le=1.0)
+    """Keep the likeliest tokens up to this probability."""
+    top_k: int = Field(0, ge=0)
+    """Keep this many of the likeliest tokens; 0 keeps all."""
+    max_new_tokens: PositiveInt = 32
+    """Completions are cut here."""
+    batch_size: PositiveInt = 256
+    """Completions generated side by side."""
+    stop: list[str] = []
+    """Texts at which a completion ends, beside the end of sequence."""
+
+
+class Stage(Settings):
+    """One step of the pipeline. It reads what the stages named by `inputs` wrote."""
+
+    kind: ClassVar[str]
+    trains: ClassVar[bool] = False
+    name: str = Field("", pattern=r"^[a-z0-9_-]*$")
+    """Folder and label of the stage; its kind by default."""
+
+    def inputs(self) -> list[str]:
+        """Names of the stages whose output this one reads."""
+        return []
+
+    def files(self) -> list[str]:
+        """Files of the user's that the stage reads: their content is part of its key."""
+        return []
+
+
+class TrainingStage(Stage):
+    """What all stages that train have in common."""
+
+    trains: ClassVar[bool] = True
+    optim: Optimisation = Optimisation()
+    checkpoint_every: PositiveInt = 50
+    """Iterations between checkpoints; a killed run goes on from the last one."""
+    keep: Literal["last", "best"] = "last"
+    """Which weights become the stage's result: the final ones, or the best measured."""

@@ -1,0 +1,116 @@
+"""A whole recipe: the run's own settings and one model a stage.
+
+A new stage is one class beside these and one line in `STAGES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field, PositiveInt
+
+from heed.recipe.base import Sampling, Settings, Stage
+from heed.recipe.feedback import Collect, Revise
+from heed.recipe.training import Dpo, Ppo, Pretrain, Reward, Sft
+
+
+class Records(Stage):
+    """Prompts, corpus, demonstrations (and comparisons, where people made them)."""
+
+    kind: ClassVar[str] = "records"
+    corpus: int = Field(24000, ge=100)
+    """World: dialogues of the pretraining corpus."""
+    demonstrations: int = Field(1500, ge=40)
+    """World: demonstrations for supervised fine-tuning."""
+    heldout: float = Field(0.1, gt=0.0, lt=1.0)
+    """Transcripts: share of the prompts that training never sees."""
+    limit: PositiveInt | None = None
+    """Transcripts: read at most this many comparisons (all by default)."""
+    feedback_talk: int = Field(0, ge=0)
+    """World: dialogues in the corpus in which answers are judged, criticised and revised."""
+
+
+class Evaluate(Stage):
+    """Samples of every policy on held-out prompts, measured with intervals."""
+
+    kind: ClassVar[str] = "evaluate"
+    policies: dict[str, str] = Field({"base": "pretrain", "sft": "sft", "dpo": "dpo", "ppo": "ppo"})
+    """Label in the report -> stage that made the policy."""
+    reference: str = "sft"
+    """Stage whose policy KL is measured against."""
+    reward: str = "reward"
+    records: str = "records"
+    samples: PositiveInt = 2400
+    """Completions a policy, spread evenly over the held-out prompts."""
+    shown: PositiveInt = 18
+    """Prompts whose answers stand side by side in the report."""
+    sampling: Sampling = Sampling()
+
+    def inputs(self) -> list[str]:
+        return list(
+            dict.fromkeys([*self.policies.values(), self.reference, self.reward, self.records])
+        )
+
+
+class Report(Stage):
+    """One page about the run, in HTML and JSON."""
+
+    kind: ClassVar[str] = "report"
+    evaluate: str = "evaluate"
+
+    def inputs(self) -> list[str]:
+        return [self.evaluate]
+
+
+STAGES: Mapping[str, type[Stage]] = {
+    stage.kind: stage
+    for stage in (Records, Pretrain, Sft, Revise, Collect, Reward, Ppo, Dpo, Evaluate, Report)
+}
+
+
+class WorldSettings(Settings):
+    """The embedded world."""
+
+    seed: int = 0
+    """Changes facts, prompts, corpus, demonstrations and people."""
+
+
+class Recipe(Settings):
+    """A whole run on one page."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    description: str = ""
+    seed: int = 0
+    """Everything random in training and sampling is derived from it."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, ..."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the forward passes; weights in training are float32."""
+    threads: PositiveInt | None = None
+    """CPU threads; null leaves torch's choice."""
+    model: str | None = None
+    """Directory or hub name of a causal language model; null pretrains one."""
+    data: str | list[str] = "world"
+    """`world`, or files or a directory of HH-RLHF transcripts (JSON lines, gz or plain)."""
+    world: WorldSettings = WorldSettings()
+    stages: tuple[Stage, ...] = ()
+
+    def stage(self, name: str) -> Stage:
+        """The stage of that name; KeyError when the recipe has none."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise KeyError(name)
+
+    def needed_for(self, name: str) -> Recipe:
+        """The same recipe with only that stage and the stages it reads from."""
+        needed, queue = set(), [name]
+        while queue:
+            current = queue.pop()
+            if current not in needed:
+                needed.add(current)
+                queue.extend(self.stage(current).inputs())
+        return self.model_copy(
+            update={"stages": tuple(stage for stage in self.stages if stage.name in needed)}
+        )
