@@ -1,0 +1,1 @@
+"""The preference store: projects, items, annotators, annotations, leases, in a real database."""
