@@ -1,1 +1,1 @@
-"""Data from outside: files of transcripts, read as records."""
+"""Data from outside: tables of preferences in many formats, and transcripts, as records."""

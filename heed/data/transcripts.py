@@ -61,7 +61,7 @@ def read_transcripts(path: Path | Sequence[Path]) -> Transcripts:
     set_aside: Counter[str] = Counter()
     for name, file in _named_files([path] if isinstance(path, Path) else path).items():
         for number, chosen, rejected in _rows(file):
-            found = _compare(chosen, rejected, id=f"{name}:{number}", family=name.split("/")[0])
+            found = compare(chosen, rejected, id=f"{name}:{number}", family=name.split("/")[0])
             if isinstance(found, Comparison):
                 comparisons.append(found)
             else:
@@ -114,7 +114,7 @@ def _opening(prompt: Prompt) -> str:
     return " ".join(prompt.messages[0].content.casefold().split())
 
 
-def _compare(chosen: str, rejected: str, *, id: str, family: str) -> Comparison | str:
+def compare(chosen: str, rejected: str, *, id: str = "", family: str = "") -> Comparison | str:
     """The comparison two transcripts make, or the reason why they make none."""
     left, right = _turns(chosen), _turns(rejected)
     if left[:-1] != right[:-1]:
@@ -145,13 +145,37 @@ def _well_formed(messages: tuple[Message, ...]) -> bool:
     return bool(roles) and by_turns and all(message.content for message in messages[:-1])
 
 
+def transcripts_name(file: Path) -> str:
+    """What a file of transcripts holds: its name, below that of its folder for train and test."""
+    stem = file.name.removesuffix(".gz").removesuffix(".jsonl")
+    # The stage of the data set stays in the name, so that ids train:1 and test:1 differ.
+    return f"{file.resolve().parent.name}/{stem}" if stem in _SPLIT_NAMES else stem
+
+
+def write_transcript(messages: Sequence[Message], answer: str) -> str:
+    """A dialogue as `read_transcripts` reads it: turns without the white space around them.
+
+    Raises:
+        ValueError: the dialogue cannot be told back from what would be written.
+    """
+    turns = tuple(
+        replace(turn, content=turn.content.strip())
+        for turn in (*messages, Message("assistant", answer))
+    )
+    names = {role: name for name, role in _ROLES.items()}
+    if any(turn.role not in names for turn in turns):
+        raise ValueError("system messages")
+    written = "".join(f"\n\n{names[turn.role]}: {turn.content}" for turn in turns)
+    if _turns(written) != turns or not _well_formed(turns) or not turns[-1].content:
+        raise ValueError("dialogues that transcripts cannot tell")
+    return written
+
+
 def _named_files(paths: Sequence[Path]) -> dict[str, Path]:
     """Every file of transcripts under a name of its own."""
     named: dict[str, Path] = {}
     for file in (file for path in paths for file in _files(path)):
-        stem = file.name.removesuffix(".gz").removesuffix(".jsonl")
-        # The stage of the data set stays in the id, so that train:1 and test:1 differ.
-        name = f"{file.resolve().parent.name}/{stem}" if stem in _SPLIT_NAMES else stem
+        name = transcripts_name(file)
         if name in named:
             raise UserError(
                 f"{named[name]} and {file} would both be called {name!r} in the report and in"

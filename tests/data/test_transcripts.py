@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import time
 from pathlib import Path
 
 import pytest
+from needs import data_folder
 
 from heed.data.transcripts import Transcripts, read_transcripts, split_by_prompt
 from heed.errors import UserError
@@ -174,11 +174,9 @@ def test_split_of_few_and_wrong_shares() -> None:
 
 def test_the_published_data() -> None:
     """The traps of the real data set, where it is at hand."""
-    folder = os.environ.get("HEED_HH_DATA")
-    if not folder:
-        pytest.skip("HEED_HH_DATA does not name a folder of HH-RLHF transcripts")
+    folder = data_folder("HEED_HH_DATA", "HH-RLHF transcripts")
     start = time.perf_counter()
-    transcripts = read_transcripts(Path(folder))
+    transcripts = read_transcripts(folder)
     assert time.perf_counter() - start < 5
     assert len(transcripts.comparisons) > 0.98 * (
         len(transcripts.comparisons) + sum(transcripts.set_aside.values())

@@ -1,0 +1,107 @@
+"""Heed's own rows: items to label, and items with everything that was said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from heed.data import fields
+from heed.data.entries import Entry, Reading, prompt_of
+from heed.data.rows import Row, RowError
+from heed.types import Annotation, Item, Split
+
+LARGEST = 2**31 - 1
+"""Of occasions and revisions: what every database holds."""
+
+_items = TypeAdapter(Item)
+_annotations = TypeAdapter(list[Annotation])
+
+
+def native_row(item: Item, annotations: Sequence[Annotation]) -> dict[str, Any]:
+    """An item and every annotation of it, the superseded ones too."""
+    said = [asdict(annotation) for annotation in annotations]
+    for annotation in said:
+        del annotation["item"]
+    return {"item": asdict(item), "annotations": said}
+
+
+def native(row: Row, _: Reading) -> Entry:
+    """What `native_row` wrote."""
+    told = row.values.get("annotations")
+    if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
+        raise RowError("the column 'annotations' has no list of objects")
+    try:
+        item = _items.validate_python(row.values["item"])
+        annotations = _annotations.validate_python([{**one, "item": item.id} for one in told])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        why = first["ctx"]["error"] if first["type"] == "value_error" else first["msg"]
+        raise RowError(f"{where or 'item'}: {why}") from error
+    _check(item)
+    for annotation in annotations:
+        _check_annotation(annotation, item)
+    keys = {(one.annotator, one.occasion, one.revision) for one in annotations}
+    if len(keys) < len(annotations):
+        raise RowError("two annotations are of the same annotator, occasion and revision")
+    return Entry(row, item, tuple(annotations), keyed=True)
+
+
+def _check(item: Item) -> None:
+    if not item.id or not item.prompt.id or not item.prompt.messages:
+        raise RowError("the item or its prompt has no id, or no message")
+    fields.number({"priority": item.priority}, "priority")
+
+
+def _check_annotation(annotation: Annotation, item: Item) -> None:
+    if not annotation.annotator.strip():
+        raise RowError("the annotator has no name")
+    if len(annotation.order) != len(item.answers):
+        raise RowError(f"{len(item.answers)} answers, but an order of {len(annotation.order)}")
+    if not 0 <= annotation.seconds < float("inf"):
+        raise RowError(f"seconds cannot be {annotation.seconds}")
+    if not all(0 <= count <= LARGEST for count in (annotation.occasion, annotation.revision)):
+        raise RowError("occasion and revision count from 0")
+
+
+def to_label(row: Row, _: Reading) -> Entry:
+    """prompt and answers (a list, or the columns a and b); id, models, known and more if given."""
+    values = row.values
+    pair = "answers" not in values
+    answers = (
+        (fields.text(values, "a"), fields.text(values, "b"))
+        if pair
+        else fields.texts(values, "answers")
+    )
+    if not all(answer.strip() for answer in answers):
+        raise RowError("one of the answers is empty")
+    if len(set(answers)) < len(answers):
+        raise RowError("two of the answers are the same")
+    prompt = prompt_of(
+        fields.prompt(values),
+        id=fields.optional(values, "prompt_id"),
+        family=fields.optional(values, "family"),
+        split=_split(fields.optional(values, "split", "train")),
+    )
+    item = Item(
+        fields.optional(values, "id"), prompt, answers, _models(values, pair),
+        fields.verdict(values, "known"), fields.number(values, "priority") or 0.0,
+    )  # fmt: skip
+    return Entry(row, item)
+
+
+def _split(name: str) -> Split:
+    for split in get_args(Split):
+        if name == split:
+            return split  # type: ignore[no-any-return]
+    raise RowError(f"the column 'split' is {name!r}, it can be {' or '.join(get_args(Split))}")
+
+
+def _models(values: Mapping[str, Any], pair: bool) -> tuple[str, ...]:
+    if pair:
+        both = (fields.optional(values, "model_a"), fields.optional(values, "model_b"))
+        return both if any(both) else ()
+    return () if values.get("models") in (None, "") else fields.texts(values, "models")
