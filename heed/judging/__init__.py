@@ -1,0 +1,1 @@
+"""The judge that feedback, rewards and evaluation share: a language model with a rubric."""
