@@ -1,9 +1,10 @@
-"""Simulated people who compare two answers: a temperature, biases, habits, lapses; two spammers.
+"""Simulated people who compare answers: a temperature, biases, habits, lapses; two spammers.
 
 An attentive person feels x = (u(left) - u(right)) / temperature + left_bias + e, where e is
 standard logistic noise and u the gold total plus that person's biases; the sign of x is the side,
 its size the grade. So choices follow a Bradley-Terry model with biases, and the probability of a
-side is known in closed form: the noise ceiling needs no sampling.
+side is known in closed form: the noise ceiling needs no sampling. More than two answers are ranked
+by the same utilities with standard Gumbel noise, the difference of two of which is logistic.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from heed.types import Annotation, Pair, Prompt, Undecided
+from heed.types import Annotation, Item, Pair, Prompt, Ranking, Undecided
 from heed.world.gold import Gold
 from heed.world.grammar import tokens
 
@@ -90,9 +91,31 @@ def draw_people(seed: int, **overrides: float) -> list[Person]:
     return people
 
 
+def with_traits(
+    crowd: Sequence[SimulatedAnnotator], name: str, **traits: float | bool
+) -> list[SimulatedAnnotator]:
+    """The same crowd, one of whom has other traits: a lover of the left side, say.
+
+    Raises KeyError where nobody has that name.
+    """
+    if name not in {each.name for each in crowd}:
+        raise KeyError(f"nobody in this crowd is called {name!r}")
+    return [
+        replace(each, person=replace(each.person, **traits))  # type: ignore[arg-type]
+        if each.name == name
+        else each
+        for each in crowd
+    ]
+
+
 def sigmoid(x: float) -> float:
     """1 / (1 + exp(-x)), without overflow."""
     return 0.5 * (1 + math.tanh(x / 2))
+
+
+def gumbel(rng: random.Random) -> float:
+    """One draw of standard Gumbel noise, -log(E) for a standard exponential E."""
+    return -math.log(rng.expovariate(1.0) or math.ulp(0.0))
 
 
 def grade(x: float, habit: float) -> int:
@@ -120,8 +143,33 @@ class SimulatedAnnotator:
             item=pair.id,
             annotator=self.name,
             verdict=verdict,
-            seconds=self._seconds(pair, rng),
+            seconds=self._seconds(pair.prompt, (pair.left, pair.right), rng),
             source="simulated",
+        )
+
+    def annotate_item(self, item: Item, order: tuple[int, ...] | None = None) -> Annotation:
+        """A grade of two answers, a ranking of more, shown in `order` (by default the item's)."""
+        shown = order or tuple(range(len(item.answers)))
+        if len(item.answers) > 2:
+            return self.rank(item, shown)
+        return replace(self.annotate(item.pair(shown)), order=shown)
+
+    def rank(self, item: Item, order: tuple[int, ...] | None = None) -> Annotation:
+        """A ranking by utility / temperature plus standard Gumbel noise: the Plackett-Luce model.
+
+        The left bias is the leftmost answer's, so that two answers are chosen between as graded
+        ones are (Bradley-Terry). Neighbours closer than `tie_width` may share a rank.
+        """
+        shown = order or tuple(range(len(item.answers)))
+        texts = [item.answers[place] for place in shown]
+        rng = random.Random(f"{self.seed}/rank/{self.name}/{item.id}")
+        return Annotation(
+            item=item.id,
+            annotator=self.name,
+            verdict=self._ranking(item.prompt, texts, rng),
+            seconds=self._seconds(item.prompt, texts, rng),
+            source="simulated",
+            order=shown,
         )
 
     def probability_left(self, pair: Pair) -> float:
@@ -138,11 +186,11 @@ class SimulatedAnnotator:
 
     def difference(self, pair: Pair) -> float:
         """The felt difference x before noise; above 0 it speaks for the left answer."""
-        gap = self._utility(pair, pair.left) - self._utility(pair, pair.right)
+        gap = self._utility(pair.prompt, pair.left) - self._utility(pair.prompt, pair.right)
         return gap / self.person.temperature + self.person.left_bias
 
-    def _utility(self, pair: Pair, text: str) -> float:
-        gold, person = self.judge(pair.prompt, text), self.person
+    def _utility(self, prompt: Prompt, text: str) -> float:
+        gold, person = self.judge(prompt, text), self.person
         manners = -1.0 if gold.rude else float(gold.courteous)
         return gold.total + person.length_bias * gold.words + person.courtesy_bias * manners
 
@@ -155,10 +203,12 @@ class SimulatedAnnotator:
 
     def _undecided(self, pair: Pair) -> float:
         """Probability that an attentive person says "cannot tell" or "both bad"."""
-        return CANNOT_TELL + (1 - CANNOT_TELL) * self._both_bad(pair)
+        both_bad = self._all_bad(pair.prompt, (pair.left, pair.right))
+        return CANNOT_TELL + (1 - CANNOT_TELL) * both_bad
 
-    def _both_bad(self, pair: Pair) -> float:
-        bad = all(self.judge(pair.prompt, text).total < BAD for text in (pair.left, pair.right))
+    def _all_bad(self, prompt: Prompt, texts: Sequence[str]) -> float:
+        """Probability that answers are called bad, both or all, instead of compared."""
+        bad = all(self.judge(prompt, text).total < BAD for text in texts)
         return self.person.both_bad_rate * bad
 
     def _verdict(self, pair: Pair, rng: random.Random) -> int | Undecided:
@@ -169,7 +219,7 @@ class SimulatedAnnotator:
             return rng.randint(1, 8)
         if rng.random() < CANNOT_TELL:
             return "cannot_tell"
-        if rng.random() < self._both_bad(pair):
+        if rng.random() < self._all_bad(pair.prompt, (pair.left, pair.right)):
             return "both_bad"
         noise = rng.random()
         x = self.difference(pair) + math.log(noise / (1 - noise)) if noise else -math.inf
@@ -177,11 +227,38 @@ class SimulatedAnnotator:
             return "tie"
         return grade(x, person.habit)
 
-    def _seconds(self, pair: Pair, rng: random.Random) -> float:
+    def _ranking(
+        self, prompt: Prompt, texts: Sequence[str], rng: random.Random
+    ) -> Ranking | Undecided:
+        person = self.person
+        if person.always_left:
+            return tuple(range(1, len(texts) + 1))
+        if rng.random() >= person.reliability:
+            return tuple(rng.sample(range(1, len(texts) + 1), len(texts)))
+        if rng.random() < CANNOT_TELL:
+            return "cannot_tell"
+        if rng.random() < self._all_bad(prompt, texts):
+            return "both_bad"
+        felt = [self._utility(prompt, text) / person.temperature + gumbel(rng) for text in texts]
+        felt[0] += person.left_bias
+        return self._ranks(felt, rng)
+
+    def _ranks(self, felt: Sequence[float], rng: random.Random) -> Ranking:
+        """Rank 1 for the highest; those who share a rank leave the next ones empty (1, 2, 2, 4)."""
+        best_first = sorted(range(len(felt)), key=lambda at: -felt[at])
+        ranks = [0] * len(felt)
+        for place, at in enumerate(best_first):
+            above = best_first[place - 1] if place else at
+            close = place > 0 and felt[above] - felt[at] < self.person.tie_width
+            tied = close and rng.random() < self.person.tie_rate
+            ranks[at] = ranks[above] if tied else place + 1
+        return tuple(ranks)
+
+    def _seconds(self, prompt: Prompt, texts: Sequence[str], rng: random.Random) -> float:
         """Reading at some four words a second and a while to decide; spammers click."""
         if self.person.spammer:
             return round(rng.uniform(0.8, 2.5), 1)
-        words = sum(len(text.split()) for text in (pair.prompt.text, pair.left, pair.right))
+        words = sum(len(text.split()) for text in (prompt.text, *texts))
         return round((2 + words / 4) * rng.lognormvariate(0, 0.35), 1)
 
 

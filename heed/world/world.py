@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from heed.types import Demonstration, Prompt, Split
 from heed.world import advice, arithmetic, facts, harmful, small_talk, verse
 from heed.world.annotators import SimulatedAnnotator, draw_people
+from heed.world.feedback_talk import Talk, dialogues
+from heed.world.feedback_talk import words as feedback_words
 from heed.world.gold import Gold, GoldReward, score
 from heed.world.grammar import Grammar, expand, tokens
 from heed.world.manners import MANNERS
@@ -127,6 +129,22 @@ class World:
             for prompt in self._rounds(n, rng)
         ]
 
+    def feedback_dialogues(self, n: int, seed: int = 0) -> list[Demonstration]:
+        """`n` dialogues in which answers are compared, criticised and given again, better.
+
+        Train prompts only; see `heed.world.feedback_talk`. Their words need `tokenizer(True)`.
+        """
+        rng = random.Random(f"{self.seed}/feedback/{seed}")
+        talk = Talk(
+            self,
+            rng,
+            web=lambda asked: self._demonstrate(asked, self._corpus_mix(asked), rng).text,
+            demonstrated=lambda asked: (
+                self._demonstrate(asked, self._demonstration_mix(asked), rng).text
+            ),
+        )
+        return dialogues(talk, self._rounds(n, rng))
+
     def _told_once(self, rng: random.Random) -> list[Demonstration]:
         places: dict[Task, list[Prompt]] = {}
         for prompt in self.split("train"):
@@ -183,11 +201,15 @@ class World:
         asked = {token for prompt in self.prompts for token in tokens(prompt.text)}
         return tuple(sorted(asked | self.grammar.words))
 
-    def tokenizer(self) -> PreTrainedTokenizerFast:
-        """A word-level tokenizer that gives every text of the world back exactly."""
+    def tokenizer(self, feedback_talk: bool = False) -> PreTrainedTokenizerFast:
+        """A word-level tokenizer that gives every text of the world back exactly.
+
+        With `feedback_talk` it also knows the words of `feedback_dialogues`, behind all others.
+        """
         from heed.world.tokenizer import build_tokenizer
 
-        return build_tokenizer(self.vocabulary)
+        more = sorted(feedback_words() - set(self.vocabulary)) if feedback_talk else []
+        return build_tokenizer([*self.vocabulary, *more])
 
     # Judgement
 

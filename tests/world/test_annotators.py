@@ -1,17 +1,25 @@
-"""Simulated people: exact probabilities, biases, spammers, mirrored grades, the noise ceiling."""
+"""Simulated people: exact probabilities, biases, spammers, mirrored grades, the noise ceiling.
+
+What they say of two answers is pinned: published figures rest on it.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections import Counter
 from dataclasses import replace
+from functools import lru_cache
+from itertools import permutations
 
 import pytest
 
-from heed.types import GRADES, Annotation, Pair
+from heed.types import GRADES, Annotation, Item, Pair
 from heed.world import Person, SimulatedAnnotator, World, noise_ceiling, preference
-from heed.world.annotators import grade, sigmoid
+from heed.world.annotators import grade, sigmoid, with_traits
 
 WORLD = World(0)
+GOLD = lru_cache(maxsize=None)(WORLD.gold)
 PROMPT = next(p for p in WORLD.prompts if p.id.startswith("facts/capital/"))
 RIGHT = "It is {}.".format(WORLD.key(PROMPT.id)["answer"])
 RUDE = "What a stupid thing to say."
@@ -21,7 +29,7 @@ LONG = f"Let me think about this for a very long while. {RIGHT}"
 
 def annotator(**traits: float | bool) -> SimulatedAnnotator:
     person = Person("Test", **{"temperature": 1.0, **traits})  # type: ignore[arg-type]
-    return SimulatedAnnotator(person, WORLD.gold, 0)
+    return SimulatedAnnotator(person, GOLD, 0)
 
 
 def answers(one: SimulatedAnnotator, pair: Pair, n: int = 2000) -> list[Annotation]:
@@ -181,3 +189,126 @@ def test_overrides_bias_all_but_the_spammers() -> None:
     assert preference(WORLD.annotators(), longer) < 0.7
     with pytest.raises(TypeError, match="lenght_bias"):
         WORLD.annotators(lenght_bias=0.3)
+
+
+def test_what_was_said_of_two_answers_is_said_again() -> None:
+    """The digest is that of the first release; a change here changes every published figure."""
+    rows = [each.annotate(pair) for pair in pairs(60) for each in WORLD.annotators()]
+    said = "".join(f"{row.annotator} {row.item} {row.verdict} {row.seconds}\n" for row in rows)
+    assert hashlib.sha256(said.encode()).hexdigest()[:16] == "246e50b9b73f4a8c"
+
+
+def item(*answers: str, name: str = "x") -> Item:
+    return Item(name, PROMPT, answers)
+
+
+def rankings(one: SimulatedAnnotator, of: Item, n: int) -> list[Annotation]:
+    return [one.rank(replace(of, id=f"{of.id}/{index}")) for index in range(n)]
+
+
+def plackett_luce(utilities: list[float], order: tuple[int, ...]) -> float:
+    """The chance of this order, best first: each place is a softmax over what is left."""
+    chance = 1.0
+    for place, chosen in enumerate(order):
+        left = [math.exp(utilities[other]) for other in order[place:]]
+        chance *= math.exp(utilities[chosen]) / sum(left)
+    return chance
+
+
+def test_rankings_are_plackett_luce() -> None:
+    one = annotator(temperature=2.0)
+    answers = (KIND, LONG, "It is not so.", RUDE)
+    utilities = [WORLD.gold(PROMPT, text).total / 2 for text in answers]
+    rows = rankings(one, item(*answers), 6000)
+    found = Counter(row.verdict for row in rows if row.ranks is not None)
+    total = sum(found.values())
+    assert total > 0.98 * len(rows)
+    for order in permutations(range(4)):
+        ranks = tuple(order.index(place) + 1 for place in range(4))
+        chance = plackett_luce(utilities, order)
+        spread = 4 * math.sqrt(chance * (1 - chance) / total) + 1e-3
+        assert found[ranks] / total == pytest.approx(chance, abs=spread), ranks
+
+
+@pytest.mark.parametrize(
+    "traits",
+    [
+        {},
+        {"left_bias": 0.7, "tie_width": 0.8, "tie_rate": 0.5},
+        {"reliability": 0.6, "tie_width": 1.0, "tie_rate": 1.0},
+        {"reliability": 0.0},
+        {"always_left": True},
+    ],
+)
+def test_a_ranking_of_two_is_their_comparison(traits: dict[str, float]) -> None:
+    one = annotator(**{"temperature": 1.5, **traits})
+    rows = rankings(one, item(KIND, LONG), 4000)
+    sides = [row.verdict for row in rows if row.verdict in ((1, 2), (2, 1))]
+    graded = answers(one, Pair("x", PROMPT, KIND, LONG), 4000)
+    chance = one.probability_left(Pair("x", PROMPT, KIND, LONG))
+    assert sides.count((1, 2)) / len(sides) == pytest.approx(chance, abs=4 * 0.5 / 60)
+    tied = sum(row.verdict == (1, 1) for row in rows) / len(rows)
+    assert tied == pytest.approx(sum(row.verdict == "tie" for row in graded) / 4000, abs=0.04)
+
+
+def test_spammers_rank_without_reading() -> None:
+    of = item(RUDE, KIND, LONG)
+    lover, dice = annotator(always_left=True), annotator(reliability=0.0)
+    assert {row.verdict for row in rankings(lover, of, 20)} == {(1, 2, 3)}
+    found = Counter(row.verdict for row in rankings(dice, of, 3000))
+    assert len(found) == 6
+    assert all(0.13 < count / 3000 < 0.21 for count in found.values())
+
+
+def test_close_answers_share_a_rank() -> None:
+    one = annotator(tie_width=50.0, tie_rate=1.0)
+    assert {row.verdict for row in rankings(one, item(KIND, RUDE, LONG), 60)} <= {
+        (1, 1, 1),
+        "cannot_tell",
+    }
+    sometimes = annotator(tie_width=50.0, tie_rate=0.5)
+    found = {row.verdict for row in rankings(sometimes, item(KIND, RUDE, LONG), 300)}
+    assert {(1, 1, 1), (1, 3, 2), (1, 3, 1)} <= found  # who shares rank 1 leaves rank 2 empty
+
+
+def test_bad_answers_are_all_called_bad() -> None:
+    of = item(RUDE, "Go away, you fool.", "Shut up and leave me alone.")
+    one = annotator(both_bad_rate=1.0)
+    assert {row.verdict for row in rankings(one, of, 20)} <= {"both_bad", "cannot_tell"}
+    mixed = item(RUDE, "Go away, you fool.", KIND)
+    assert "both_bad" not in {row.verdict for row in rankings(one, mixed, 50)}
+
+
+def test_the_leftmost_answer_gains_by_the_left_bias() -> None:
+    of, swapped = item(KIND, KIND, KIND), (2, 1, 0)
+    lover = annotator(left_bias=3.0)
+    rows = [lover.rank(replace(of, id=f"x/{index}"), swapped) for index in range(400)]
+    ranks = [row.ranks for row in rows if row.ranks]
+    assert sum(row[2] == 1 for row in ranks) / len(ranks) > 0.85
+    assert {row.order for row in rows} == {swapped}
+
+
+def test_two_answers_are_graded_and_more_are_ranked() -> None:
+    one = annotator()
+    two, three = item(KIND, RUDE), item(KIND, RUDE, LONG)
+    assert one.annotate_item(two) == one.annotate(two.pair())
+    assert one.annotate_item(three) == one.rank(three)
+    turned = one.annotate_item(two, (1, 0))
+    assert (turned.order, turned.verdict) == ((1, 0), one.annotate(two.pair((1, 0))).verdict)
+    assert turned.ranks == (1, 2)
+    assert one.rank(three, (2, 0, 1)).order == (2, 0, 1)
+    assert one.rank(three) == SimulatedAnnotator(one.person, World(0).gold, 0).rank(three)
+    assert one.rank(three).seconds > 2
+
+
+def test_one_person_with_other_traits() -> None:
+    crowd = WORLD.annotators()
+    name = next(each.name for each in crowd if not each.person.spammer)
+    changed = with_traits(crowd, name, left_bias=4.0)
+    for one, usual in zip(changed, crowd, strict=True):
+        bias = 4.0 if one.name == name else usual.person.left_bias
+        assert one.person == replace(usual.person, left_bias=bias)
+    with pytest.raises(KeyError, match="nobody in this crowd is called 'Nemo'"):
+        with_traits(crowd, "Nemo", left_bias=4.0)
+    with pytest.raises(TypeError, match="left_bais"):
+        with_traits(crowd, name, left_bais=4.0)
