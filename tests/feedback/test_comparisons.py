@@ -1,13 +1,17 @@
-"""What a verdict is worth in training."""
+"""What a verdict, a ranking and a rewrite are worth in training."""
 
 from __future__ import annotations
 
 import pytest
 
-from heed.feedback.comparisons import comparisons, strength
-from heed.types import Annotation, Pair, Prompt
+from heed.feedback.comparisons import comparisons, rewrites, strength
+from heed.types import Annotation, Demonstration, Item, Prompt, Verdict
 
-PAIRS = {"p": Pair("p", Prompt.of("what now?"), "the left", "the right", "a", "b")}
+PROMPT = Prompt.of("what now?")
+ITEMS = {
+    "two": Item("two", PROMPT, ("the left", "the right"), ("a", "b")),
+    "three": Item("three", PROMPT, ("x", "y", "z")),
+}
 
 
 @pytest.mark.parametrize(
@@ -24,11 +28,17 @@ PAIRS = {"p": Pair("p", Prompt.of("what now?"), "the left", "the right", "a", "b
     ],
 )
 def test_a_grade_becomes_a_side_and_a_margin(grade: int, left_wins: bool, margin: float) -> None:
-    (made,) = comparisons([Annotation("p", "Ada", grade)], PAIRS)
+    (made,) = comparisons([Annotation("two", "Ada", grade, source="people")], ITEMS)
     sides = ("the left", "the right") if left_wins else ("the right", "the left")
     assert (made.chosen, made.rejected) == sides
     assert made.margin == margin
-    assert (made.weight, made.annotator, made.prompt) == (1.0, "Ada", PAIRS["p"].prompt)
+    assert (made.weight, made.annotator, made.source) == (1.0, "Ada", "people")
+    assert made.prompt == PROMPT
+
+
+def test_a_grade_is_of_the_sides_as_shown() -> None:
+    (made,) = comparisons([Annotation("two", "Ada", 1, order=(1, 0))], ITEMS)
+    assert (made.chosen, made.rejected) == ("the right", "the left")
 
 
 def test_strength_mirrors() -> None:
@@ -36,6 +46,46 @@ def test_strength_mirrors() -> None:
 
 
 def test_verdicts_without_a_side_are_dropped() -> None:
-    said = [Annotation("p", "Ada", verdict) for verdict in ("tie", "both_bad", "cannot_tell", 8)]
-    assert [made.chosen for made in comparisons(said, PAIRS)] == ["the right"]
-    assert comparisons([], PAIRS) == []
+    said = [Annotation("two", "Ada", verdict) for verdict in ("tie", "both_bad", "cannot_tell", 8)]
+    assert [made.chosen for made in comparisons(said, ITEMS)] == ["the right"]
+    assert comparisons([], ITEMS) == []
+
+
+def test_a_tie_may_be_half_a_win_each() -> None:
+    said = [Annotation("two", "Ada", verdict) for verdict in ("tie", "both_bad", "cannot_tell")]
+    made = comparisons(said, ITEMS, ties="half")
+    assert [(each.chosen, each.weight, each.margin) for each in made] == [
+        ("the left", 0.5, 0.0),
+        ("the right", 0.5, 0.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "order", "expected"),
+    [
+        ((2, 1, 3), (0, 1, 2), ["yx", "xz", "yz"]),
+        ((2, 1, 3), (2, 0, 1), ["xy", "xz", "zy"]),
+        ((1, 1, 2), (0, 1, 2), ["xz", "yz"]),
+        ((1, 1, 1), (0, 1, 2), []),
+    ],
+)
+def test_a_ranking_makes_a_comparison_of_each_pair(
+    verdict: Verdict, order: tuple[int, ...], expected: list[str]
+) -> None:
+    said = Annotation("three", "Ada", verdict, order=order)
+    made = comparisons([said], ITEMS)
+    assert sorted(each.chosen + each.rejected for each in made) == sorted(expected)
+    assert all(each.weight == pytest.approx(1 / 3) for each in made)
+    shared = comparisons([said], ITEMS, ties="half")
+    assert sum(each.weight for each in shared) == pytest.approx(1.0)
+
+
+def test_weights_by_annotator() -> None:
+    said = [Annotation("two", name, 1) for name in ("Ada", "Amir", "Bella")]
+    made = comparisons(said, ITEMS, weights={"Ada": 2.5, "Amir": 0.0})
+    assert [(each.annotator, each.weight) for each in made] == [("Ada", 2.5), ("Bella", 1.0)]
+
+
+def test_rewrites_are_demonstrations() -> None:
+    said = [Annotation("two", "Ada", 1, rewrite="better"), Annotation("two", "Amir", 1)]
+    assert rewrites(said, ITEMS) == [Demonstration(PROMPT, "better")]

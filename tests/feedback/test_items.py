@@ -1,15 +1,16 @@
-"""Pairs of answers to compare."""
+"""Items to annotate, drawn from a sampler."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from heed.feedback.pairs import sample_pairs
+from heed.feedback.items import sample_items
 from heed.sampling.local import LocalSampler
-from heed.types import Completion, Pair, Prompt
+from heed.types import Completion, Item, Prompt
 
 PROMPTS = [Prompt.of(f"question {i}") for i in range(5)]
 
@@ -35,22 +36,28 @@ class Script:
 
 
 def draw(
-    sampler: Any, count: int, prompts: Sequence[Prompt] = PROMPTS, seed: int = 0
-) -> list[Pair]:
+    sampler: Any,
+    count: int,
+    prompts: Sequence[Prompt] = PROMPTS,
+    seed: int = 0,
+    answers: int = 2,
+) -> list[Item]:
     seen: list[int] = []
-    pairs = sample_pairs(sampler, prompts, count, seed=seed, name="train", progress=seen.append)
+    items = sample_items(
+        sampler, prompts, count, seed=seed, name="train", progress=seen.append, answers=answers
+    )
     assert seen == sorted(seen)
-    assert seen[-1] == len(pairs)
-    return pairs
+    assert seen[-1] == len(items)
+    return items
 
 
 def test_answers_are_finished_and_unlike(toy_lm: Any, toy_prompts: Any) -> None:
     sampler = LocalSampler(toy_lm(ends=2.0), max_new_tokens=4, model_name="sft")
     pairs = draw(sampler, 40, toy_prompts)
     assert [pair.id for pair in pairs] == [f"train-{i}" for i in range(40)]
-    assert all(pair.left.strip() != pair.right.strip() for pair in pairs)
-    assert all(len(text.split()) < 4 for pair in pairs for text in (pair.left, pair.right))
-    assert {pair.left_model for pair in pairs} == {"sft"}
+    assert all(len({text.strip() for text in pair.answers}) == 2 for pair in pairs)
+    assert all(len(text.split()) < 4 for pair in pairs for text in pair.answers)
+    assert {model for pair in pairs for model in pair.models} == {"sft"}
     assert draw(sampler, 40, toy_prompts) == pairs
     assert draw(sampler, 40, toy_prompts, seed=1) != pairs
 
@@ -58,13 +65,20 @@ def test_answers_are_finished_and_unlike(toy_lm: Any, toy_prompts: Any) -> None:
 def test_cut_answers_make_no_pair() -> None:
     sampler = Script(str, lambda turn: "length" if turn % 4 == 2 else "stop")
     pairs = draw(sampler, 20)
-    assert {int(text) % 4 for pair in pairs for text in (pair.left, pair.right)} == {0, 3}
+    assert {int(text) % 4 for pair in pairs for text in pair.answers} == {0, 3}
 
 
 def test_sides_are_drawn_at_random() -> None:
     pairs = draw(Script(str), 400)
-    first_on_the_left = sum(int(pair.left) < int(pair.right) for pair in pairs)
+    first_on_the_left = sum(int(left) < int(right) for left, right in (p.answers for p in pairs))
     assert 160 < first_on_the_left < 240
+
+
+def test_every_order_of_more_answers_is_as_likely() -> None:
+    items = draw(Script(str), 1200, answers=3)
+    orders = Counter(tuple(int(text) % 3 for text in item.answers) for item in items)
+    assert len(orders) == 6
+    assert all(140 < count < 260 for count in orders.values())
 
 
 def test_prompts_come_in_turn() -> None:
