@@ -1,0 +1,102 @@
+"""What stands around every answer: security headers, the check of the Host, the last resort.
+
+Pure ASGI, outermost, so that it also holds for refusals of the middleware and for defects.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from pathlib import Path
+
+from fastapi import Request
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from heed.web.errors import refusal
+
+HERE = Path(__file__).parents[1]
+log = logging.getLogger("heed.web")
+
+POLICY = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "object-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",  # addresses of invitations hold their tokens
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+class Shield:
+    """Adds the headers to every answer; a defect becomes a plain 500 and a line in the log.
+
+    The log gets the kind of the exception and where it was raised, never its message, which may
+    hold a token or what somebody wrote.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+        caching = "no-cache" if scope["path"].startswith("/static/") else "no-store"
+
+        async def guarded(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                headers.update({**HEADERS, "Cache-Control": caching})
+            await send(message)
+
+        try:
+            await self.app(scope, receive, guarded)
+        except Exception as error:  # the last resort of a server
+            log.error("%s failed: %s at %s", scope["method"], type(error).__name__, _where(error))
+            if not started:
+                answer = refusal(
+                    Request(scope), 500, "defect", "Something broke here; nothing was saved."
+                )
+                await answer(scope, receive, guarded)
+
+
+def _where(error: Exception) -> str:
+    """The places in our own files that the exception passed, and where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames[:-1] if Path(frame.filename).is_relative_to(HERE)]
+    return ", ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in [*ours, frames[-1]])
+
+
+class LoopbackHost:
+    """Refuses names that are not this machine's.
+
+    Without accounts every visitor is the owner, so a page elsewhere whose name is made to point
+    here (DNS rebinding) must not be one.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            request = Request(scope)
+            if _without_port(request.headers.get("host", "")).lower() not in LOOPBACK:
+                message = "This server answers to 127.0.0.1 and localhost only."
+                await refusal(request, 421, "host", message)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdigit() else host
