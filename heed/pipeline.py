@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from heed.feedback.people import nobody
 from heed.ranks import Ranks
 from heed.recipe import Recipe, Stage
 from heed.run import Run, StageRun
@@ -26,14 +27,16 @@ from heed.stages.ppo import ppo
 from heed.stages.pretrain import pretrain
 from heed.stages.records import records
 from heed.stages.report import report
+from heed.stages.revise import revise
 from heed.stages.reward import reward
 from heed.stages.sft import sft_stage
-from heed.stages.workplace import Summary, Workplace
+from heed.stages.workplace import OpenDesk, Say, Summary, Workplace
 
 STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
     "records": records,
     "pretrain": pretrain,
     "sft": sft_stage,
+    "revise": revise,
     "collect": collect,
     "reward": reward,
     "ppo": ppo,
@@ -42,13 +45,17 @@ STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
     "report": report,
 }
 
-Say = Callable[[str], None]
 
-
-def run_recipe(run: Run, say: Say, only: Recipe | None = None) -> None:
+def run_recipe(
+    run: Run,
+    say: Say,
+    only: Recipe | None = None,
+    desk: OpenDesk = lambda _: nobody,
+) -> None:
     """Bring every stage of the run to its end; `say` hears a line about each.
 
-    `only` is a part of the run's recipe, for who does not want all of it.
+    `only` is a part of the run's recipe, for who does not want all of it. `desk` serves the page
+    where people annotate; without one they are told how to open it.
 
     Raises:
       UserError: a stage cannot work with its settings or inputs.
@@ -56,7 +63,7 @@ def run_recipe(run: Run, say: Say, only: Recipe | None = None) -> None:
     """
     if run.recipe.threads:
         torch.set_num_threads(run.recipe.threads)
-    work = Workplace(run)
+    work = Workplace(run, say, desk)
     if run.writes:
         run.prepare()
     Ranks.here().wait()

@@ -23,7 +23,7 @@ from heed.models.reward_model import load_reward_model
 from heed.models.rows import fitted
 from heed.rewards.learned import LearnedReward
 from heed.sampling.local import LocalSampler
-from heed.types import Annotation, Comparison, Completion, Pair, Prompt
+from heed.types import Annotation, Comparison, Completion, Item, Prompt
 
 STAGES = ["records", "pretrain", "sft", "collect", "reward", "ppo", "dpo", "evaluate", "report"]
 POLICIES = ["pretrain", "sft", "ppo", "dpo"]
@@ -65,19 +65,20 @@ def test_every_stage_is_marked_and_leaves_its_files(finished_run: Path) -> None:
 
 def test_comparisons_follow_from_annotations(finished_run: Path) -> None:
     collect = finished_run / "collect"
-    pairs = {pair.id: pair for pair in read_records(collect / "pairs.jsonl", Pair)}
+    items = {item.id: item for item in read_records(collect / "items.jsonl", Item)}
     annotations = read_records(collect / "annotations.jsonl", Annotation)
     decided = [item for item in annotations if item.prefers_left is not None]
     made = [
         *read_records(collect / "comparisons.jsonl", Comparison),
         *read_records(collect / "heldout.jsonl", Comparison),
     ]
-    assert len(pairs) == len(annotations) == 80
+    assert len(items) == len(annotations) == 80
     assert len(made) == len(decided)
     for annotation, comparison in zip(decided, made, strict=True):
-        pair = pairs[annotation.item]
-        sides = [pair.left, pair.right] if annotation.prefers_left else [pair.right, pair.left]
+        left, right = items[annotation.item].answers
+        sides = [left, right] if annotation.prefers_left else [right, left]
         assert [comparison.chosen, comparison.rejected] == sides
+        assert comparison.source == "simulated"
         assert comparison.prompt.split == annotation.item.split("-")[0]
         assert comparison.annotator == annotation.annotator
     assert len({annotation.annotator for annotation in annotations}) > 8
@@ -280,5 +281,5 @@ def test_a_model_that_is_not_there(tmp_path: Path, tiny_settings: list[str]) -> 
 
 def test_a_policy_with_nothing_to_compare(tmp_path: Path, tiny_settings: list[str]) -> None:
     settings = [*tiny_settings, "collect.sampling.max_new_tokens=1"]
-    with pytest.raises(UserError, match=r"collect: the answers of .* gave 0 comparisons"):
+    with pytest.raises(UserError, match=r"collect: the answers of .* gave 0 annotations"):
         redone(tmp_path / "run", settings, only="collect")

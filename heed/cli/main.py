@@ -13,13 +13,21 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from heed import __version__
-from heed.cli import recipes, report, run, sample, train, world
+from heed.cli import label, prefs, recipes, report, run, sample, train, world
 from heed.errors import Interrupted, UserError
 
 # By default idle OpenMP threads spin for so long that a training step takes many times longer as
 # soon as another program wants one of the cores (10 s in place of 0.2 s was seen). Not to spin at
 # all takes twice as long on an idle machine. Read once, when torch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+
+_STAGES = "Stopped. Finished stages are kept; run the same command to go on."
+STOPPED = {
+    "run": _STAGES,
+    "train": _STAGES,
+    "label": "Stopped. What was saved is kept; run the same command to go on.",
+}
+"""What Ctrl-C leaves, by verb; the others keep nothing to go on from."""
 
 
 class Verbs(TyperGroup):
@@ -38,10 +46,7 @@ class Verbs(TyperGroup):
             console.print(_plain(str(stop)), highlight=False, soft_wrap=True)
             raise typer.Exit(130) from stop
         except KeyboardInterrupt as stop:
-            console.print(
-                "Stopped. Finished stages are kept; run the same command to go on.",
-                highlight=False,
-            )
+            console.print(STOPPED.get(ctx.invoked_subcommand, "Stopped."), highlight=False)
             raise typer.Exit(130) from stop
 
 
@@ -84,4 +89,6 @@ app.command("recipes")(recipes.recipes)
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("report")(report.report)
+app.command("label")(label.label)
+app.add_typer(prefs.app, name="prefs", help="Import, export and judge preferences.")
 app.add_typer(world.app, name="world", help="Look into the embedded world and score answers.")

@@ -52,12 +52,13 @@ def carry_out(recipe: Recipe, out: Path | None, *, fresh: bool, only: Recipe | N
 
 def _work(place: Run, *, fresh: bool, only: Recipe | None) -> None:
     _say(f"Running {place.recipe.name!r} in {place.directory}")
+    from heed.cli.desk import open_desk
     from heed.pipeline import processes, run_recipe
 
     with processes(), place.locked() if place.writes else nullcontext():
         for stage in (only or place.recipe).stages if fresh and place.writes else ():
             rmtree(place.directory / stage.name, ignore_errors=True)
-        run_recipe(place, _say, only)
+        run_recipe(place, _say, only, open_desk)
 
 
 def _say(line: str) -> None:

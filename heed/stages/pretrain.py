@@ -13,7 +13,7 @@ from heed.models.rows import text_rows
 from heed.models.tokenizers import train_bpe
 from heed.ops.order import Order
 from heed.policies.sft import sft
-from heed.recipe import Pretrain
+from heed.recipe import Pretrain, Records
 from heed.run import StageRun
 from heed.stages.workplace import Summary, Workplace, context_of
 from heed.types import Demonstration
@@ -47,6 +47,8 @@ def pretrain(work: Workplace, settings: Pretrain, stage: StageRun) -> Summary:
 
 def _tokenizer(work: Workplace, settings: Pretrain, corpus: list[Demonstration]) -> Any:
     if work.world is not None:
-        return work.world.tokenizer()
+        records = work.recipe.stage(settings.records)
+        talks = isinstance(records, Records) and records.feedback_talk > 0
+        return work.world.tokenizer(feedback_talk=talks)
     texts = [text for item in corpus for text in (item.prompt.text, item.text)]
     return train_bpe(texts, settings.vocabulary)

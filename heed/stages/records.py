@@ -23,7 +23,8 @@ def records(work: Workplace, settings: Records, stage: StageRun) -> Summary:
 
 
 def _from_world(world: World, settings: Records, stage: StageRun) -> Summary:
-    corpus = world.corpus(settings.corpus)
+    talk = world.feedback_dialogues(settings.feedback_talk)
+    corpus = [*world.corpus(settings.corpus), *talk]
     demonstrations = world.demonstrations(settings.demonstrations)
     write_records(stage.directory / "prompts.jsonl", world.prompts)
     write_records(stage.directory / "corpus.jsonl", corpus)

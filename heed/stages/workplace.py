@@ -1,14 +1,15 @@
 """What every stage is given: the run, the device, and the places where earlier stages left things.
 
 <records>/  prompts.jsonl, demonstrations.jsonl, corpus.jsonl; comparisons where people made them
-<collect>/  pairs.jsonl, annotations.jsonl, comparisons.jsonl, heldout.jsonl, ceiling.json
+<collect>/  items.jsonl, annotations.jsonl, comparisons.jsonl, heldout.jsonl, rewrites.jsonl;
+            ceiling.json where the annotators are simulated
 <reward>/   model/
 <policy>/   policy/
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 import torch
 
 from heed.errors import UserError
+from heed.feedback.people import Desk
 from heed.files import read_records
 from heed.models.device import resolve_device, resolve_dtype
 from heed.models.language_model import LanguageModel, load_language_model
@@ -25,25 +27,31 @@ from heed.models.reward_model import RewardModel, load_reward_model
 from heed.offline import HeldoutLoss, Offline
 from heed.ops.batch import Batch
 from heed.progress import Display
-from heed.recipe import Recipe, Reward, Sampling, TrainingStage
+from heed.recipe import People, Recipe, Reward, Sampling, Speaker, TrainingStage
 from heed.rewards.learned import LearnedReward
 from heed.run import Run, StageRun, derive_seed
 from heed.sampling.local import LocalSampler
+from heed.sampling.remote import EndpointSampler
 from heed.trainer import Callback, Method, Monitor, Trainer
-from heed.types import Prompt, RewardFn, Split
+from heed.types import Prompt, RewardFn, Sampler, Split
 from heed.world.gold import GoldReward
 from heed.world.world import World
 
 Record = TypeVar("Record")
 Rows = TypeVar("Rows", bound=Batch)
 Summary = Mapping[str, Any]
+Say = Callable[[str], None]
+OpenDesk = Callable[[People], Desk]
+"""From a recipe's settings to a desk at which people can annotate."""
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """A run and the machine it runs on."""
+    """A run, the machine it runs on, who hears of it, and who serves its labelling page."""
 
     run: Run
+    say: Say
+    desk: OpenDesk
 
     @property
     def recipe(self) -> Recipe:
@@ -139,6 +147,25 @@ class Workplace:
             stop=settings.stop,
             batch_size=settings.batch_size,
             model_name=name,
+        )
+
+    def speaker(self, speaker: Speaker, settings: Sampling) -> Sampler:
+        """A model to ask: a stage's, or the one behind an address."""
+        if speaker.policy is not None:
+            return self.sampler(self.policy(speaker.policy), settings, speaker.policy)
+        assert speaker.address is not None, "the recipe's check demands one of the two"
+        return EndpointSampler(
+            speaker.address,
+            speaker.model,
+            temperature=settings.temperature,
+            max_new_tokens=settings.max_new_tokens,
+            top_p=settings.top_p,
+            stop=settings.stop,
+            api_key_variable=speaker.key,
+            timeout=speaker.timeout,
+            retries=speaker.tries_again,
+            concurrency=speaker.concurrency,
+            body=speaker.body,
         )
 
     def train(

@@ -9,6 +9,7 @@ import pytest
 
 from heed.config import load_recipe
 from heed.errors import UserError
+from heed.feedback.people import nobody
 from heed.files import write_records
 from heed.models.rows import demonstration_rows
 from heed.ops.order import Order
@@ -23,7 +24,8 @@ from heed.types import Demonstration, Prompt
 
 @pytest.fixture
 def work(tmp_path: Path) -> Workplace:
-    return Workplace(Run(load_recipe("quickstart", ["device=cpu"]), tmp_path / "run"))
+    run = Run(load_recipe("quickstart", ["device=cpu"]), tmp_path / "run")
+    return Workplace(run, print, lambda _: nobody)
 
 
 def test_a_callbacks_reason_stands_in_the_summary(
@@ -68,7 +70,8 @@ def test_only_prompts_with_room_for_an_answer_are_asked(work: Workplace, toy_lm:
 
 def test_seeds_have_a_purpose(work: Workplace) -> None:
     assert work.seed("sft") != work.seed("ppo")
-    other = Workplace(Run(load_recipe("quickstart", ["seed=1"]), Path("elsewhere")))
+    run = Run(load_recipe("quickstart", ["seed=1"]), Path("elsewhere"))
+    other = Workplace(run, print, lambda _: nobody)
     assert other.seed("sft") != work.seed("sft")
 
 

@@ -1,0 +1,373 @@
+"""`heed prefs`: preferences in and out of a store, and what they are worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from heed.errors import UserError
+
+if TYPE_CHECKING:
+    from heed.feedback.importing import Progress
+    from heed.feedback.quality import AnnotatorReport
+    from heed.feedback.summary import Summary
+    from heed.stats.intervals import Estimate
+    from heed.store.database import Store
+    from heed.types import Annotation, Item
+
+    Labels = tuple[Mapping[str, Item], Sequence[Annotation]]
+    Show = Callable[[Mapping[str, Item], Sequence[Annotation]], None]
+
+app = typer.Typer(
+    help="Import, export and judge preferences.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+StorePlace = Annotated[
+    str,
+    typer.Option("--store", envvar="HEED_STORE", help="A SQLite file or postgresql://..."),
+]
+ProjectName = Annotated[str, typer.Option("--project", help="The project in that store.")]
+Source = Annotated[
+    str | None,
+    typer.Argument(
+        help="A file, saved directory or hub name, in place of a store.", metavar="FILE"
+    ),
+]
+Form = Annotated[
+    str | None, typer.Option("--format", help="The rows' format; told by the columns if left out.")
+]
+Companions = Annotated[
+    list[Path] | None,
+    typer.Option("--companion", help="A file that belongs to it, such as llmfao's texts."),
+]
+STORE = "feedback.db"
+PROJECT = "default"
+WIDE = 200
+WORDS = {"both_bad": "both bad", "cannot_tell": "cannot tell"}
+
+
+@app.command("import", epilog="Example: `heed prefs import preferences.jsonl --project helpful`")
+def import_(
+    file: Annotated[str, typer.Argument(help="A file, a saved directory, or owner/name.")],
+    store: StorePlace = STORE,
+    project: ProjectName = PROJECT,
+    format: Form = None,
+    annotator: Annotated[
+        str, typer.Option(help="Whose verdicts those are that the file ascribes to nobody.")
+    ] = "import",
+    companion: Companions = None,
+    keep_good: Annotated[
+        bool, typer.Option("--keep-good", help="Import the good rows though there are bad ones.")
+    ] = False,
+) -> None:
+    """Add items and labels to a project: all of a file, or nothing of it.
+
+    Reads .jsonl, .json, .csv (also .gz), .parquet and directories of `datasets`, in Heed's, TRL's,
+    HH-RLHF's, Argilla's, llmfao's and UltraFeedback's formats. Rows that cannot be used are named
+    by line and written to FILE.rejected.jsonl beside the file, and so are rows that compare nothing
+    (equal answers, unlike prompts). The same file again changes nothing.
+
+    Training sets come back with less than they had: a label holds no weight (a warning counts such
+    rows), and one annotator's contradicting verdicts are kept as repeats. A column split of
+    heldout, test or validation makes held-out prompts. Only --format heed is lossless.
+    """
+    from heed.feedback.importing import import_file
+
+    with _opened(store, new=True) as place, _bars() as progress:
+        report = import_file(
+            place, project, file, format=format, annotator=annotator,
+            companions=companion or [], keep_good=keep_good, progress=progress,
+        )  # fmt: skip
+    typer.echo(str(report))
+    for warning in report.warnings:
+        typer.echo(f"Warning: {warning}", err=True)
+    for where, why in report.errors[:5]:
+        typer.echo(f"{where}: {why}", err=True)
+
+
+@app.command(epilog="Example: `heed prefs export train.parquet --format trl --weigh`")
+def export(
+    file: Annotated[
+        Path,
+        typer.Argument(help=".jsonl, .jsonl.gz, .json, .csv, .parquet; no suffix: `datasets`."),
+    ],
+    store: StorePlace = STORE,
+    project: ProjectName = PROJECT,
+    format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="heed, trl, trl-plain, hh, unpaired, demonstrations, argilla or llmfao.",
+        ),
+    ] = "heed",
+    split: Annotated[
+        Literal["train", "heldout", "all"] | None,
+        typer.Option(
+            help="Of a training set: the prompts it is made on; each row says on which side it is.",
+            show_default="train",
+        ),
+    ] = None,
+    ties: Annotated[
+        Literal["drop", "half"],
+        typer.Option(help="A tie makes no comparison, or two opposite ones of half the weight."),
+    ] = "drop",
+    weigh: Annotated[
+        bool, typer.Option("--weigh", help="Weigh verdicts by their annotators' reliability.")
+    ] = False,
+    one_per_item: Annotated[
+        bool, typer.Option("--one-per-item", help="A majority vote in place of every verdict.")
+    ] = False,
+) -> None:
+    """Write a project's labels to a file, and beside it FILE.about.json: what is and is not in it.
+
+    heed, argilla and llmfao hold everything. The others are training sets, on training prompts
+    unless --split says otherwise: no labels of gold items, no planned repeats, adjudications in
+    place of the votes on their items. How many labels were left out is told.
+
+    Cells are written as people gave them, so that they come back the same. A spreadsheet may take
+    a text that begins with = + - or @ for a formula: open a .csv with its cells as text.
+    """
+    from heed.feedback.exporting import export_project
+
+    with _opened(store) as place:
+        report = export_project(
+            place, project, file, format=format, split=split, ties=ties, weigh=weigh,
+            one_per_item=one_per_item,
+        )  # fmt: skip
+    typer.echo(str(report))
+
+
+def _command(epilog: str) -> Callable[[Show], Show]:
+    """Make a function a command that shows something of a file's labels, or of a project's."""
+
+    def register(show: Show) -> Show:
+        @app.command(show.__name__, help=show.__doc__, epilog=epilog)
+        def command(
+            file: Source = None,
+            store: StorePlace = STORE,
+            project: ProjectName = PROJECT,
+            format: Form = None,
+            companion: Companions = None,
+        ) -> None:
+            show(*_labels(file, store, project, format, companion))
+
+        return show
+
+    return register
+
+
+@_command("Example: `heed prefs stats preferences.jsonl`")
+def stats(items: Mapping[str, Item], annotations: Sequence[Annotation]) -> None:
+    """Count a project's labels, or a file's: verdicts, sides, lengths, sources, annotators."""
+    from heed.feedback.quality import annotator_reports
+    from heed.feedback.summary import summarise
+
+    found = summarise(annotations, items)
+    console = _console()
+    console.print(_counts(found))
+    if annotations:
+        console.print("", _verdicts(found), "", _sources(found), "")
+        console.print(_annotators(annotator_reports(annotations, items)))
+
+
+@_command("Example: `heed prefs agreement --project helpful`")
+def agreement(items: Mapping[str, Item], annotations: Sequence[Annotation]) -> None:
+    """How far annotators agree with each other, and judges with people, with 95% intervals."""
+    from heed.feedback.summary import beside_people
+
+    if not annotations:
+        raise UserError("Nothing was labelled yet: there is no agreement to speak of.")
+    console = _console()
+    console.print(_agreement(items, annotations))
+    if machines := beside_people(annotations):
+        table = _table("beside people", "says the same", "Cohen's kappa", "people among themselves")
+        for one in machines:
+            name = f"{one.annotator} ({one.source or 'no source'})"
+            figures = (one.with_people, one.kappa, one.among_people)
+            table.add_row(_plain(name), *map(_shown, figures))
+        console.print("", table)
+
+
+def _labels(
+    file: str | None, store: str, project: str, format: str | None, companions: list[Path] | None
+) -> Labels:
+    """Items and annotations of a file, or else of the store's project."""
+    if file is not None:
+        from heed.data.preferences import read_preferences
+
+        _, found = read_preferences(file, format=format, companions=companions or [])
+        if found.errors:
+            first = found.errors[0]
+            typer.echo(
+                f"{len(found.errors):,} rows left out; the first: {first.place}: {first.why}",
+                err=True,
+            )
+        if not found.items:
+            raise UserError(f"{file} holds no comparison.")
+        return {item.id: item for item in found.items}, found.annotations
+    if format or companions:
+        raise UserError("--format and --companion say how to read a file; a store needs neither.")
+    from heed.feedback.exporting import read_contents
+
+    with _opened(store) as place:
+        contents = read_contents(place, project)
+    return contents.items, contents.history
+
+
+@contextmanager
+def _opened(place: str, *, new: bool = False) -> Iterator[Store]:
+    """The store, which must be there unless it may be a new one."""
+    from heed.store.database import Store
+
+    path = place.removeprefix("sqlite:///")
+    if not new and "://" not in path and not Path(path).exists():
+        raise UserError(f"There is no store at {path}. Name one with --store, or import a file.")
+    store = Store.open(place)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def _bars() -> Iterator[Progress]:
+    """On a terminal, a bar for reading and one for storing, with rate and time left."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description:<6}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}", style="dim"), TimeElapsedColumn(), TextColumn("left"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        tasks = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=None, rate="")
+            speed = bar.tasks[tasks[what]].speed
+            rate = f"{speed:,.0f}/s" if speed else ""
+            bar.update(tasks[what], completed=done, total=total or None, rate=rate)
+
+        yield show
+
+
+def _console() -> Console:
+    """Whole lines where nobody's window sets a width."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDE)
+
+
+def _table(*headers: str) -> Table:
+    """The first column holds names, the others figures."""
+    table = Table(box=None, padding=(0, 3, 0, 0), show_header=any(headers))
+    table.add_column(headers[0], overflow="fold")
+    for header in headers[1:]:
+        table.add_column(header, justify="right", no_wrap=True)
+    return table
+
+
+def _counts(found: Summary) -> Table:
+    table = _table("", "")
+    rows = {
+        "items": f"{found.items:,}",
+        "  of them gold": f"{found.gold:,}",
+        "  labelled": f"{found.labelled:,}",
+        "prompts": f"{found.prompts:,}",
+        "labels": f"{found.labels:,}",
+        "  planned repeats": f"{found.repeats:,}",
+        "superseded": f"{found.revisions:,}",
+        "rewrites": f"{found.rewrites:,}",
+        "median seconds": _number(found.median_seconds, 1),
+        "left preferred": _shown(found.left),
+        "longer preferred": _shown(found.longer),
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
+
+
+def _verdicts(found: Summary) -> Table:
+    table = _table("verdict", "labels", "share")
+    for word, count in found.verdicts.items():
+        table.add_row(WORDS.get(word, word), f"{count:,}", f"{count / found.labels:.1%}")
+    return table
+
+
+def _sources(found: Summary) -> Table:
+    table = _table("source", "annotators", "labels")
+    for source, (annotators, labels) in found.sources.items():
+        table.add_row(_plain(source or "not given"), f"{annotators:,}", f"{labels:,}")
+    return table
+
+
+def _annotators(reports: Sequence[AnnotatorReport]) -> Table:
+    headers = ("labels", "seconds", "gold", "left", "same again", "reliability", "flags")
+    table = _table("annotator", *headers)
+    for one in reports:
+        table.add_row(
+            _plain(one.annotator),
+            f"{one.labels:,}",
+            _number(one.median_seconds, 1),
+            *(_number(figure.mean, 2) for figure in (one.gold, one.left, one.self_agreement)),
+            _number(one.reliability, 2),
+            ", ".join(flag.kind for flag in one.flags),
+        )
+    return table
+
+
+def _agreement(items: Mapping[str, Item], annotations: Sequence[Annotation]) -> Table:
+    """Each source's annotators among themselves, a column a source."""
+    from heed.feedback.quality import agreement_report
+    from heed.feedback.summary import fleiss
+
+    sources = sorted({one.source for one in annotations})
+    table = _table("", *(_plain(source or "source not given") for source in sources))
+    said = [[one for one in annotations if one.source == source] for source in sources]
+    reports = [agreement_report(own, items) for own in said]
+    rows = {
+        "labels": [f"{one.labels:,}" for one in reports],
+        "annotators": [f"{one.annotators:,}" for one in reports],
+        "items of two or more labels": [f"{one.items:,}" for one in reports],
+        "Krippendorff's alpha, side": [_shown(one.side) for one in reports],
+        "Krippendorff's alpha, grade": [_shown(one.grade) for one in reports],
+        "Fleiss' kappa, side": [_shown(fleiss(own)) for own in said],
+        "two say the same": [_shown(one.pairwise) for one in reports],
+        "  where both prefer a side": [_shown(one.sided) for one in reports],
+    }
+    for name, cells in rows.items():
+        table.add_row(name, *cells)
+    return table
+
+
+def _shown(figure: Estimate) -> str:
+    """A figure with its interval, or a dash."""
+    if math.isnan(figure.mean):
+        return "-"
+    return f"{figure.mean:.3f} [{_number(figure.low, 3)}, {_number(figure.high, 3)}]"
+
+
+def _number(value: float, digits: int) -> str:
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _plain(text: str) -> str:
+    """Brackets in a name are no markup."""
+    return text.replace("[", r"\[")
