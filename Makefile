@@ -27,6 +27,9 @@ format: .venv/made ## Rewrite files in the house's style.
 
 bench: .venv/made ## Side-by-side runs; each prints ratios.
 	GOMP_SPINCOUNT=20000 $(BIN)/python -m benchmarks.rollouts
+	$(BIN)/python -m benchmarks.label_queue
+	$(BIN)/python -m benchmarks.label_load
+	$(BIN)/python -m benchmarks.annotators
 
 .venv/made: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
