@@ -8,6 +8,7 @@ reads. Times are aware; `now` is the clock's unless a caller simulates one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -28,6 +29,8 @@ OPEN_LEASES = 3
 MARGIN = 60.0
 """Seconds an answer may have taken longer than the task was out: clocks differ."""
 ANSWERED = "This one is answered already. Undo opens it again."
+HANDLE = re.compile("[0-9a-f]{16}")
+"""What a lease is called; PostgreSQL takes no NUL, not even to look for one."""
 NOBODY = 0
 """No member has this id."""
 REPEAT_AFTER = 10
@@ -230,7 +233,7 @@ def _draw(
     coin = chance(settings.seed, "kind", member_id, turn)
     slot = None
     measured = coin < settings.gold_rate + settings.repeat_rate
-    if measured and leases.all_given(session, project.id, member_id, now):
+    if measured and leases.all_given(session, project, member_id, standing, now):
         return None
     if coin < settings.gold_rate:
         slot = leases.take_gold(session, project, member_id, turn=turn, now=now)
@@ -258,7 +261,7 @@ def _believed(slot: Slot, seconds: float, now: datetime) -> float:
 
 def _held(session: Session, member_id: int, lease: str) -> Slot:
     """The slot, which is the member's."""
-    slot = leases.find(session, lease)
+    slot = leases.find(session, lease) if HANDLE.fullmatch(lease) else None
     if slot is not None and slot.member_id == member_id:
         return slot
     if slot is not None and leases.lost(session, slot.id, member_id):

@@ -239,12 +239,27 @@ def _items(
 def _enrolled(session: Session, annotations: Sequence[Annotation]) -> dict[str, members.Member]:
     """Who said all this; those who are new become members."""
     known = {member.name: member for member in members.listing(session)}
+    new: dict[str, str] = {}
     for said in annotations:
         if said.annotator not in known:
-            known[said.annotator] = members.enrol(session, said.annotator, source=said.source)
+            new.setdefault(said.annotator, said.source)
+    for name in sorted(new):  # in one order: else two imports could wait for each other
+        known[name] = _enrol(session, name, new[name])
+    for said in annotations:
         source = known[said.annotator].source
         if said.source and source and said.source != source:
             raise ValueError(
                 f"{said.annotator!r} is known as source {source!r}, a label says {said.source!r}"
             )
     return {said.annotator: known[said.annotator] for said in annotations}
+
+
+def _enrol(session: Session, name: str, source: str) -> members.Member:
+    """A new member, or the one whom another import enrolled this moment."""
+    try:
+        return members.enrol(session, name, source=source)
+    except ValueError:
+        found = members.find(session, name)
+        if found is None:
+            raise
+        return found

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy import Row, bindparam, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from heed.store import standings
+from heed.store import leases, standings
 from heed.store.items import CHUNK
 from heed.store.members import Member
 from heed.store.schema import ItemRow, SlotRow
@@ -51,12 +51,13 @@ class _Place:
 def claim(session: Session, project_id: int, claims: Sequence[Claim], now: datetime) -> list[int]:
     """The slot of each claim, done now at the latest.
 
-    That is the member's own slot, or a free one of the item (for people, on occasion 0), or a new
-    one beside those the queue asks for.
+    That is the member's own slot, or (for people, on occasion 0) a free one of the item or one
+    whose lease ran out, or a new one beside those the queue asks for.
     """
     asked = {each.key: each for each in claims}
     own = _own(session, project_id, asked)
-    free = _free(session, project_id, [each for key, each in asked.items() if key not in own])
+    others = [each for key, each in asked.items() if key not in own]
+    free = _free(session, project_id, others, {place.id for place in own.values()}, now)
     found = own | free
     pending = {key: place for key, place in found.items() if not place.done}
     _finish(session, pending, asked, now)
@@ -91,31 +92,35 @@ def _own(session: Session, project_id: int, asked: Collection[Key]) -> dict[Key,
     return found
 
 
-def _free(session: Session, project_id: int, claims: Sequence[Claim]) -> dict[Key, _Place]:
-    """Slots the queue still wants filled, for labels by people. They are locked, so that nobody
-    is given one meanwhile.
+def _free(
+    session: Session, project_id: int, claims: Sequence[Claim], own: Collection[int], now: datetime
+) -> dict[Key, _Place]:
+    """Slots the queue still wants filled, for labels by people: free ones before those whose
+    lease ran out. They are locked, so that nobody is given one meanwhile.
     """
     people = [each for each in claims if each.member.source == "people" and each.occasion == 0]
     items = sorted({each.item.id for each in people})
-    stock: dict[int, list[int]] = {}
+    stock: dict[int, list[Row[int, int, int | None]]] = {}
     for start in range(0, len(items), CHUNK):
         rows = session.execute(
-            select(SlotRow.id, SlotRow.item_id)
+            select(SlotRow.id, SlotRow.item_id, SlotRow.member_id)
             .where(
                 SlotRow.project_id == project_id,
-                SlotRow.member_id.is_(None),
+                SlotRow.kind == "wanted",
+                SlotRow.done_at.is_(None),
+                or_(SlotRow.member_id.is_(None), SlotRow.leased_until <= now),
                 SlotRow.item_id.in_(items[start : start + CHUNK]),
             )
-            .order_by(SlotRow.id.desc())
             .with_for_update(skip_locked=True)
         )
-        for row in rows:
-            stock.setdefault(row.item_id, []).append(row.id)
-    return {
-        each.key: _Place(stock[each.item.id].pop(), "wanted", False)
-        for each in people
-        if stock.get(each.item.id)
-    }
+        for row in sorted(rows, key=lambda row: (row.member_id is None, -row.id)):
+            if row.id not in own:
+                stock.setdefault(row.item_id, []).append(row)
+    taken = {each.key: stock[each.item.id].pop() for each in people if stock.get(each.item.id)}
+    for slot in taken.values():
+        if slot.member_id is not None:
+            leases.hand_over(session, slot.id, slot.member_id, now)
+    return {key: _Place(slot.id, "wanted", False) for key, slot in taken.items()}
 
 
 def _finish(
@@ -131,6 +136,8 @@ def _finish(
             statement.values(
                 member_id=bindparam("whose"),
                 shown=bindparam("order", type_=SlotRow.shown.type),
+                turn=None,
+                drawn_at=None,
                 leased_until=None,
                 done_at=now,
             ),

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import (
     URL,
@@ -58,21 +58,20 @@ class Store:
         """
         store = cls(_url(place))
         try:
-            with store._connection() as connection:
-                _upgrade(connection, store)
+            if store._sqlite:
+                _switch_to_wal(store._writer)
+            # Reading first: it need not wait for an import that is under way.
+            with store._reader.connect() as connection:
+                found = _version(connection)
+            if found != REVISION:
+                with store._writer.connect() as connection, connection.begin():
+                    _upgrade(connection, store)
         except BaseException as error:
             store.close()
             if isinstance(error, DBAPIError | OSError | sqlite3.Error):
                 raise UserError(_cannot_open(store, error)) from error
             raise
         return store
-
-    @contextmanager
-    def _connection(self) -> Iterator[Connection]:
-        if self._sqlite:
-            _switch_to_wal(self._writer)
-        with self._writer.connect() as connection, connection.begin():
-            yield connection
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -238,14 +237,20 @@ def _switch_to_wal(engine: Engine) -> None:
             connection.close()
 
 
+def _version(connection: Connection) -> str | None:
+    """The migration that a database has; None where Heed has not been."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    found = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}"))
+    return cast("str | None", found.scalar())
+
+
 def _upgrade(connection: Connection, store: Store) -> None:
     """Bring the schema to `REVISION`; whoever else opens the store waits meanwhile."""
     if not store._sqlite:
         connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-    found = None
-    if inspect(connection).has_table(VERSION_TABLE):
-        found = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
-    elif tables := inspect(connection).get_table_names():
+    found = _version(connection)
+    if found is None and (tables := inspect(connection).get_table_names()):
         raise UserError(
             f"{_shown(store._url)} is a database of something else (it holds a table"
             f" {min(tables)!r} and no version of Heed's). Name another place for the store."

@@ -75,6 +75,8 @@ def add(session: Session, project_id: int, items: Sequence[Item]) -> Added:
         _insert(session, project_id, settings, chosen, digests)
     if fresh:
         projects.count_wanted(session, project_id)
+        # Last, since whoever labels waits from here on.
+        standings.walk_anew(session, project_id, behind=max(item.priority for item in fresh))
     return Added(len(fresh), len(items) - len(fresh))
 
 
@@ -89,6 +91,7 @@ def read_one(session: Session, project_id: int, id: str) -> Item:
     Raises:
         ValueError: there is none.
     """
+    checked(id, "an item's id", ITEM_ID)
     found = next(_read(session, ONE, project=project_id, name=id), None)
     if found is None:
         raise ValueError(f"the project has no item {id!r}")

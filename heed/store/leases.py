@@ -166,16 +166,19 @@ def lost(session: Session, slot_id: int, member_id: int) -> bool:
     return session.connection().execute(LOST, what).first() is not None
 
 
-def all_given(session: Session, project_id: int, member_id: int, now: datetime) -> bool:
+def all_given(
+    session: Session, project: Project, member_id: int, standing: Standing, now: datetime
+) -> bool:
     """Whether the project wants labels, and none of them from this member any more.
 
     False for a project of gold items alone, which is there to measure people.
     """
-    whose = {"project": project_id, "member": member_id}
+    whose = {"project": project.id, "member": member_id}
     connection = session.connection()
+    by_priority = project.settings.order == "disagreement"
     return bool(
-        connection.execute(WANTED, {"project": project_id}).scalar_one()
-        and connection.execute(BY_RANK, {**whose, "start": 0.0}).first() is None
+        connection.execute(WANTED, {"project": project.id}).scalar_one()
+        and _first_free(session, whose, standing, by_priority=by_priority) is None
         and connection.execute(EXPIRED, {**whose, "now": now}).first() is None
     )
 
@@ -199,15 +202,13 @@ def take_wanted(
     whose = {"project": project.id, "member": member_id}
     row = connection.execute(EXPIRED, {**whose, "now": now}).one_or_none()
     if row is not None:
-        _hand_over(session, row.id, row.member_id, now)
-    elif by_priority:
-        row = _walk(session, BY_PRIORITY, whose, standing.priority_from, math.inf)
-        standing = standing if row is None else replace(standing, priority_from=row.priority)
+        hand_over(session, row.id, row.member_id, now)
     else:
-        row = _walk(session, BY_RANK, whose, standing.rank_from, 0.0)
-        standing = standing if row is None else replace(standing, rank_from=row.rank)
-    if row is None:
-        return None
+        row = _first_free(session, whose, standing, by_priority=by_priority)
+        if row is None:
+            return None
+        walked = {"priority_from": row.priority} if by_priority else {"rank_from": row.rank}
+        standing = replace(standing, **walked)
     values = _lease(project, member_id, row.name, row.size, 0, standing.drawn, now)
     connection.execute(CHANGE, {"slot": row.id, **values})
     made = {"id": row.id, "handle": row.handle, "item_id": row.item_id, "kind": "wanted"}
@@ -248,7 +249,7 @@ def give_back(session: Session, slot: Slot, now: datetime) -> None:
     values: dict[str, Any] = {"leased_until": None}
     if slot.done_at is None and slot.kind == "wanted":
         assert slot.member_id is not None
-        _hand_over(session, slot.id, slot.member_id, now)
+        hand_over(session, slot.id, slot.member_id, now)
         values |= {"member_id": None, "turn": None, "drawn_at": None, "shown": None}
     elif slot.done_at is None:
         values = {"leased_until": now}
@@ -271,6 +272,17 @@ def sides(
         return chance(seed, "sides", item, member_id, occasion, place)
 
     return tuple(sorted(range(answers), key=drawn))
+
+
+def _first_free(
+    session: Session, whose: dict[str, int], standing: Standing, *, by_priority: bool
+) -> Row[Any] | None:
+    """The first free slot that this member may have, from where the last walk ended: what lies
+    before it the member has met, and there may be very many of those.
+    """
+    if by_priority:
+        return _walk(session, BY_PRIORITY, whose, standing.priority_from, math.inf)
+    return _walk(session, BY_RANK, whose, standing.rank_from, 0.0)
 
 
 def _walk(
@@ -337,7 +349,7 @@ def _leased(project: Project, item: str, values: dict[str, Any]) -> Slot:
     )
 
 
-def _hand_over(session: Session, slot_id: int, member_id: int, now: datetime) -> None:
+def hand_over(session: Session, slot_id: int, member_id: int, now: datetime) -> None:
     """Remember who held a slot, so that a late answer can be told what happened."""
     if not lost(session, slot_id, member_id):
         row = {"slot_id": slot_id, "member_id": member_id, "at": now}

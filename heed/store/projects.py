@@ -12,6 +12,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from heed.store import standings
 from heed.store.limits import LABEL, NAME, checked
 from heed.store.schema import DraftRow, HandoverRow, ItemRow, ProjectRow, SlotRow, random_id
 
@@ -53,7 +54,7 @@ class ProjectSettings:
             raise ValueError(f"`lease_seconds` is at least 1, got {self.lease_seconds}")
         if not (self.pay_per_hour >= 0 and math.isfinite(self.pay_per_hour)):
             raise ValueError(f"`pay_per_hour` is 0 or more, got {self.pay_per_hour}")
-        if self.seed not in SEEDS:
+        if type(self.seed) is not int or self.seed not in SEEDS:
             raise ValueError(f"`seed` is a 64-bit integer, got {self.seed}")
         checked(self.currency, "`currency`", LABEL)
 
@@ -123,6 +124,7 @@ def change(session: Session, project_id: int, settings: ProjectSettings) -> Proj
     session.expire_all()
     if settings.per_item > before.per_item:
         _add_places(session, project_id, settings.per_item)
+        standings.walk_anew(session, project_id)
     if settings.per_item < before.per_item:
         _drop_places(session, project_id, settings.per_item)
     count_wanted(session, project_id)

@@ -1,8 +1,8 @@
 """The tables, and what the database itself forbids.
 
 A change here needs a migration in `migrations/versions` and a new `REVISION`; a test holds both to
-the same result. The triggers that make annotations and guidelines append-only stand in the
-migration, since no table object knows them.
+the same result. The triggers that make annotations and guidelines append-only, and keep what was
+labelled as it was, stand in the migration, since no table object knows them.
 
 A `slot` is one wanted label of an item. Every ordinary item has `per_item` of them from the start,
 free until a member leases one; gold items, planned repeats and imported labels get a slot of their
@@ -40,6 +40,9 @@ REVISION = "0001"
 """The migration that makes the tables below."""
 VERSION_TABLE = "heed_schema"
 """Where a database says which migration it has."""
+
+LARGEST = "1.7976931348623157e308"
+"""No number is larger; PostgreSQL takes NaN for larger, and infinity is."""
 
 
 class Moment(TypeDecorator[datetime]):
@@ -92,12 +95,12 @@ class ProjectRow(Base):
 
     __tablename__ = "project"
     __table_args__ = (
-        CheckConstraint("per_item >= 1", "per_item"),
+        CheckConstraint("per_item BETWEEN 1 AND 1000", "per_item"),
         CheckConstraint("gold_rate >= 0 AND repeat_rate >= 0", "rates"),
         CheckConstraint("gold_rate + repeat_rate <= 1", "rates_sum"),
         CheckConstraint("queue_order IN ('random', 'disagreement', 'mixed')", "queue_order"),
         CheckConstraint("lease_seconds > 0", "lease_seconds"),
-        CheckConstraint("pay_per_hour >= 0", "pay_per_hour"),
+        CheckConstraint(f"pay_per_hour BETWEEN 0 AND {LARGEST}", "pay_per_hour"),
         CheckConstraint("ordinary >= 0 AND wanted >= 0", "counts"),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -133,8 +136,10 @@ class ItemRow(Base):
     __tablename__ = "item"
     __table_args__ = (
         UniqueConstraint("project_id", "name"),
+        UniqueConstraint("project_id", "id"),
         CheckConstraint("size >= 2", "size"),
         CheckConstraint("split IN ('train', 'heldout')", "split"),
+        CheckConstraint(f"priority BETWEEN -{LARGEST} AND {LARGEST}", "priority"),
         Index(
             "ix_item_gold", "project_id", "rank", "id",
             sqlite_where=text("known IS NOT NULL"), postgresql_where=text("known IS NOT NULL"),
@@ -225,11 +230,14 @@ class SlotRow(Base):
 
     __tablename__ = "slot"
     __table_args__ = (
+        ForeignKeyConstraint(["project_id", "item_id"], ["item.project_id", "item.id"]),
         UniqueConstraint("item_id", "member_id", "occasion"),
         UniqueConstraint("item_id", "place"),
         UniqueConstraint("id", "member_id"),
         CheckConstraint("kind IN ('wanted', 'gold', 'repeat', 'extra')", "kind"),
         CheckConstraint("(kind = 'wanted') = (place IS NOT NULL)", "place"),
+        CheckConstraint("place >= 0", "place_sign"),
+        CheckConstraint(f"priority BETWEEN -{LARGEST} AND {LARGEST}", "priority"),
         CheckConstraint("(kind = 'repeat') = (occasion > 0)", "occasion"),
         CheckConstraint("occasion >= 0", "occasion_sign"),
         CheckConstraint("kind = 'wanted' OR member_id IS NOT NULL", "personal"),
@@ -250,7 +258,7 @@ class SlotRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     handle: Mapped[str] = mapped_column(unique=True, default=random_id)
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
-    item_id: Mapped[int] = mapped_column(ForeignKey("item.id"))
+    item_id: Mapped[int]
     kind: Mapped[str]
     place: Mapped[int | None]
     occasion: Mapped[int]
@@ -273,7 +281,13 @@ class AnnotationRow(Base):
         ForeignKeyConstraint(["slot_id", "member_id"], ["slot.id", "slot.member_id"]),
         UniqueConstraint("slot_id", "revision"),
         UniqueConstraint("member_id", "key"),
-        CheckConstraint("grade BETWEEN 1 AND 8", "grade"),
+        CheckConstraint("grade IN (1, 2, 3, 4, 5, 6, 7, 8)", "grade"),
+        CheckConstraint(
+            "grade IS NULL OR REPLACE(CAST(shown AS TEXT), ' ', '') IN ('[0,1]', '[1,0]')",
+            "grade_of_two",
+        ),
+        CheckConstraint("CAST(ranking AS TEXT) LIKE '[%]'", "ranking"),
+        CheckConstraint("CAST(shown AS TEXT) LIKE '[%]'", "shown"),
         CheckConstraint("undecided IN ('tie', 'both_bad', 'cannot_tell')", "undecided"),
         CheckConstraint(
             "(CASE WHEN grade IS NULL THEN 0 ELSE 1 END)"
@@ -281,7 +295,7 @@ class AnnotationRow(Base):
             " + (CASE WHEN ranking IS NULL THEN 0 ELSE 1 END) = 1",
             "one_verdict",
         ),
-        CheckConstraint("seconds >= 0", "seconds"),
+        CheckConstraint(f"seconds BETWEEN 0 AND {LARGEST}", "seconds"),
         CheckConstraint("revision >= 0", "revision"),
     )
     id: Mapped[int] = mapped_column(primary_key=True)

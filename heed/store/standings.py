@@ -5,6 +5,7 @@ A standing is one row, and its lock makes one member's requests follow each othe
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -132,10 +133,14 @@ def record(session: Session, project_id: int, member_id: int, standing: Standing
     session.connection().execute(RECORD, {**whose, **asdict(standing)})
 
 
-def walk_anew(session: Session, project_id: int) -> None:
-    """The priorities have changed: everyone's walk by priority begins again."""
+def walk_anew(session: Session, project_id: int, *, behind: float = math.inf) -> None:
+    """Slots of other priorities, or new ones, are there: walks by priority begin again, where they
+    are below the priority `behind`. Others are not touched, and need not wait for this transaction.
+    """
     session.execute(
-        update(StandingRow).where(StandingRow.project_id == project_id).values(priority_from=None)
+        update(StandingRow)
+        .where(StandingRow.project_id == project_id, StandingRow.priority_from < behind)
+        .values(priority_from=None)
     )
 
 

@@ -208,7 +208,7 @@ def test_tasks_of_others(store: Store) -> None:
     made, (ann, bob) = project(store, 2)
     coffee, _ = project(store, 1, name="coffee", people=())
     task = draw(store, made, ann)
-    for lease in (task.lease, task.lease[::-1], "", "\x1f", "1"):
+    for lease in (task.lease, task.lease[::-1], "", "\x1f", "1", "\x00", "\ud800"):
         with pytest.raises(NotYours), store.write() as session:
             queue.submit(session, made, bob, lease, Answer(3), key="k", now=NOW)
         with pytest.raises(NotYours), store.write() as session:

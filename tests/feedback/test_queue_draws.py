@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from labelling import NOW, done, draw, item, label, label_all, project
 
 from heed.feedback import queue
 from heed.feedback.queue import Progress, next_task
-from heed.store import items
+from heed.store import items, leases, projects, standings
 from heed.store.database import Store
 from heed.types import Annotation
 
@@ -139,3 +143,70 @@ def test_draws_depend_on_nothing_but_the_store(store: Store, kind: str, tmp_path
                 waiting.remove(person)
     other.close()
     assert sorted(map(repr, one)) == sorted(map(repr, two))
+
+
+@pytest.mark.parametrize("order", ["disagreement", "mixed"])
+def test_what_comes_later_with_a_higher_priority_comes_next(store: Store, order: str) -> None:
+    """Ann's walk is past that priority already; the mixed order takes it at one of its next."""
+    many = [item(f"{at}", priority=float(at)) for at in range(30)]
+    made, (ann, _) = project(store, many, order=order)
+    for _ in range(6):
+        label(store, made, ann)
+    with store.write() as session:
+        items.add(session, made.id, [item("low", priority=-1.0), item("new", priority=99.0)])
+    soon = 1 if order == "disagreement" else 8
+    said = [each.item for _ in range(soon) if (each := label(store, made, ann)) is not None]
+    assert "new" in said
+    assert "low" not in said
+
+
+def test_more_labels_an_item_are_wanted_in_order_of_priority(store: Store) -> None:
+    many = [item(f"{at}", priority=float(at)) for at in range(10)]
+    made, (ann, bob) = project(store, many, order="disagreement")
+    for person in (ann, ann, ann, bob, bob):
+        label(store, made, person)
+    with store.write() as session:
+        more = projects.change(session, made.id, replace(made.settings, per_item=2))
+    said = [label(store, more, bob) for _ in range(5)]
+    assert [each.item for each in said if each is not None] == ["9", "8", "7", "4", "3"]
+
+
+def test_who_labels_need_not_wait_for_an_import_of_no_higher_priority(store: Store) -> None:
+    """On PostgreSQL an import holds nobody's standing; on SQLite there is one writer anyhow."""
+    many = [item(f"{at}", priority=1.0) for at in range(4)]
+    made, (ann, _) = project(store, many, order="disagreement")
+    label(store, made, ann)
+    if store._sqlite:
+        return
+    with store.write() as importing:
+        items.add(importing, made.id, [item("more"), item("yet more", priority=1.0)])
+        asking = threading.Thread(target=label, args=(store, made, ann))
+        asking.start()
+        asking.join(5)
+        assert not asking.is_alive()
+
+
+@pytest.mark.parametrize("order", ["random", "disagreement"])
+def test_who_is_far_ahead_is_measured_as_quickly(store: Store, order: str) -> None:
+    """Whether anything is left is asked from where the walk stands, not over all that was met."""
+    many = [item(f"{at}", priority=float(at)) for at in range(40)]
+    made, (ann, _) = project(
+        store, many, gold=9, gold_rate=0.5, per_item=2, order=order, repeat_rate=0.1
+    )
+    for _ in range(30):
+        label(store, made, ann)
+    walks: list[Any] = []
+
+    def watch(session: Any, walk: Any, whose: Any, start: Any, first: float) -> Any:
+        walks.append((start, first))
+        return found(session, walk, whose, start, first)
+
+    found = leases._walk
+    with pytest.MonkeyPatch.context() as patch, store.write() as session:
+        patch.setattr(leases, "_walk", watch)
+        standing = standings.lock(session, made.id, ann)
+        assert not leases.all_given(session, made, ann, standing, NOW)
+    assert walks == [
+        (standing.priority_from, math.inf) if order == "disagreement" else (standing.rank_from, 0.0)
+    ]
+    assert walks[0][0] not in (None, 0.0)

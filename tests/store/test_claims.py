@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,11 +14,13 @@ from labelling import LATER, NOW, all_said, draw, item, project, say
 from sqlalchemy import select, update
 
 from heed.feedback import queue
-from heed.store import annotations, claims, items, leases, projects
+from heed.store import annotations, claims, items, leases, members, projects
 from heed.store.database import Store
 from heed.store.projects import Project
 from heed.store.schema import SlotRow
 from heed.types import Annotation
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def test_an_import_takes_no_slot_from_who_just_got_it(
@@ -111,3 +114,69 @@ def test_what_a_member_holds_comes_in_the_order_it_was_given(store: Store) -> No
         given.append(draw(store, made, ann, beside=given).lease)
     with store.write() as session:
         assert [slot.handle for slot in leases.open_slots(session, made.id, ann)] == given
+
+
+def test_an_import_takes_over_a_lease_that_ran_out(store: Store) -> None:
+    """Ann opened the page once and went away: her item gets no label too many."""
+    made, (ann, bob) = project(store, 1)
+    task = draw(store, made, ann, now=LONG_AGO)
+    with store.write() as session:
+        annotations.add(session, made.id, [Annotation("item 0", "zed", 3, source="people")])
+        assert queue.progress(session, made, bob, NOW) == queue.Progress(1, 0, 0, 1)
+        assert queue.next_task(session, made, bob, now=NOW) is None
+    with pytest.raises(queue.LeaseLost, match="someone else"):
+        say(store, made, ann, task)
+
+
+def test_an_import_leaves_leases_alone_that_run_or_are_the_labels_own(store: Store) -> None:
+    made, (ann, bob) = project(store, [item("one"), item("two")], per_item=2)
+    old = draw(store, made, ann, now=LONG_AGO)
+    with store.write() as session:
+        new = queue.next_task(session, made, bob)
+    assert new is not None
+    assert new.item == old.item
+    given = [Annotation(old.item.id, who, 3, source="people") for who in ("zed", "ann")]
+    with store.write() as session:
+        annotations.add(session, made.id, given)
+    say(store, made, bob, new)
+    assert {said.annotator for said in all_said(store, made)} == {"zed", "ann", "bob"}
+    with store.read() as session:
+        kinds = session.execute(select(SlotRow.kind, SlotRow.member_id)).all()
+    assert sorted(kind for kind, member in kinds if member is not None) == [
+        "extra", "wanted", "wanted",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("names", ["xy", "x"])
+def test_two_imports_bring_the_same_new_people_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch, names: str
+) -> None:
+    first, _ = project(store, 1, people=())
+    second, _ = project(store, 1, people=(), name="coffee")
+    enrol, wrong = members.enrol, []
+
+    def slowly(*arguments: Any, **more: Any) -> Any:
+        found = enrol(*arguments, **more)
+        time.sleep(0.3)
+        return found
+
+    def bring(made: Project, annotators: str) -> None:
+        said = [Annotation("item 0", name, 3, source="people") for name in annotators]
+        try:
+            with store.write() as session:
+                annotations.add(session, made.id, said)
+        except Exception as error:
+            wrong.append(error)
+
+    monkeypatch.setattr(members, "enrol", slowly)
+    threads = [
+        threading.Thread(target=bring, args=each)
+        for each in ((first, names), (second, names[::-1]))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    for made in (first, second):
+        assert {said.annotator for said in all_said(store, made)} == set(names)

@@ -265,6 +265,16 @@ def test_writers_wait_for_each_other(store: Store) -> None:
         assert members.listing(session)[0].name == "120"
 
 
+def test_a_store_opens_while_an_import_is_under_way(store: Store, kind: str) -> None:
+    place = store._url.database if kind == "sqlite" else store._url.render_as_string(False)
+    with store.write() as session:
+        members.enrol(session, "ann")
+        opening = threading.Thread(target=lambda: Store.open(str(place)).close())
+        opening.start()
+        opening.join(5)
+        assert not opening.is_alive()
+
+
 def test_foreign_keys_are_watched(store: Store) -> None:
     with pytest.raises(IntegrityError), store.write() as session:
         session.execute(text("INSERT INTO standing VALUES (7, 7, 0, 0, 0, 0, 0, 0)"))

@@ -43,6 +43,9 @@ def test_what_goes_in_comes_out(store: Store) -> None:
         assert items.read_one(session, made.id, "ranking") == KINDS[2]
         with pytest.raises(ValueError, match="no item 'x'"):
             items.read_one(session, made.id, "x")
+        for wrong in ("\x00", "\ud800", "x" * 501):
+            with pytest.raises(ValueError, match="an item's id"):
+                items.read_one(session, made.id, wrong)
 
 
 def test_more_items_than_a_statement_takes(store: Store) -> None:
@@ -132,6 +135,16 @@ def test_there_must_be_a_project(store: Store) -> None:
         "INSERT INTO answer VALUES (1, 0, 'again', NULL)",
         "INSERT INTO answer VALUES (99, 0, 'of nothing', NULL)",
         "UPDATE answer SET place = place - 1",
+        "UPDATE answer SET body = 'another'",
+        "UPDATE answer SET model = 'another'",
+        "DELETE FROM answer WHERE place = 1",
+        "UPDATE item SET messages = '[]'",
+        "UPDATE item SET known = '1'",
+        "UPDATE item SET project_id = 2",
+        "UPDATE slot SET project_id = 2",
+        "INSERT INTO slot (handle, project_id, item_id, kind, place, occasion, priority, rank)"
+        " SELECT 'x', project_id + 1, id, 'wanted', 7, 0, 0, 0 FROM item",
+        "UPDATE project SET per_item = 1001",
         "UPDATE project SET per_item = 0",
         "UPDATE project SET gold_rate = 0.7, repeat_rate = 0.7",
         "UPDATE project SET queue_order = 'x'",
@@ -139,6 +152,7 @@ def test_there_must_be_a_project(store: Store) -> None:
 )
 def test_the_database_forbids(store: Store, statement: str) -> None:
     project(store, 1)
+    project(store, 0, name="coffee", people=())
     with pytest.raises(DBAPIError, match=r"(?i)constraint"), store.write() as session:
         session.execute(text(statement))
 

@@ -50,7 +50,7 @@ def test_what_is_created_is_found(store: Store) -> None:
         {"per_item": 0}, {"per_item": 1001}, {"gold_rate": -0.1}, {"gold_rate": 1.1},
         {"repeat_rate": math.nan}, {"gold_rate": 0.6, "repeat_rate": 0.5}, {"order": "best"},
         {"lease_seconds": 0}, {"pay_per_hour": -1}, {"pay_per_hour": math.inf},
-        {"seed": 2**63}, {"currency": "\x00"},
+        {"seed": 2**63}, {"seed": 0.5}, {"currency": "\x00"},
     ],
 )  # fmt: skip
 def test_settings_that_make_no_sense(wrong: dict[str, Any]) -> None:

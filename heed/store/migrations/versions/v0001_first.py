@@ -1,6 +1,7 @@
 """The first schema: projects, items, members, slots, annotations.
 
-Annotations and guidelines are append-only: triggers refuse what would change or remove a row.
+Annotations, guidelines and answers are append-only: triggers refuse what would change or remove a
+row. Of items and slots they refuse what would make a label one of something else.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from heed.store.migrations.triggers import create_triggers
+
 revision = "0001"
 down_revision = None
 
 MOMENT = sa.DateTime(timezone=True)
-APPEND_ONLY = ("annotation", "guideline")
 
 
 def upgrade() -> None:
@@ -32,8 +34,7 @@ def upgrade() -> None:
     _annotation()
     _draft()
     _handover()
-    for table in APPEND_ONLY:
-        TRIGGERS[op.get_bind().dialect.name](table)
+    create_triggers()
 
 
 def _where(condition: str) -> dict[str, Any]:
@@ -81,8 +82,11 @@ def _project() -> None:
         sa.CheckConstraint("gold_rate + repeat_rate <= 1", name=op.f("ck_project_rates_sum")),
         sa.CheckConstraint("gold_rate >= 0 AND repeat_rate >= 0", name=op.f("ck_project_rates")),
         sa.CheckConstraint("lease_seconds > 0", name=op.f("ck_project_lease_seconds")),
-        sa.CheckConstraint("pay_per_hour >= 0", name=op.f("ck_project_pay_per_hour")),
-        sa.CheckConstraint("per_item >= 1", name=op.f("ck_project_per_item")),
+        sa.CheckConstraint(
+            "pay_per_hour BETWEEN 0 AND 1.7976931348623157e308",
+            name=op.f("ck_project_pay_per_hour"),
+        ),
+        sa.CheckConstraint("per_item BETWEEN 1 AND 1000", name=op.f("ck_project_per_item")),
         sa.CheckConstraint("ordinary >= 0 AND wanted >= 0", name=op.f("ck_project_counts")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_project")),
         sa.UniqueConstraint("name", name=op.f("uq_project_name")),
@@ -145,9 +149,14 @@ def _item() -> None:
         sa.Column("digest", sa.Text(), nullable=False),
         sa.CheckConstraint("split IN ('train', 'heldout')", name=op.f("ck_item_split")),
         sa.CheckConstraint("size >= 2", name=op.f("ck_item_size")),
+        sa.CheckConstraint(
+            "priority BETWEEN -1.7976931348623157e308 AND 1.7976931348623157e308",
+            name=op.f("ck_item_priority"),
+        ),
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_item_project_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_item")),
         sa.UniqueConstraint("project_id", "name", name=op.f("uq_item_project_id_name")),
+        sa.UniqueConstraint("project_id", "id", name=op.f("uq_item_project_id_id")),
     )
     op.create_index(
         "ix_item_gold", "item", ["project_id", "rank", "id"], **_where("known IS NOT NULL")
@@ -224,6 +233,11 @@ def _slot() -> None:
         sa.Column("rank", sa.Double(), nullable=False),
         sa.CheckConstraint("(kind = 'repeat') = (occasion > 0)", name=op.f("ck_slot_occasion")),
         sa.CheckConstraint("(kind = 'wanted') = (place IS NOT NULL)", name=op.f("ck_slot_place")),
+        sa.CheckConstraint("place >= 0", name=op.f("ck_slot_place_sign")),
+        sa.CheckConstraint(
+            "priority BETWEEN -1.7976931348623157e308 AND 1.7976931348623157e308",
+            name=op.f("ck_slot_priority"),
+        ),
         sa.CheckConstraint(
             "kind = 'wanted' OR member_id IS NOT NULL", name=op.f("ck_slot_personal")
         ),
@@ -236,7 +250,11 @@ def _slot() -> None:
         ),
         sa.CheckConstraint("member_id IS NULL OR shown IS NOT NULL", name=op.f("ck_slot_shown")),
         sa.CheckConstraint("occasion >= 0", name=op.f("ck_slot_occasion_sign")),
-        sa.ForeignKeyConstraint(["item_id"], ["item.id"], name=op.f("fk_slot_item_id")),
+        sa.ForeignKeyConstraint(
+            ["project_id", "item_id"],
+            ["item.project_id", "item.id"],
+            name=op.f("fk_slot_project_id_item_id"),
+        ),
         sa.ForeignKeyConstraint(["member_id"], ["member.id"], name=op.f("fk_slot_member_id")),
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_slot_project_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_slot")),
@@ -305,9 +323,17 @@ def _annotation() -> None:
             " + (CASE WHEN ranking IS NULL THEN 0 ELSE 1 END) = 1",
             name=op.f("ck_annotation_one_verdict"),
         ),
-        sa.CheckConstraint("grade BETWEEN 1 AND 8", name=op.f("ck_annotation_grade")),
+        sa.CheckConstraint("grade IN (1, 2, 3, 4, 5, 6, 7, 8)", name=op.f("ck_annotation_grade")),
+        sa.CheckConstraint(
+            "grade IS NULL OR REPLACE(CAST(shown AS TEXT), ' ', '') IN ('[0,1]', '[1,0]')",
+            name=op.f("ck_annotation_grade_of_two"),
+        ),
+        sa.CheckConstraint("CAST(ranking AS TEXT) LIKE '[%]'", name=op.f("ck_annotation_ranking")),
+        sa.CheckConstraint("CAST(shown AS TEXT) LIKE '[%]'", name=op.f("ck_annotation_shown")),
         sa.CheckConstraint("revision >= 0", name=op.f("ck_annotation_revision")),
-        sa.CheckConstraint("seconds >= 0", name=op.f("ck_annotation_seconds")),
+        sa.CheckConstraint(
+            "seconds BETWEEN 0 AND 1.7976931348623157e308", name=op.f("ck_annotation_seconds")
+        ),
         sa.ForeignKeyConstraint(["member_id"], ["member.id"], name=op.f("fk_annotation_member_id")),
         sa.ForeignKeyConstraint(
             ["slot_id", "member_id"],
@@ -343,26 +369,3 @@ def _handover() -> None:
         sa.ForeignKeyConstraint(["slot_id"], ["slot.id"], name=op.f("fk_handover_slot_id")),
         sa.PrimaryKeyConstraint("slot_id", "member_id", name=op.f("pk_handover")),
     )
-
-
-def _sqlite_triggers(table: str) -> None:
-    for event in ("UPDATE", "DELETE"):
-        op.execute(
-            f"CREATE TRIGGER {table}_no_{event.lower()} BEFORE {event} ON {table}"
-            f" BEGIN SELECT RAISE(ABORT, '{table}: rows are added, never changed'); END"
-        )
-
-
-def _postgres_triggers(table: str) -> None:
-    op.execute(
-        f"CREATE FUNCTION {table}_append_only() RETURNS trigger LANGUAGE plpgsql AS"
-        f" $$ BEGIN RAISE EXCEPTION '{table}: rows are added, never changed'"
-        " USING ERRCODE = 'integrity_constraint_violation'; END $$"
-    )
-    op.execute(
-        f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
-        f" FOR EACH STATEMENT EXECUTE FUNCTION {table}_append_only()"
-    )
-
-
-TRIGGERS = {"sqlite": _sqlite_triggers, "postgresql": _postgres_triggers}
