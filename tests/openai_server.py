@@ -162,3 +162,23 @@ def malformed(response: Response) -> Response:
 def empty(response: Response) -> Response:
     """JSON without an answer in it."""
     return PlainTextResponse(json.dumps({"choices": []}), media_type="application/json")
+
+
+def saying(content: str) -> Fault:
+    """Another body than the right one."""
+    return lambda response: PlainTextResponse(content, media_type="application/json")
+
+
+def dripping(pieces: int, seconds: float) -> Fault:
+    """The right reply after blanks that keep the line open, one every so many seconds."""
+
+    def fault(response: Response) -> Response:
+        def drops() -> Iterator[bytes]:
+            for _ in range(pieces):
+                yield b" "
+                time.sleep(seconds)
+            yield bytes(response.body)
+
+        return StreamingResponse(drops(), media_type="application/json")
+
+    return fault

@@ -125,6 +125,7 @@ def revise(
     rounds: int,
     seed: int,
     progress: Callable[[int], None],
+    journal: Journal[Trail] | None = None,
 ) -> Revisions:
     """Answers that a model criticised and revised by the principles of a constitution.
 
@@ -134,14 +135,21 @@ def revise(
     that is empty or was cut leaves the answer as it was.
 
     `rounds` counts the revisions of an answer, 1 or more; `progress` hears how many prompts are
-    behind us. Raises ValueError for fewer rounds.
+    behind us. Where there is a journal, trails are written there as they end, and those that a
+    killed run had written are not asked for again. Raises ValueError for fewer rounds.
     """
     if rounds < 1:
         raise ValueError(f"at least one round of revision, not {rounds}")
     trails: list[Trail] = []
-    for start in range(0, len(prompts), CHUNK):
+    if journal is not None:
+        asked = [prompt.id for prompt in prompts]
+        trails = journal.resume(asked, lambda trail: trail.prompt.id, CHUNK)
+    for start in range(len(trails), len(prompts), CHUNK):
         chunk = prompts[start : start + CHUNK]
-        trails += _revise(sampler, chunk, constitution, rounds, derive_seed(seed, start))
+        new = list(_revise(sampler, chunk, constitution, rounds, derive_seed(seed, start)))
+        if journal is not None:
+            journal.append(new)
+        trails += new
         progress(len(trails))
     return Revisions(tuple(trails))
 

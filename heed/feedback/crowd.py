@@ -28,6 +28,8 @@ from heed.types import Annotation, Item
 
 Known = dict[tuple[str, int, int], Said]
 """What is right to say of two answers of an item."""
+Hits = list[tuple[str, bool]]
+"""Verdicts on two answers of an item each, and whether they are as they should be."""
 DECIDED = frozenset({"first", "second"})
 RIGHT, WRONG = 4.0, 1.0
 """The prior of a reliability, as imagined votes."""
@@ -38,8 +40,12 @@ def crowd_flags(current: Sequence[Annotation], known: Known) -> list[Flag]:
     """All tests over all annotators, given their latest revisions."""
     first = first_occasions(current)
     timed = [each for each in current if each.seconds > 0]
-    gold = [(name, hit) for name, own in by_name(first).items() for hit in gold_hits(own, known)]
-    again = [(name, same) for name, own in by_name(current).items() for same in repeats_alike(own)]
+    gold = [
+        (name, hit) for name, own in by_name(first).items() for hit in _mostly(_on_gold(own, known))
+    ]
+    again = [
+        (name, hit) for name, own in by_name(current).items() for hit in _mostly(_repeated(own))
+    ]
     flags = [
         *_side_flags(first, known),
         *speed_outliers([each.annotator for each in timed], [each.seconds for each in timed]),
@@ -150,10 +156,24 @@ def decided(annotations: Sequence[Annotation]) -> list[Preference]:
 
 
 def gold_hits(own: Sequence[Annotation], known: Known) -> list[bool]:
-    """Whether each verdict on a gold item's answers was right."""
+    """Whether each verdict on two of a gold item's answers was right."""
+    return [hit for _, hit in _on_gold(own, known)]
+
+
+def _on_gold(own: Sequence[Annotation], known: Known) -> Hits:
     items = {item for item, _, _ in known}
     asked = preferences([each for each in own if each.item in items])
-    return [each.said == known[each.unit] for each in asked if each.unit in known]
+    return [(each.item, each.said == known[each.unit]) for each in asked if each.unit in known]
+
+
+def _mostly(hits: Hits) -> list[bool]:
+    """Whether more than half of each item's verdicts hit: a try for a test, which the pairs of one
+    ranking are not, since they depend on each other.
+    """
+    items: dict[str, list[bool]] = {}
+    for item, hit in hits:
+        items.setdefault(item, []).append(hit)
+    return [2 * sum(own) > len(own) for own in items.values()]
 
 
 def of_two(annotations: Sequence[Annotation]) -> list[Annotation]:
@@ -169,12 +189,17 @@ def left_choices(found: Sequence[Preference]) -> list[bool]:
 
 
 def repeats_alike(own: Sequence[Annotation]) -> list[bool]:
-    """Whether planned repeats said the same as the first time."""
+    """Whether each verdict on two answers was the same at a planned repeat as the first time."""
+    return [hit for _, hit in _repeated(own)]
+
+
+def _repeated(own: Sequence[Annotation]) -> Hits:
     first = {each.item: each for each in first_occasions(own)}
     later = [each for each in own if each.occasion != first[each.item].occasion]
     repeated = {each.item: first[each.item] for each in later}
     before = {each.unit: each.said for each in preferences(list(repeated.values()))}
-    return [each.said == before[each.unit] for each in preferences(later) if each.unit in before]
+    again = [each for each in preferences(later) if each.unit in before]
+    return [(each.item, each.said == before[each.unit]) for each in again]
 
 
 def by_name(

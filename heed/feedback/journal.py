@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -30,6 +30,21 @@ class Journal(Generic[Record]):
         if whole < len(content):
             os.truncate(self.path, whole)
         return read_records(self.path, self.kind)
+
+    def resume(
+        self, wanted: Sequence[str], name: Callable[[Record], str], chunk: int
+    ) -> list[Record]:
+        """What is written of the work `wanted`, by name and in order; the file keeps nothing else.
+
+        Only whole chunks of so many, or all: what was begun of another is done again, since its
+        seed is the chunk's.
+        """
+        written = self.read()
+        alike = [name(record) == want for record, want in zip(written, wanted, strict=False)]
+        known = alike.index(False) if False in alike else len(alike)
+        whole = known if known == len(wanted) else known - known % chunk
+        self.keep(written[:whole])
+        return written[:whole]
 
     def keep(self, records: Sequence[Record]) -> None:
         """Let the file hold these and nothing else."""

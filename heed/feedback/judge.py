@@ -84,14 +84,8 @@ class JudgeSource:
         """The whole chunks that an earlier process judged: a chunk's seed is its first item's."""
         if self.journal is None:
             return []
-        written = self.journal.read()
-        alike = [
-            each.annotation.item == item.id for each, item in zip(written, items, strict=False)
-        ]
-        known = alike.index(False) if False in alike else len(alike)
-        whole = known if known == len(items) else known - known % CHUNK
-        self.journal.keep(written[:whole])
-        return written[:whole]
+        asked = [item.id for item in items]
+        return self.journal.resume(asked, lambda each: each.annotation.item, CHUNK)
 
     def principle(self, item: Item) -> tuple[str, str]:
         """Name and words of what the judge is to go by; nothing beyond the rubric here."""

@@ -35,8 +35,9 @@ class Preference:
 
     lean: above 0 for the first answer, by the strength of the grade (4 significantly ... 1
     negligibly) or the distance of the ranks; 0 for a tie; None where both are bad.
-    grade: 1 ... 8 as if the first answer stood left, 4.5 for a tie; None for rankings and both
-    bad. first_left: whether the first answer was shown to the left of the second.
+    grade: 1 ... 8 as if the first answer stood left, 4.5 for a tie; None for rankings, for more
+    than two answers and both bad. first_left: whether the first answer was shown to the left of
+    the second.
     """
 
     item: str
@@ -157,4 +158,5 @@ def _grade(annotation: Annotation, first_left: bool) -> float | None:
     verdict = annotation.verdict
     if isinstance(verdict, int):
         return float(verdict if first_left else 9 - verdict)
-    return 4.5 if verdict == "tie" else None
+    # Beside rankings, which have no grade, the ties alone would agree perfectly.
+    return 4.5 if verdict == "tie" and len(annotation.order) == 2 else None

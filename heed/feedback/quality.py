@@ -30,7 +30,14 @@ from heed.feedback.crowd import (
     repeats_alike,
     saw_both_orders,
 )
-from heed.feedback.preferences import Preference, Said, first_occasions, latest, preferences
+from heed.feedback.preferences import (
+    Preference,
+    Said,
+    first_occasions,
+    latest,
+    preferences,
+    without_adjudications,
+)
 from heed.stats.agreement import krippendorff_alpha, pairwise_agreement, tabulate
 from heed.stats.crowd import Flag, by_annotator
 from heed.stats.intervals import Estimate, proportion_interval
@@ -113,11 +120,12 @@ class Cost:
 def annotator_reports(
     annotations: Sequence[Annotation], items: Mapping[str, Item]
 ) -> list[AnnotatorReport]:
-    """Every annotator's figures and flags, sorted by name.
+    """Every annotator's figures and flags, sorted by name; rulings on disputes are no annotator's.
 
     Raises:
         KeyError: an annotation of an item that is not in `items`.
     """
+    annotations = without_adjudications(annotations)
     current = latest(annotations)
     known = known_answers(current, items)
     flags = by_annotator(crowd_flags(current, known))

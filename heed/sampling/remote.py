@@ -10,6 +10,7 @@ import os
 import queue
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,6 +33,10 @@ PATIENCE = 300.0
 """A server that asks for a longer pause than this is told to the user instead."""
 SHOWN = 300
 """Characters of a server's words in a message."""
+KEPT = ("content-type", "retry-after")
+"""Headers of a reply that are read."""
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What comes of taking for a chat completion what is none."""
 SEEDS = 2**31
 """Servers differ in the seeds they take; all take 31 bits."""
 
@@ -51,7 +56,7 @@ class EndpointSampler:
         stop: texts at which an answer ends.
         api_key_variable: the environment variable that holds the key, if the server wants one. It
             is read when a request is made, and neither kept nor shown.
-        timeout: seconds a request may take.
+        timeout: seconds a request may take, until the last byte of its reply.
         retries: further tries of a request that failed.
         concurrency: requests under way at a time.
         body: further keys of the request, such as `reasoning_effort`; null leaves a key out.
@@ -168,8 +173,7 @@ class _Exchange:
 
     def _ask(self, request: _Request) -> Completion:
         try:
-            # Not `json=`: httpx2 would choke on half a surrogate pair, which plain JSON escapes.
-            response = self.client.post(self.sampler.url, content=json.dumps(request.body))
+            response = self._post(request.body)
         except httpx2.TimeoutException as error:
             raise _Passing(f"did not answer within {self.sampler.timeout:g} s") from error
         except httpx2.RequestError as error:
@@ -181,8 +185,23 @@ class _Exchange:
             raise UserError(self._refused(request, response.status_code, said))
         try:
             return _completion(request.prompt, self.sampler.model, response.json())
-        except (ValueError, LookupError, TypeError) as error:
+        except UNREADABLE as error:
             raise _Passing(f"sent no chat completion but: {said}") from error
+
+    def _post(self, body: Mapping[str, Any]) -> httpx2.Response:
+        """The whole reply. httpx2's own timeout is between two pieces of it, so that a server which
+        sends a blank now and then (to keep a line open) would never be late.
+        """
+        late = time.monotonic() + self.sampler.timeout
+        # Not `json=`: httpx2 would choke on half a surrogate pair, which plain JSON escapes.
+        with self.client.stream("POST", self.sampler.url, content=json.dumps(body)) as reply:
+            pieces = []
+            for piece in reply.iter_bytes():
+                pieces.append(piece)
+                if time.monotonic() > late:
+                    raise httpx2.ReadTimeout("the reply goes on and on")
+        headers = {name: reply.headers[name] for name in KEPT if name in reply.headers}
+        return httpx2.Response(reply.status_code, headers=headers, content=b"".join(pieces))
 
     def _refused(self, request: _Request, status: int, said: str) -> str:
         hint = HINTS.get(status, "")
@@ -257,7 +276,7 @@ def _side_by_side(
 def _completion(prompt: Prompt, model: str, reply: Any) -> Completion:
     """The first choice of a reply, as valid Unicode.
 
-    Raises LookupError, TypeError or ValueError where there is none.
+    Raises one of `UNREADABLE` where there is none.
     """
     choice = reply["choices"][0]
     text = choice["message"].get("content") or ""
@@ -272,7 +291,7 @@ def _message(response: httpx2.Response) -> str:
     """What a server says of an error: the message in its JSON, or the body as it is."""
     try:
         said = response.json()
-    except ValueError:
+    except UNREADABLE:
         return response.text
     for name in ("error", "detail", "message"):
         if isinstance(said, dict) and said.get(name):

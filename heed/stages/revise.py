@@ -12,6 +12,7 @@ from typing import Any
 from heed.errors import UserError
 from heed.feedback.constitution import Constitution, Trail
 from heed.feedback.constitution import revise as revise_by
+from heed.feedback.journal import Journal
 from heed.files import write_records
 from heed.progress import Display
 from heed.recipe import Revise
@@ -45,11 +46,11 @@ def revise(work: Workplace, settings: Revise, stage: StageRun) -> Summary:
             rounds=settings.rounds,
             seed=work.seed(stage.name, "samples"),
             progress=bar,
+            journal=Journal(stage.directory / "trail.jsonl", Trail),
         )
     if not revisions.demonstrations:
         raise UserError(_nothing_adopted(settings))
     write_records(stage.directory / "demonstrations.jsonl", revisions.demonstrations)
-    write_records(stage.directory / "trail.jsonl", revisions.trails)
     summary: dict[str, Any] = {**revisions.to_json(), "notes": _left_out(len(train) - len(short))}
     if work.world is not None:
         summary["gold"] = _before_and_after(work.world, revisions.trails)

@@ -8,6 +8,7 @@ corrects for chance is nan where all answers are alike, for then there is nothin
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from math import isnan
 from typing import Any, Literal
 
 import numpy as np
@@ -56,10 +57,17 @@ def cohen_kappa(
     categories. Quadratic weights are squared distances between places in the sorted categories.
 
     Raises:
-        ValueError: the raters differ in length.
+        ValueError: the raters differ in length, or a value is missing (None or nan): kappa is of
+            the items that both answered.
     """
     if len(first) != len(second):
         raise ValueError(f"{len(first)} answers of one rater, {len(second)} of the other")
+    if any(
+        value is None or (isinstance(value, float) and isnan(value)) for value in [*first, *second]
+    ):
+        raise ValueError(
+            "Cohen's kappa is of items that both raters answered; leave the others out"
+        )
     categories, codes = np.unique(np.concatenate([first, second]), return_inverse=True)
     v, n = len(categories), len(first)
     cells = codes[:n] * v + codes[n:]

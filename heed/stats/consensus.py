@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 from scipy.special import expit, logit, logsumexp
 
 from heed.stats.bootstrap import Array
@@ -221,6 +222,10 @@ def one_coin(
     carry. It is fitted by EM to the posterior mode under a Beta prior: `right` and `wrong` are
     imagined votes, which keep few labels from proving anyone perfect, or useless.
 
+    Two raters who share items with each other alone, none of them known, cannot be told apart: who
+    of them is right where they differ would hang on who has a few labels more. They get one
+    reliability.
+
     Args:
         items: the item of each vote.
         raters: the rater of each vote.
@@ -239,7 +244,10 @@ def one_coin(
     votes = _Votes.of(items, raters, labels)
     sign = np.where(np.asarray(labels, dtype=bool), 1.0, -1.0)
     fixed = np.array([_certain(known, name) for name in votes.items])
-    given = np.bincount(votes.rater)
+    alike = _indistinguishable(votes, fixed)
+    # A row a parameter: the raters who have it.
+    of = sparse.csr_array((np.ones(len(alike)), (alike, np.arange(len(alike)))))
+    given, heads = of @ np.bincount(votes.rater), of.sum(axis=1)
     reliability = np.full(len(votes.raters), right / (right + wrong))
     converged, step = False, 0
     while not converged and step < iterations:
@@ -248,10 +256,24 @@ def one_coin(
         log_odds = votes.by_item @ weight + fixed
         before = reliability
         agreed = np.bincount(votes.rater, weights=expit(sign * log_odds[votes.item]))
-        reliability = (agreed + right) / (given + right + wrong)
+        reliability = ((of @ agreed + heads * right) / (given + heads * (right + wrong)))[alike]
         converged = bool(np.abs(reliability - before).max() < tolerance)
     others = log_odds[votes.item] - weight
     return OneCoin(votes.items, votes.raters, log_odds, reliability, others, step, converged)
+
+
+def _indistinguishable(votes: _Votes, fixed: Array) -> NDArray[np.int64]:
+    """A number each rater, the same for two whom only each other's votes could tell apart."""
+    raters, items = len(votes.raters), len(votes.items)
+    met = sparse.csr_array(
+        (np.ones(len(votes.rater)), (votes.rater, raters + votes.item)),
+        shape=(raters + items, raters + items),
+    )
+    _, part = connected_components(met, directed=False)
+    pair = np.bincount(part[:raters], minlength=part.max() + 1) == 2
+    pair[part[raters:][fixed != 0]] = False
+    own = np.where(pair[part[:raters]], part[:raters], len(pair) + np.arange(raters))
+    return np.unique(own, return_inverse=True)[1].astype(np.int64)
 
 
 def _certain(known: Mapping[Any, bool] | None, item: Hashable) -> float:

@@ -209,8 +209,24 @@ def _fit(votes: _Votes, ridge: float) -> tuple[Array, Array]:
         step = _centred_inverse(hessian) @ gradient
         if gradient @ step < 1e-14:  # a ten-millionth of a standard error from the maximum
             return theta, hessian
-        theta = theta + step
+        theta = theta + _shortened(votes, ridge, theta, step) * step
     raise ValueError(f"no ratings found in {ITERATIONS} steps: the weights are too far apart")
+
+
+def _shortened(votes: _Votes, ridge: float, theta: Array, step: Array) -> float:
+    """The share of Newton's step, halved until it leads upward: votes of very unlike weight make
+    it leap over the maximum.
+    """
+
+    def likelihood(at: Array) -> float:
+        x = votes.design @ at
+        return float(votes.weight @ (votes.score * x - np.logaddexp(0, x)) - ridge / 2 * at @ at)
+
+    share, here = 1.0, likelihood(theta)
+    least = here - 1e-9 * abs(here)  # near the maximum rounding may look like a fall
+    while share > 1e-9 and likelihood(theta + share * step) < least:
+        share /= 2
+    return share
 
 
 def _centred_inverse(hessian: Array) -> Array:

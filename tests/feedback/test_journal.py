@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from judging.scripted import Scripted, shorter
 
 from heed.errors import UserError
+from heed.feedback import constitution
+from heed.feedback.constitution import Principle
 from heed.feedback.journal import Journal
 from heed.feedback.judge import CHUNK, Judged, JudgeSource
 from heed.judging.judge import Judge
@@ -25,12 +27,13 @@ class Mortal:
 
     left: int
     asked: int = 0
+    model: Scripted = field(default_factory=lambda: Scripted(shorter))
 
     def sample(self, prompts: Sequence[Prompt], *, n: int = 1, seed: int = 0) -> list[Completion]:
         if self.asked + len(prompts) > self.left:
             raise RuntimeError("killed")
         self.asked += len(prompts)
-        return Scripted(shorter).sample(prompts, n=n, seed=seed)
+        return self.model.sample(prompts, n=n, seed=seed)
 
 
 def journal(path: Path) -> Journal[Judged]:
@@ -79,6 +82,35 @@ def test_a_killed_judge_asks_only_what_is_left(tmp_path: Path) -> None:
     ).read_bytes()
     finished = Mortal(0)
     assert ask(finished, tmp_path).judged == undisturbed.judged
+
+
+def test_a_killed_revision_asks_only_for_what_is_left(tmp_path: Path) -> None:
+    principle = Principle("kind", "Was that kind?", "Be kind.", "the kinder one")
+    prompts = [Prompt.of(f"question {at} ?") for at in range(2 * constitution.CHUNK + 5)]
+
+    def revised(sampler: Mortal, folder: Path) -> constitution.Revisions:
+        return constitution.revise(
+            sampler,
+            prompts,
+            constitution.Constitution((principle,)),
+            rounds=1,
+            seed=0,
+            progress=lambda done: None,
+            journal=Journal(folder / "trail.jsonl", constitution.Trail),
+        )
+
+    echo = Scripted(lambda prompt, seed: f"{prompt.text} {seed}")
+    replies = 3 * constitution.CHUNK  # an answer, a critique and a revision a prompt
+    with pytest.raises(RuntimeError, match="killed"):
+        revised(Mortal(replies + 10, model=echo), tmp_path)
+    sampler = Mortal(10**6, model=echo)
+    resumed = revised(sampler, tmp_path)
+    assert sampler.asked == 3 * len(prompts) - replies
+    undisturbed = revised(Mortal(10**6, model=echo), tmp_path / "fresh")
+    assert resumed == undisturbed
+    assert (tmp_path / "trail.jsonl").read_bytes() == (
+        tmp_path / "fresh" / "trail.jsonl"
+    ).read_bytes()
 
 
 def test_other_items_are_judged_anew(tmp_path: Path) -> None:

@@ -126,6 +126,23 @@ def test_pairs_of_a_ranking_are_one_item() -> None:
     assert math.isnan(found.grade.mean)
 
 
+def test_rulings_are_no_annotator() -> None:
+    items = by_id([pair(f"i{n}") for n in range(30)])
+    labels = [said(item, name, 2) for item in items for name in ("a", "b", "c")]
+    rulings = [replace(said(item, "owner", 7), source="adjudication") for item in items]
+    assert annotator_reports([*labels, *rulings], items) == annotator_reports(labels, items)
+
+
+def test_a_tie_of_three_answers_has_no_grade() -> None:
+    """Rankings have none, so that ties alone would be left of such items, and agree perfectly."""
+    items = by_id([pair("x"), pair("y"), triple("z")])
+    graded = [said("x", "a", 1), said("x", "b", 8), said("y", "a", 1), said("y", "b", 1)]
+    ties = [replace(said("z", name, "tie"), order=(0, 1, 2)) for name in ("a", "b")]
+    with_ties = agreement_report([*graded, *ties, said("z", "c", (1, 2, 3))], items)
+    assert with_ties.grade.mean == agreement_report(graded, items).grade.mean
+    assert with_ties.side.n == 5
+
+
 def test_what_stands_in_an_annotators_report() -> None:
     items = [pair("g1", known=2), pair("g2", known="tie"), pair("x"), pair("y")]
     annotations = [
@@ -254,6 +271,28 @@ def test_cost() -> None:
     assert (nothing.minutes, nothing.money) == (0, 0)
     assert math.isnan(nothing.money_left)
     assert cost([], 0, 30.0).money_left == 0
+
+
+def test_pairs_of_one_ranking_are_one_try() -> None:
+    """Two poor rankings of six answers are thirty pairs, but no evidence of thirty."""
+    known = (1, 2, 3, 4, 5, 6)
+    items = by_id([Item(f"i{n}", PROMPT, tuple("abcdef"), known=known) for n in range(2)])
+    order = tuple(range(6))
+    annotations = [
+        Annotation(item, name, (6, 5, 4, 3, 1, 2) if name == "a" else known, order=order)
+        for item in items
+        for name in "abcdefgh"
+    ]
+    report = annotator_reports(annotations, items)[0]
+    assert report.gold.n == 30
+    assert report.gold.mean < 0.5
+    assert "gold" not in {flag.kind for flag in report.flags}
+    many = {f"i{n}": replace(items["i0"], id=f"i{n}") for n in range(10)}
+    annotations = [replace(annotations[k], item=item) for item in many for k in range(8)]
+    (flag,) = [
+        flag for flag in annotator_reports(annotations, many)[0].flags if flag.kind == "gold"
+    ]
+    assert flag.sentence.startswith("answers 0 of 10 gold items right")
 
 
 def test_the_worlds_spammers_and_lover_are_flagged() -> None:

@@ -181,6 +181,10 @@ def test_an_unknown_model_is_explained() -> None:
         (faults.malformed, 20, "sent no chat completion but: {"),
         (faults.dropped, 20, "cannot be reached"),
         (faults.slow(0.5), 0.25, r"did not answer within 0\.25 s"),
+        (faults.dripping(20, 0.1), 0.3, r"did not answer within 0\.3 s"),
+        (faults.saying('{"choices": [{"message": null}]}'), 20, "sent no chat completion but: {"),
+        (faults.saying('{"choices": [{"message": "A"}]}'), 20, "sent no chat completion but: {"),
+        (faults.saying("[" * 100_000), 20, r"sent no chat completion but: \[\["),
     ],
 )
 def test_retries_come_to_an_end(fault: faults.Fault, timeout: float, said: str) -> None:
@@ -189,6 +193,13 @@ def test_retries_come_to_an_end(fault: faults.Fault, timeout: float, said: str) 
         with pytest.raises(UserError, match=f"{server.address}.*{said}.*after 3 tries"):
             sampler.sample(PROMPTS[:1])
         assert len(server.bodies) == 3
+
+
+def test_blanks_that_keep_the_line_open_are_no_answer_and_do_no_harm() -> None:
+    with serving(echo, [faults.dripping(3, 0.01)]) as server:
+        (answer,) = EndpointSampler(server.address, "toy").sample(PROMPTS[:1])
+        assert answer.text.startswith("question 0 ?")
+        assert len(server.bodies) == 1
 
 
 def test_a_server_that_is_not_there() -> None:

@@ -95,6 +95,12 @@ def test_pairwise_agreement_by_hand() -> None:
     assert pairwise_agreement(table, tie=1).mean == pytest.approx(2 / 6)
 
 
+@pytest.mark.parametrize("missing", [None, math.nan])
+def test_a_missing_answer_is_no_category(missing: float | None) -> None:
+    with pytest.raises(ValueError, match="both raters answered"):
+        cohen_kappa([1, missing, 2], [1, missing, 1])
+
+
 def test_answers_that_are_all_alike_tell_nothing_of_chance() -> None:
     same = [[1, 1, 1], [1, 1, 1]]
     assert math.isnan(krippendorff_alpha(same, "nominal").mean)

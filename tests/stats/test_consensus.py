@@ -109,6 +109,24 @@ def test_others_leave_the_vote_out() -> None:
     np.testing.assert_allclose(found.others, [weight[1], weight[0], 0], atol=1e-5)
 
 
+@pytest.mark.parametrize("alike", [5, 20, 30, 50])
+def test_two_who_meet_each_other_alone_are_not_told_apart(alike: int) -> None:
+    # "a" has some labels more: that is no reason to believe "a" where they differ.
+    items = [*range(60), *range(60), *range(100, 110)]
+    raters = ["a"] * 60 + ["b"] * 60 + ["a"] * 10
+    labels = [True] * 60 + [k < alike for k in range(60)] + [True] * 10
+    found = one_coin(items, raters, labels)
+    assert found.reliability[0] == found.reliability[1]
+    assert 0.5 < found.reliability[0] < 0.95
+    differ = [at for at, item in enumerate(found.items) if alike <= item < 60]  # type: ignore[operator]
+    np.testing.assert_allclose(found.log_odds[differ], 0, atol=1e-12)
+    # A known item tells, and so does a third who shares items with one of them.
+    taught = one_coin(items, raters, labels, known={59: True, 58: True})
+    assert taught.reliability[0] > taught.reliability[1]
+    met = one_coin([*items, *range(20, 60)], raters + ["c"] * 40, labels + [True] * 40)
+    assert met.reliability[0] > met.reliability[1]
+
+
 def test_votes_that_cannot_be_counted() -> None:
     for model in (plurality, dawid_skene, one_coin):
         with pytest.raises(ValueError, match="at least one"):

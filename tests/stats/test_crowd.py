@@ -182,6 +182,27 @@ def test_much_evidence_makes_nobody_unreliable_who_is_only_a_little_worse() -> N
     assert not unreliable(raters, labels, model)
 
 
+def test_of_two_who_disagree_neither_is_flagged() -> None:
+    flagged = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        truth = rng.random(60) < 0.5
+        honest = (truth == (rng.random(60) < 0.9)).tolist()
+        guesses = (rng.random(80) < 0.5).tolist()  # who clicks at random has given more labels
+        raters, labels = ["honest"] * 60 + ["guesses"] * 80, honest + guesses
+        model = one_coin([*range(60), *range(80)], raters, labels)
+        flagged += len(unreliable(raters, labels, model))
+    assert flagged == 0
+
+
+def test_equals_who_are_often_wrong_are_seldom_flagged() -> None:
+    flagged = []
+    for seed in range(100):
+        items, raters, labels = votes([0.8] * 15, 300, 1000 + seed)
+        flagged.append(bool(unreliable(raters, labels, one_coin(items, raters, labels))))
+    assert np.mean(flagged) < 0.1
+
+
 def test_without_overlap_nobody_can_be_judged() -> None:
     items, raters = list(range(40)), ["a"] * 20 + ["b"] * 20
     labels = [True] * 40

@@ -164,6 +164,18 @@ def test_votes_of_very_unlike_weight() -> None:
         bradley_terry(*votes, weights=[1e200, 1, 1, 1])
 
 
+def test_a_maximum_that_whole_newton_steps_would_leap_over() -> None:
+    left, right = ["a", "b", "c", "d", "c"], ["b", "c", "d", "a", "b"]
+    weights = np.array([100, 0.001, 10, 0.01, 100])
+    found = bradley_terry(left, right, np.ones(5), weights=weights)
+    rating = {each.name: each.rating for each in found}
+    apart = np.array([rating[a] - rating[b] for a, b in zip(left, right, strict=True)])
+    pull = weights / (1 + 10 ** (apart / 400))  # the gradient, vote by vote
+    for name in "abcd":
+        sums = sum(pull[k] * ((left[k] == name) - (right[k] == name)) for k in range(5))
+        assert sums == pytest.approx(0, abs=1e-6)
+
+
 def test_a_ridge_keeps_ratings_finite() -> None:
     best, other = bradley_terry(["a"] * 5, ["b"] * 5, [1] * 5, ridge=0.1)
     assert best.name == "a"
