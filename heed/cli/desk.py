@@ -58,7 +58,11 @@ class LabelServer:
 
     @property
     def address(self) -> str:
+        """What people type into a browser; all addresses of the machine are shown as its name."""
         host = self.settings.host
+        return self._at(socket.gethostname() if host in {"", "0.0.0.0", "::"} else host)
+
+    def _at(self, host: str) -> str:
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     def keep_alive(self) -> None:
@@ -107,13 +111,15 @@ class LabelServer:
             time.sleep(0.1)
 
     def _answers(self) -> bool:
-        """Whether a server of this project of this store listens here."""
+        """Whether a server of this project of this store listens here, as guarded as is wanted."""
         try:
-            with urlopen(f"{self.address}/health", timeout=2) as reply:
+            with urlopen(f"{self._at(self.settings.host)}/health", timeout=2) as reply:
                 told = json.load(reply)
         except (URLError, OSError, ValueError, HTTPException):
             return False
-        return isinstance(told, dict) and told.get("uid") == self.uid
+        if not isinstance(told, dict) or told.get("uid") != self.uid:
+            return False
+        return bool(told.get("accounts")) or not self.settings.accounts
 
 
 def _uid(place: str, project: str) -> str:

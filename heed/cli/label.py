@@ -74,7 +74,12 @@ OwnerLink = Annotated[
     typer.Option("--owner-link", help="Print a link for an owner who lost theirs; with accounts."),
 ]
 Https = Annotated[
-    bool, typer.Option("--https", help="Behind a proxy with TLS: cookies go over https alone.")
+    bool,
+    typer.Option(
+        "--https",
+        help="Behind a proxy with TLS: cookies go over https alone, and X-Forwarded-For is "
+        "believed where the proxy runs on this machine.",
+    ),
 ]
 Open = Annotated[
     bool, typer.Option("--open/--no-open", help="Open a browser, unless a link lets you in.")
@@ -316,7 +321,7 @@ def _serve(
             f"Come in as the owner by this link, which works once: {place}/join/{invitation}"
         )
     # The link is for its reader alone: others on this machine see what a browser is started with.
-    serve(app, sock, visit=page if opens and not invitation else "")
+    serve(app, sock, visit=page if opens and not invitation else "", proxied=https)
     raise Interrupted(tally.farewell(before, tally.count(store, project), arena=bool(samplers)))
 
 

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from heed.types import Sampler
 
 MAX_NEW_TOKENS = 512
+SECONDS = 85.0
+"""A server has so long for an answer, a little less than the arena waits: one that hangs must not
+hold up those who ask next. Nothing is asked twice; whoever waits can ask again.
+"""
 
 
 def sources(options: list[str]) -> dict[str, str]:
@@ -40,7 +44,9 @@ def sampler(name: str, source: str) -> Sampler:
         from heed.sampling.remote import EndpointSampler
 
         address, _, model = source.partition("#")
-        return EndpointSampler(address, model or name, max_new_tokens=MAX_NEW_TOKENS)
+        return EndpointSampler(
+            address, model or name, max_new_tokens=MAX_NEW_TOKENS, timeout=SECONDS, retries=0
+        )
     from heed.models.language_model import load_language_model
     from heed.sampling.local import LocalSampler
 

@@ -228,14 +228,21 @@ def overview(data: Data, agreeing: list[Agreeing], pay_per_hour: float) -> Overv
         mean_interval([said.seconds for said in timed], [said.annotator for said in timed]),
         agreeing,
         {grade: verdicts[grade] for grade in range(1, 9)},
-        dict(
-            sorted(Counter(ranks.index(1) + 1 for ranks in ranked if ranks.count(1) == 1).items())
-        ),
+        _firsts(ranked),
         {
             words: (verdicts[kind], _share([said.verdict == kind for said in people], people))
             for kind, words in UNDECIDED.items()
         },
     )
+
+
+def _firsts(ranked: Sequence[tuple[int, ...]]) -> dict[int, int]:
+    """How often each place on the page was ranked first and alone, also those that never were;
+    nothing where none was.
+    """
+    places = Counter(ranks.index(1) + 1 for ranks in ranked if ranks.count(1) == 1)
+    longest = max(map(len, ranked), default=0)
+    return {place: places[place] for place in range(1, longest + 1)} if places else {}
 
 
 def pace(times: Sequence[datetime], left: int) -> Pace:

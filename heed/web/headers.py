@@ -14,6 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from heed.web.errors import refusal
+from heed.web.server import is_loopback
 
 HERE = Path(__file__).parents[1]
 log = logging.getLogger("heed.web")
@@ -27,11 +28,12 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",  # addresses of invitations hold their tokens
+    # A browser that looks up the hosts of links tells their owner that an answer is being read.
+    "X-DNS-Prefetch-Control": "off",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 class Shield:
@@ -90,13 +92,17 @@ class LoopbackHost:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             request = Request(scope)
-            if _without_port(request.headers.get("host", "")).lower() not in LOOPBACK:
+            if not is_loopback(_name(request.headers.get("host", ""))):
                 message = "This server answers to 127.0.0.1 and localhost only."
                 await refusal(request, 421, "host", message)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 
 
-def _without_port(host: str) -> str:
+def _name(host: str) -> str:
+    """The name or address in a Host header: without the port, and IPv6 without its brackets."""
     name, colon, port = host.rpartition(":")
-    return name if colon and port.isdigit() else host
+    name = (name if colon and port.isdigit() else host).lower()
+    if name.startswith("[") and name.endswith("]"):
+        return name[1:-1]
+    return "" if ":" in name else name

@@ -30,11 +30,18 @@ CLOSED_BY = {"$$": "$$", r"\(": r"\)", r"\[": r"\]"}
 DOLLARS = re.compile(rf"\$(?![\s$])(?:\\.|[^$\\\n]){{1,{LONGEST_FORMULA}}}(?<!\s)\$(?!\d)")
 
 
-@lru_cache(maxsize=1024)
 def to_html(text: str) -> str:
     """Sanitised HTML of a Markdown text; formulas in dollars stay as they are."""
     if len(text) > LONGEST:
         return f"<pre>{escape(text)}</pre>"
+    return _rendered(text)
+
+
+@lru_cache(maxsize=1024)
+def _rendered(text: str) -> str:
+    """Kept, since everyone who is shown a text needs it; long texts are cheap and would fill the
+    memory.
+    """
     return _CLEANER.clean(_MARKDOWN.render(text))
 
 

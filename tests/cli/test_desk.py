@@ -56,6 +56,16 @@ def test_a_server_of_the_same_store_is_used(tmp_path: Path, port: int) -> None:
         assert page.process is None
 
 
+def test_a_server_that_lets_anyone_in_is_not_used_where_accounts_are_wanted(
+    tmp_path: Path, port: int
+) -> None:
+    wanted = People(port=port, accounts=True)
+    with desk.open_desk(wanted)(str(tmp_path / "others.db"), PROJECT) as page:
+        assert page.address != f"http://127.0.0.1:{port}"
+        with urlopen(f"{page.address}/health") as reply:
+            assert json.load(reply)["accounts"] is True
+
+
 def test_a_server_of_another_store_is_left_alone(ours: Path, port: int) -> None:
     with closing(Store.open(ours)) as store, store.read() as session:
         found = projects.find(session, PROJECT)
@@ -90,6 +100,12 @@ def test_the_last_port_may_be_taken() -> None:
         last.bind(("127.0.0.1", 65_535))
         last.listen()
         assert 0 < desk._free_port("127.0.0.1", 65_535) < 65_535
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_the_address_of_all_addresses_can_be_typed(ours: Path, host: str) -> None:
+    server = desk.LabelServer(People(host=host), str(ours), PROJECT)
+    assert server.address == f"http://{socket.gethostname()}:{server.port}"
 
 
 def test_an_address_of_version_6(ours: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from heed.cli import players
 from heed.errors import UserError
 from heed.sampling.remote import EndpointSampler
+from heed.web.arena import ArenaLimits
 
 
 def test_an_arena_of_servers_and_directories(tmp_path: Path, toy_lm: Any) -> None:
@@ -18,6 +19,8 @@ def test_an_arena_of_servers_and_directories(tmp_path: Path, toy_lm: Any) -> Non
     server = players.sampler("small", "http://127.0.0.1:9")
     assert isinstance(server, EndpointSampler)
     assert (server.model, server.url) == ("small", "http://127.0.0.1:9/v1/chat/completions")
+    assert server.retries == 0
+    assert server.timeout < ArenaLimits().seconds
     named = players.sampler("small", "http://127.0.0.1:9/v1#llama")
     assert isinstance(named, EndpointSampler)
     assert (named.model, named.url) == ("llama", server.url)

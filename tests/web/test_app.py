@@ -156,6 +156,7 @@ def test_a_person_is_a_person_whatever_was_imported_under_their_name(store: Stor
         ("localhost.evil.example", False), ("127.0.0.1@evil.example", False), ("", False),
         ("0.0.0.0:8000", False), ("192.168.1.5:8000", False), ("localhost:8000:8000", False),
         ("::1", False), ("localhost, evil.example", False), ("127.1", False),
+        ("127.0.0.2:8000", True), ("[::2]:8000", False), ("[localhost.evil.example]", False),
     ],
 )  # fmt: skip
 def test_without_accounts_only_this_machines_names_are_served(
@@ -191,4 +192,9 @@ def test_a_project_that_vanished_is_no_defect(store: Store) -> None:
 def test_health(app: FastAPI, visitor: Visitor) -> None:
     client: Any = visitor(None)
     told = client.get("/health").json()
-    assert told == {"status": "ok", "project": PROJECT, "uid": app.state.site.uid}
+    assert told == {
+        "status": "ok",
+        "project": PROJECT,
+        "uid": app.state.site.uid,
+        "accounts": app.state.site.accounts,
+    }

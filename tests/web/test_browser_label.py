@@ -226,6 +226,33 @@ def test_undo_goes_back_step_by_step(browser: Browser, new_store: NewStore) -> N
     assert found == [(1, 0), (8, 1), (7, 1)]
 
 
+def test_a_rewrite_starts_from_a_whole_answer_or_none(
+    browser: Browser, new_store: NewStore
+) -> None:
+    """Lines may end in a lone CR, which no textarea holds; half of a long answer is no answer."""
+    texts = ("One.\rTwo.", "word " * 8_000)
+    store = new_store(given=[Item("odd", Prompt.of("Which?"), texts)])
+    with visiting(browser, store) as page:
+        join(page, invitation(store), "Ada")
+        left = seen(page)[1].startswith("One.")
+        short, long = "27" if left else "72"
+        page.keyboard.press(short)
+        page.keyboard.press("r")
+        expect(page.locator("#rewrite")).to_have_value("One.\nTwo.")
+        page.keyboard.press("Escape")
+        expect(page.locator("#rewriting")).to_be_hidden()  # nothing was changed
+        page.keyboard.press(long)
+        page.keyboard.press("r")
+        page.get_by_role("button", name=f"From {'B' if left else 'A'}").click()
+        expect(page.locator("#rewrite")).to_have_value("")
+        expect(page.locator("#notices")).to_contain_text("too long to start from")
+        page.keyboard.type("Mine.")
+        page.keyboard.press("Escape")
+        page.keyboard.press("Enter")
+        stored(page, store, 1)
+    assert [row.rewrite for row in rows(store)] == ["Mine."]
+
+
 def test_keys_do_not_fire_while_typing_or_when_switched_off(
     browser: Browser, new_store: NewStore
 ) -> None:

@@ -269,3 +269,26 @@ def test_on_a_phone_the_verdict_stays_in_reach(browser: Browser, new_store: NewS
         page.get_by_role("radio", name="B is slightly better").tap()
         page.get_by_role("button", name="Submit").tap()
         page.wait_for_selector("#end", state="visible")
+
+
+@pytest.mark.parametrize("height", [500, 620])
+def test_who_writes_in_a_low_window_still_sees_the_answers(
+    browser: Browser, new_store: NewStore, height: int
+) -> None:
+    long = "A line of a long text that says little.\n\n" * 30
+    store = new_store(given=[Item("long", Prompt.of(long), (long, long + "More."))])
+    window = {"viewport": {"width": 1280, "height": height}}
+    with visiting(browser, store, **window) as page:
+        join(page, invitation(store), "Ada")
+        page.keyboard.press("2")
+        page.keyboard.press("r")
+        page.keyboard.press("End")
+        page.keyboard.type("!")
+        page.keyboard.press("Escape")
+        page.keyboard.press("c")
+        for pane in page.locator("#answers .text").all():
+            box = pane.bounding_box()
+            assert box is not None
+            assert box["height"] >= 75  # three lines
+        page.locator("#submit").scroll_into_view_if_needed()
+        expect(page.locator("#submit")).to_be_in_viewport(ratio=1)

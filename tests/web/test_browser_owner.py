@@ -191,6 +191,28 @@ def test_a_phone_shows_what_goes_on_beyond_its_edge(
         expect(table).to_have_class("wide")
 
 
+@pytest.mark.parametrize("name", ["Chi-Wei Alexandra Montgomery-Smythe", "W" * 100])
+def test_a_long_name_leaves_room_for_the_figures_on_a_phone(
+    browser: Browser, address: str, labelled: Store, name: str
+) -> None:
+    """The names stay in view beside the figures that are scrolled to."""
+    with labelled.write() as session:
+        project = projects.find(session, PROJECT)
+        assert project is not None
+        labels.add(session, project.id, [Annotation("item 1", name, 2, 9.0, source="people")])
+    with page_of(browser, address, **PHONE) as page:
+        enter(page, labelled)
+        page.goto("/owner/annotators")
+        assert wider_than_window(page) <= 0
+        table = page.locator(".wide").first
+        table.evaluate("each => { each.scrollLeft = each.scrollWidth }")
+        row = page.get_by_role("row", name=name[:20])
+        boxes = [cell.bounding_box() for cell in (row.locator("th"), row.locator("td").last)]
+        named, last = (box["x"] + box["width"] * (at == 0) for at, box in enumerate(boxes) if box)
+        assert named <= last
+        assert named < 0.6 * PHONE["viewport"]["width"]
+
+
 def test_the_arena_by_keyboard(browser: Browser, address: str, labelled: Store) -> None:
     with page_of(browser, address) as page:
         enter(page, labelled)

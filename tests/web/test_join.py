@@ -194,3 +194,14 @@ def test_looking_at_a_link_waits_for_nobody(store: Store, browser: TestClient) -
         looking.join(5)
         assert answers == [410]
     looking.join()
+
+
+def test_whoever_is_signed_in_is_told_whose_place_a_newcomer_takes(
+    store: Store, browser: TestClient
+) -> None:
+    """An owner who tries an annotator's link would else lose the way back without a word."""
+    told = "signed in as <strong>Olga</strong>"
+    assert "signed in as" not in browser.get(f"/join/{invitation(store)}").text
+    join(browser, invitation(store, "owner"), "Olga")
+    assert told in browser.get(f"/join/{invitation(store)}").text
+    assert told not in browser.get(f"/join/{invitation(store, 'owner', 'Olga')}").text

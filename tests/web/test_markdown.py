@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from html.parser import HTMLParser
 
 import pytest
@@ -119,3 +120,13 @@ def test_no_text_takes_long(part: str) -> None:
 def test_a_very_long_text_is_shown_as_it_stands() -> None:
     text = "<b>*x*</b>" * LONGEST
     assert to_html(text).startswith("<pre>&lt;b&gt;*x*&lt;/b&gt;&lt;b&gt;")
+
+
+def test_very_long_texts_are_not_kept_in_memory() -> None:
+    tracemalloc.start()
+    try:
+        for at in range(20):
+            to_html(f"{at} " + "x<" * 100_000)
+        assert tracemalloc.get_traced_memory()[0] < 2e6  # of 10 MB
+    finally:
+        tracemalloc.stop()

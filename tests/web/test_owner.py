@@ -335,7 +335,7 @@ def test_rankings_show_which_place_won(new_store: Callable[..., Store]) -> None:
     with visitor_of(create_app(store, PROJECT, accounts=True), "owner", "Olga") as client:
         page = client.get("/owner").text
     # The second on the page won twice; two shared the first rank once.
-    assert "Times ranked first by place: B: 2" in page
+    assert "Times ranked first by place: A: 0, B: 2, C: 0" in page
     assert "Labels by grade" not in page
 
 

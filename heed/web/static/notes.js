@@ -1,5 +1,6 @@
 // What may be said beside a verdict: a better answer in one's own words, tags, a comment.
 
+import { notice } from "./talk.js";
 import { letter } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
@@ -9,7 +10,8 @@ const tags = [...document.querySelectorAll('[name="tag"]')];
 
 const LONGEST = Number(rewrite.maxLength);
 
-let texts = [];
+let texts = []; // of the answers, "" for one that is too long to start from
+let tooLong = [];
 let seed = null; // the place of the answer that the rewrite began as
 let changed = () => {};
 
@@ -27,6 +29,8 @@ const sound = (text) => text.replaceAll("\0", "").toWellFormed().trim();
 function sow(place) {
   seed = place;
   rewrite.value = place === null ? "" : texts[place];
+  if (tooLong[place])
+    notice("rewrite", `Answer ${letter(place)} is too long to start from: write your own.`, "warn");
   changed();
 }
 
@@ -42,8 +46,10 @@ function seedButton(words, title, act) {
 
 /** A new task with these raw texts; `heard` is called after every change. */
 export function begin(raw, heard) {
-  // As a textarea holds them:
-  texts = raw.map((text) => text.replaceAll("\r\n", "\n").slice(0, LONGEST));
+  // As a textarea holds them; half of an answer that is too long for it would be no start.
+  texts = raw.map((text) => text.replaceAll(/\r\n?/g, "\n"));
+  tooLong = texts.map((text) => text.length > LONGEST);
+  texts = texts.map((text, place) => (tooLong[place] ? "" : text));
   changed = heard;
   $("seeds").replaceChildren(
     ...texts.map((_, place) =>
