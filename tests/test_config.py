@@ -137,6 +137,20 @@ def test_a_store_without_a_password_is_taken(tmp_path: Path, store: str) -> None
     assert collect.people.store == store
 
 
+@pytest.mark.parametrize(
+    "settings",
+    ["weights: reliability", "weights: reliability, source: judge, judge: {policy: sft}",
+     "weights: reliability, source: people",
+     "weights: reliability, source: people, people: {gold: g.jsonl, gold_rate: 0.0}",
+     "disagreement: [reward]", "people: {order: mixed}"],
+)  # fmt: skip
+def test_a_way_of_asking_that_can_have_no_effect_is_refused(tmp_path: Path, settings: str) -> None:
+    said = refusal(tmp_path, GOOD.replace("comparisons: 100", settings))
+    assert "mine.yaml, line 7: collect: " in said
+    assert any(words in said for words in ("set per_item to 2", "name two", "go by disagreement",
+                                           "goes by disagreement"))  # fmt: skip
+
+
 def test_no_more_simulated_annotators_an_item_than_there_are(tmp_path: Path) -> None:
     many = GOOD.replace("{comparisons: 100}", "{per_item: 17}")
     told = refusal(tmp_path, many)

@@ -6,10 +6,12 @@ torch is imported inside the verbs that need it, so that help and errors come at
 from __future__ import annotations
 
 import os
+import sys
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from typer.core import TyperGroup
 
 from heed import __version__
@@ -39,20 +41,33 @@ class Verbs(TyperGroup):
             return super().invoke(ctx)
         except UserError as error:
             console.print(
-                f"[red bold]Error:[/] {_plain(str(error))}", highlight=False, soft_wrap=True
+                f"[red bold]Error:[/] {escape(str(error))}", highlight=False, soft_wrap=True
             )
             raise typer.Exit(2) from error
         except Interrupted as stop:
-            console.print(_plain(str(stop)), highlight=False, soft_wrap=True)
+            console.print(escape(str(stop)), highlight=False, soft_wrap=True)
             raise typer.Exit(130) from stop
+        except Exception as error:
+            trouble = _of_the_store(error)
+            if trouble is None:
+                raise
+            console.print(f"[red bold]Error:[/] {escape(trouble)}", highlight=False, soft_wrap=True)
+            raise typer.Exit(2) from error
         except KeyboardInterrupt as stop:
             console.print(STOPPED.get(ctx.invoked_subcommand, "Stopped."), highlight=False)
             raise typer.Exit(130) from stop
 
 
-def _plain(text: str) -> str:
-    """Brackets in a message are no markup."""
-    return text.replace("[", r"\[")
+def _of_the_store(error: Exception) -> str | None:
+    """What to say of an error of the database, where one was in use and failed under way."""
+    databases = sys.modules.get("sqlalchemy.exc")
+    if databases is None or not isinstance(error, databases.OperationalError):
+        return None
+    cause = " ".join(str(error.orig).split())
+    return (
+        f"The store stopped answering: {cause}. What was acknowledged is kept, and nothing is half "
+        "done. See that the database runs and its disk has room, then give the same command again."
+    )
 
 
 app = typer.Typer(

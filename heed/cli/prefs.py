@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from heed.errors import UserError
 
@@ -49,13 +51,24 @@ Companions = Annotated[
     list[Path] | None,
     typer.Option("--companion", help="A file that belongs to it, such as llmfao's texts."),
 ]
+Command = TypeVar("Command", bound=Callable[..., Any])
 STORE = "feedback.db"
 PROJECT = "default"
 WIDE = 200
 WORDS = {"both_bad": "both bad", "cannot_tell": "cannot tell"}
 
 
-@app.command("import", epilog="Example: `heed prefs import preferences.jsonl --project helpful`")
+def _flowing(command: Command) -> Command:
+    """A paragraph of the docstring a line, for help keeps line breaks; lists keep theirs."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    command.__doc__ = "\n\n".join(
+        text if text.startswith("- ") else " ".join(text.split()) for text in paragraphs
+    )
+    return command
+
+
+@app.command("import", epilog="Example:  heed prefs import preferences.jsonl --project helpful")
+@_flowing
 def import_(
     file: Annotated[str, typer.Argument(help="A file, a saved directory, or owner/name.")],
     store: StorePlace = STORE,
@@ -71,14 +84,25 @@ def import_(
 ) -> None:
     """Add items and labels to a project: all of a file, or nothing of it.
 
-    Reads .jsonl, .json, .csv (also .gz), .parquet and directories of `datasets`, in Heed's, TRL's,
-    HH-RLHF's, Argilla's, llmfao's and UltraFeedback's formats. Rows that cannot be used are named
-    by line and written to FILE.rejected.jsonl beside the file, and so are rows that compare nothing
-    (equal answers, unlike prompts). The same file again changes nothing.
+    Reads .jsonl, .json, .csv (also .gz), .parquet and directories of datasets. The columns tell
+    which format the rows are of:
+
+    - heed: what heed prefs export writes: all that was said of each item
+    - items: prompt, answers (or a, b); items to be labelled
+    - trl: prompt, chosen, rejected as texts or lists of messages
+    - unpaired: prompt, completion, label
+    - hh: chosen, rejected as HH-RLHF transcripts
+    - argilla: records of Argilla 2
+    - llmfao: its votes, the texts in the file beside it or in --companion
+    - ultrafeedback: instruction, completions with an overall_score
+
+    Rows that cannot be used are named by line and written to FILE.rejected.jsonl beside the file,
+    and so are rows that compare nothing (equal answers, unlike prompts). The same file again
+    changes nothing.
 
     Training sets come back with less than they had: a label holds no weight (a warning counts such
-    rows), and one annotator's contradicting verdicts are kept as repeats. A column split of
-    heldout, test or validation makes held-out prompts. Only --format heed is lossless.
+    rows), and an annotator's contradicting verdicts are kept as repeats. A column split of heldout,
+    test or validation, or a data set's part of that name, holds prompts out.
     """
     from heed.feedback.importing import import_file
 
@@ -94,7 +118,8 @@ def import_(
         typer.echo(f"{where}: {why}", err=True)
 
 
-@app.command(epilog="Example: `heed prefs export train.parquet --format trl --weigh`")
+@app.command(epilog="Example:  heed prefs export train.parquet --format trl --weigh")
+@_flowing
 def export(
     file: Annotated[
         Path,
@@ -134,7 +159,9 @@ def export(
     place of the votes on their items. How many labels were left out is told.
 
     Cells are written as people gave them, so that they come back the same. A spreadsheet may take
-    a text that begins with = + - or @ for a formula: open a .csv with its cells as text.
+    a text that begins with = + - or @ for a formula: open a .csv with its cells as text. Messages
+    stand in a .csv as JSON, which others than Heed take for plain text: give them trl-plain there,
+    or a file of another kind.
     """
     from heed.feedback.exporting import export_project
 
@@ -165,7 +192,7 @@ def _command(epilog: str) -> Callable[[Show], Show]:
     return register
 
 
-@_command("Example: `heed prefs stats preferences.jsonl`")
+@_command("Example:  heed prefs stats preferences.jsonl")
 def stats(items: Mapping[str, Item], annotations: Sequence[Annotation]) -> None:
     """Count a project's labels, or a file's: verdicts, sides, lengths, sources, annotators."""
     from heed.feedback.quality import annotator_reports
@@ -179,7 +206,7 @@ def stats(items: Mapping[str, Item], annotations: Sequence[Annotation]) -> None:
         console.print(_annotators(annotator_reports(annotations, items)))
 
 
-@_command("Example: `heed prefs agreement --project helpful`")
+@_command("Example:  heed prefs agreement --project helpful")
 def agreement(items: Mapping[str, Item], annotations: Sequence[Annotation]) -> None:
     """How far annotators agree with each other, and judges with people, with 95% intervals."""
     from heed.feedback.summary import beside_people
@@ -275,7 +302,7 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=WIDE)
 
 
-def _table(*headers: str) -> Table:
+def _table(*headers: str | Text) -> Table:
     """The first column holds names, the others figures."""
     table = Table(box=None, padding=(0, 3, 0, 0), show_header=any(headers))
     table.add_column(headers[0], overflow="fold")
@@ -368,6 +395,6 @@ def _number(value: float, digits: int) -> str:
     return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _plain(text: str) -> str:
-    """Brackets in a name are no markup."""
-    return text.replace("[", r"\[")
+def _plain(text: str) -> Text:
+    """A name from a file: its brackets are no markup, what would steer the terminal is shown."""
+    return Text("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))

@@ -23,7 +23,7 @@ from heed.data.ultrafeedback import from_scores
 from heed.types import Annotation, Item, Undecided, Verdict
 
 PROMPTS = ("prompt", "instruction", "question", "input")
-STRENGTH, COMMENT, REWRITE = "strength", "comment", "rewrite"
+STRENGTH, COMMENT, REWRITE = NO_VERDICTS = "strength", "comment", "rewrite"
 JUDGE = "judge"
 _ANSWER = re.compile(r"(?:response|generation|completion|answer|reply|output)[-_ ]?(\d+|[a-z])")
 _COUNTED = ("submitted", None)
@@ -56,7 +56,34 @@ def record(row: Row, reading: Reading) -> Entry:
     if told and not annotations:
         asked = sorted({question for _, _, answered in told for question in answered})
         raise RowError(f"none of the questions {', '.join(asked)} tells which answer is better")
+    _check_all_tell([answered for _, _, answered in told], names)
     return Entry(row, item, annotations)
+
+
+def _check_all_tell(told: Sequence[Answered], names: Sequence[str]) -> None:
+    """Raise RowError where a question that gave a verdict was also answered by what gives none."""
+    asked = {question for answered in told for question in _telling(answered, names)}
+    for answered in told:
+        silent = sorted((asked & set(answered)) - set(_telling(answered, names)))
+        if silent and _verdict(answered, names) is None:
+            raise RowError(
+                f"the answer {answered[silent[0]]!r} to {silent[0]!r} is neither one of "
+                f"{', '.join(names)} nor {', '.join(get_args(Undecided))}, nor a ranking of them"
+            )
+
+
+def _telling(answered: Answered, names: Sequence[str]) -> list[str]:
+    """The questions among those answered whose answers are verdicts.
+
+    A bare number comes last: it may be a rating of something else.
+    """
+    ratings = {key for name in names for key in _ratings(name)}
+    found = [
+        question
+        for question, value in answered.items()
+        if question not in {*NO_VERDICTS, *ratings} and _chosen(value, names) is not None
+    ]
+    return sorted(found, key=lambda question: isinstance(answered[question], int))
 
 
 def _natural(name: str) -> tuple[int, str]:
@@ -82,7 +109,10 @@ def _nested(values: Mapping[str, Any]) -> Iterator[tuple[str, str, Answered]]:
                 raise RowError(f"a response to {question!r} is no object")
             if response.get("status") in _COUNTED and response.get("value") is not None:
                 person = fields.optional(response, "user_id")
-                people.setdefault(person, {})[question] = response["value"]
+                answered = people.setdefault(person, {})
+                if question in answered:
+                    raise RowError(f"{person or 'nobody'!r} answers {question!r} twice")
+                answered[question] = response["value"]
     yield from ((name, "people", answered) for name, answered in people.items())
     agents: dict[str, Answered] = {}
     for question, suggestion in _objects(values, "suggestions").items():
@@ -105,15 +135,16 @@ def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, str, Answered]]:
     suggestions: dict[str, dict[str, Any]] = {}
     for column, value in values.items():
         question, _, kind = column.rpartition(".")
-        if kind == "responses" and isinstance(value, list):
-            count = len(value)
-            users = values.get(f"{column}.users") or [""] * count
-            status = values.get(f"{column}.status") or [None] * count
-            if not isinstance(users, list) or len(users) != count or len(status) != count:
+        if kind == "responses" and value is not None:
+            given, users, status = (
+                _list(values, name) for name in (column, f"{column}.users", f"{column}.status")
+            )
+            users, status = users or [""] * len(given), status or [None] * len(given)
+            if not len(given) == len(users) == len(status):
                 raise RowError(f"{column!r} and its users are of different lengths")
             responses[question] = [
-                {"value": said, "user_id": user, "status": state}
-                for said, user, state in zip(value, users, status, strict=True)
+                {"value": answer, "user_id": user, "status": state}
+                for answer, user, state in zip(given, users, status, strict=True)
             ]
         elif kind == "suggestion" and value is not None:
             agent = values.get(f"{column}.agent")
@@ -121,12 +152,27 @@ def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, str, Answered]]:
     yield from _nested({"responses": responses, "suggestions": suggestions})
 
 
+def _list(values: Mapping[str, Any], column: str) -> list[Any]:
+    """A column of lists; CSV, which has none, would lose every response without a word."""
+    found = values.get(column)
+    if found is not None and not isinstance(found, list):
+        raise RowError(
+            f"the column {column!r} has no list ({found!r}); save the records as JSON or Parquet"
+        )
+    return found or []
+
+
+def _verdict(answered: Answered, names: Sequence[str]) -> Verdict | None:
+    """By ratings of the answers, or else by the first question that tells."""
+    verdict = _rated(answered, names)
+    for question in _telling(answered, names) if verdict is None else ():
+        return _chosen(answered[question], names)
+    return verdict
+
+
 def _annotation(by: Annotation, answered: Answered, names: Sequence[str]) -> Annotation | None:
     """What one person said, or None where no question of theirs tells."""
-    verdict = _rated(answered, names)
-    for question, value in answered.items():
-        if verdict is None and question not in (STRENGTH, COMMENT, REWRITE):
-            verdict = _chosen(value, names)
+    verdict = _verdict(answered, names)
     if verdict is None:
         return None
     strength = fields.whole(answered, STRENGTH)

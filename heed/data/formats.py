@@ -16,11 +16,14 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format of rows: what it looks like, for the user; a test of a row; its reader."""
+    """A format of rows: what it looks like, for the user; a test of a row; its reader; whether
+    other files may belong to one.
+    """
 
     accepts: str
     fits: Callable[[Values], bool]
     read: Reader
+    companions: bool = False
 
 
 def _has(values: Values, *columns: str) -> bool:
@@ -92,7 +95,10 @@ FORMATS: dict[str, Format] = {
         "fields, responses; or QUESTION.responses (Argilla 2)", _is_argilla, each(argilla.record)
     ),
     "llmfao": Format(
-        "id, worker, winner, left, right, and a file of texts beside it", _is_llmfao, llmfao.votes
+        "id, worker, winner, left, right, and a file of texts beside it",
+        _is_llmfao,
+        llmfao.votes,
+        companions=True,
     ),
     "ultrafeedback": Format(
         "instruction, completions with overall_score", _is_ultrafeedback, each(ultrafeedback.scored)

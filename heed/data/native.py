@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
@@ -34,7 +34,7 @@ def native(row: Row, _: Reading) -> Entry:
     if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
         raise RowError("the column 'annotations' has no list of objects")
     try:
-        item = _items.validate_python(row.values["item"])
+        item = _items.validate_python(row.values.get("item"))
         annotations = _annotations.validate_python([{**one, "item": item.id} for one in told])
     except ValidationError as error:
         first = error.errors()[0]
@@ -67,9 +67,14 @@ def _check_annotation(annotation: Annotation, item: Item) -> None:
         raise RowError("occasion and revision count from 0")
 
 
-def to_label(row: Row, _: Reading) -> Entry:
-    """prompt and answers (a list, or the columns a and b); id, models, known and more if given."""
+def to_label(row: Row, reading: Reading) -> Entry:
+    """prompt and answers (a list, or the columns a and b); id, models, known and more if given.
+
+    Also a line of a run's items.jsonl, whose prompt is an object with an id of its own.
+    """
     values = row.values
+    if isinstance(values.get("prompt"), dict):
+        return native(replace(row, values={"item": values, "annotations": []}), reading)
     pair = "answers" not in values
     answers = (
         (fields.text(values, "a"), fields.text(values, "b"))

@@ -22,7 +22,7 @@ Key = tuple[str, str, int, int]
 class Gathering:
     """Items and annotations without repeats, beside those that were there before.
 
-    check: raises ValueError where an item with its annotations cannot be kept.
+    check: raises ValueError where an item with its new annotations cannot be kept.
     items, annotations: what is new, in the order it came. known: rows that add nothing to what
     was there before; duplicates: rows that repeat an earlier row of the file, sides swapped or
     not; alike: items kept under an id of their own though another has the same prompt and answers;
@@ -90,8 +90,8 @@ class Gathering:
             replace(one, item=item.id, order=tuple(places[place] for place in one.order))
             for one in entry.annotations
         ]
-        self.check(item, said)
         new = [one for one in map(self._keyed if entry.keyed else self._free, said) if one]
+        self.check(item, new)
         if there is None:
             self._take(item, same)
         elif not new:
@@ -101,6 +101,8 @@ class Gathering:
             else:
                 self.duplicates += 1
         for one in new:
+            if not entry.keyed:
+                self._count_repeat(one)
             self.annotations.append(one)
             self._remember(one)
 
@@ -147,10 +149,13 @@ class Gathering:
         if self._spoken(annotation):
             return None
         earlier = self._occasions.get((annotation.item, annotation.annotator), [])
-        self.repeats += bool(earlier)
-        self.contradictory += any(_verdict(annotation) != _verdict(one) for one in earlier)
         occasion = max((one.occasion for one in earlier), default=-1) + 1
         return replace(annotation, occasion=occasion)
+
+    def _count_repeat(self, annotation: Annotation) -> None:
+        earlier = self._occasions.get((annotation.item, annotation.annotator), [])
+        self.repeats += bool(earlier)
+        self.contradictory += any(_verdict(annotation) != _verdict(one) for one in earlier)
 
     def _spoken(self, annotation: Annotation) -> Annotation | None:
         """The same annotator's annotation of the same item, to which this one adds nothing."""
@@ -229,11 +234,17 @@ def read_preferences(
         progress: hears how many rows (or lines) were read, and of how many; 0: not known.
 
     Raises:
-        UserError: there is no such file, it is broken as a whole, empty, or of unknown columns.
+        UserError: there is no such file, it is broken as a whole, empty, or of unknown columns;
+            or its format has no companions, but some are named.
     """
     gathering = into or Gathering()
     first, rows = _peek(source, gathering)
     name = format or recognise(first)
+    if companions and not named(name).companions:
+        raise UserError(
+            f"{source} is read as {name!r}, a format that no other file belongs to: leave out "
+            f"{', '.join(str(file) for file in companions)}."
+        )
     reading = Reading(Path(source), annotator, tuple(companions))
     total = length(source)
     for found in named(name).read(_good(rows, gathering, progress, total), reading):

@@ -24,6 +24,8 @@ LONGEST = 1 << 24
 """Bytes of a line, characters of a CSV cell; whatever is longer is no row of preferences."""
 BATCH = 1024
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_HELD_OUT = re.compile(r"(test|validation|heldout)(_|$)")
+"""Names of a data set's parts that are not trained on, such as test and test_prefs."""
 _WHITE = re.compile(r"[ \t\r\n]*")
 _MESSAGES = ("prompt", "chosen", "rejected", "completion")
 _LISTS = ("messages", "answers", "models")
@@ -46,7 +48,7 @@ def read_rows(source: str | Path) -> Rows:
     if path.exists():
         if suffix not in CONTAINERS:
             raise UserError(
-                f"{path}: what kind of file {suffix or 'one without a suffix'} is, is unknown. "
+                f"{path}: what kind of file this is, {suffix or 'without a suffix'}, is unknown. "
                 f"Heed reads {', '.join(CONTAINERS)} (text also with .gz) and directories that "
                 "`datasets` saved."
             )
@@ -263,7 +265,7 @@ def _parquet_file(path: Path) -> Rows:
                     yield Row(str(path), number, values, "row")
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise UserError(
-            f"{path}, after row {number}: cannot be read as Parquet ({error}). "
+            f"{path}, after row {number}: cannot be read as Parquet ({_in_a_line(error)}). "
             "Copy or download the file again."
         ) from error
 
@@ -280,7 +282,9 @@ def _saved_dataset(path: Path) -> Rows:
     try:
         found = datasets.load_from_disk(str(path))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: `datasets` cannot load it ({error}). Save it again.") from error
+        raise UserError(
+            f"{path}: `datasets` cannot load it ({_in_a_line(error)}). Save it again."
+        ) from error
     return _checked(_dataset_rows(str(path), found))
 
 
@@ -289,7 +293,7 @@ def _hub_dataset(name: str) -> Rows:
 
     try:
         found = datasets.load_dataset(name)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         raise UserError(
             f"{name} is neither a file nor a directory, and no data set of this name could be "
@@ -298,7 +302,14 @@ def _hub_dataset(name: str) -> Rows:
     return _checked(_dataset_rows(name, found))
 
 
+def _in_a_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
 def _dataset_rows(name: str, found: Any) -> Rows:
+    """Rows of all parts. A column `split` says which part a row is of, where it has none such and
+    the parts have names: what others held out to test on is not to be trained on.
+    """
     splits = dict(found) if hasattr(found, "keys") else {"": found}
     for split, table in splits.items():
         number = 0
@@ -307,6 +318,8 @@ def _dataset_rows(name: str, found: Any) -> Rows:
             for cells in zip(*batch.values(), strict=True):
                 number += 1
                 values = dict(zip(columns, cells, strict=True))
+                if split and "split" not in values:
+                    values["split"] = "heldout" if _HELD_OUT.match(split) else "train"
                 yield Row(f"{name}, {split}" if split else name, number, values, "row")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
@@ -16,6 +17,8 @@ from heed.errors import UserError
 from heed.files import new_directory, new_file
 
 Rows = Sequence[dict[str, Any]]
+_SAVED = re.compile(r"(state|dataset_info)\.json|.*\.arrow")
+"""Files of a directory that `datasets` saved."""
 
 
 def check_writable(path: Path, kinds: Sequence[str]) -> None:
@@ -96,8 +99,7 @@ def _write_parquet(path: Path, rows: Rows) -> None:
 def _write_dataset(path: Path, rows: Rows) -> None:
     import datasets
 
-    if path.is_file():
-        raise UserError(f"{path} is a file. Name another directory, or give the file's suffix.")
+    _check_replaceable(path)
     with new_directory(path) as directory:
         table = datasets.Dataset.from_list(list(rows))
         hidden = datasets.are_progress_bars_disabled()
@@ -107,6 +109,21 @@ def _write_dataset(path: Path, rows: Rows) -> None:
         finally:
             if not hidden:
                 datasets.enable_progress_bars()
+
+
+def _check_replaceable(path: Path) -> None:
+    """Raise UserError where a directory of this name would take the place of something else."""
+    if path.is_file():
+        raise UserError(f"{path} is a file. Name another directory, or give the file's suffix.")
+    if path.name in ("", ".."):
+        raise UserError(f"{path} has no name of its own. Name a new directory for the data set.")
+    others = [] if not path.exists() else sorted(file.name for file in path.iterdir())
+    others = [name for name in others if not _SAVED.fullmatch(name)]
+    if others:
+        raise UserError(
+            f"{path} is a directory of something else (it holds {others[0]!r}), which would be "
+            "lost. Name a new one, or give the suffix of a file."
+        )
 
 
 WRITERS: dict[str, Callable[[Path, Rows], None]] = {

@@ -368,6 +368,9 @@ def _worth(options: Options) -> dict[str, Any]:
         if options.one_per_item
         else "every annotation its own comparison",
         "adjudications": "in place of all votes on their item, each of weight 1",
-        "weights": "log-odds of each annotator's reliability, mean 1" if options.weigh else "1",
+        "weights": (
+            "log-odds of each annotator's reliability, mean 1" if options.weigh else "1 a label"
+        )
+        + ", which a ranking shares out among its pairs of answers",
         "margins": "by grade: 1, 2/3, 1/3, 0 (Llama 2, small); 0 where no strength was given",
     }

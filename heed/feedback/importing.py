@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from heed.data.entries import IMPORTED
 from heed.data.preferences import Gathering, read_preferences
@@ -15,7 +15,7 @@ from heed.data.rows import BadRow
 from heed.errors import UserError
 from heed.files import write_text
 from heed.store import annotations as labels
-from heed.store import items, limits, projects
+from heed.store import items, limits, members, projects
 from heed.store.database import Store
 from heed.types import Annotation, Item
 
@@ -98,9 +98,9 @@ def import_file(
 ) -> ImportReport:
     """Add what a file holds to the project of this name, which is made if it is not there.
 
-    Rows without a comparison, or that cannot be used, are written, with line and reason, to
-    `NAME.rejected.jsonl` beside the file (in the working directory where that one cannot be
-    written to). The same file again changes nothing.
+    Rows without a comparison, or that cannot be used, go with line and reason to
+    `NAME.rejected.jsonl` beside the file, or where nobody may write there into the working
+    directory. The same file again changes nothing.
 
     Args:
         store: the preference store.
@@ -116,8 +116,8 @@ def import_file(
         UserError: the file cannot be read, or holds no comparisons, or rows that cannot be used
             (without `keep_good`). Nothing is imported then.
     """
-    gathering = Gathering(check=_storable)
     with store.read() as session:
+        gathering = Gathering(check=_Keeper.of(members.listing(session)))
         there = projects.find(session, project)
         if there is not None:
             gathering.start_from(
@@ -168,6 +168,33 @@ def _store(store: Store, name: str, path: str | Path, new: Gathering, progress: 
 
 def _chunks(records: Sequence[Record]) -> list[Sequence[Record]]:
     return [records[start : start + CHUNK] for start in range(0, len(records), CHUNK)]
+
+
+@dataclass
+class _Keeper:
+    """Raises ValueError where the store would refuse an item or what is said of it.
+
+    sources: of the annotators known so far, in the store and in the file; each has one.
+    """
+
+    sources: dict[str, str]
+
+    @classmethod
+    def of(cls, there: Sequence[members.Member]) -> Self:
+        return cls({member.name: member.source for member in there})
+
+    def __call__(self, item: Item, said: Sequence[Annotation]) -> None:
+        _storable(item, said)
+        told: dict[str, str] = {}
+        for one in said:
+            known = self.sources.get(one.annotator, told.setdefault(one.annotator, one.source))
+            if one.source and known and one.source != known:
+                raise ValueError(
+                    f"{one.annotator!r} is known as source {known!r}, this row says "
+                    f"{one.source!r}: write {known!r} in its column source, or give another name"
+                )
+        for name, source in told.items():
+            self.sources.setdefault(name, source)
 
 
 def _storable(item: Item, said: Sequence[Annotation]) -> None:

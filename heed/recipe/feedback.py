@@ -37,7 +37,7 @@ class People(Settings):
     guideline: str | None = None
     """Markdown file that annotators read first."""
     gold: str | None = None
-    """File of items with known verdicts, mixed in at `gold_rate`."""
+    """File of items (prompt, answers, known: the right verdict), mixed in at `gold_rate`."""
     gold_rate: float = Field(0.05, ge=0.0, lt=1.0)
     """Share of the items shown that are gold."""
     repeat_rate: float = Field(0.0, ge=0.0, lt=1.0)
@@ -164,6 +164,12 @@ class Collect(Stage):
             self.judge.rubric.check(by_principle=self.source == "constitution")
             if self.per_item != 1:
                 raise ValueError("one judge gives one annotation an item; leave per_item at 1")
+        known = self.source == "people" and self.people.gold and self.people.gold_rate > 0
+        if self.weights == "reliability" and self.per_item == 1 and not known:
+            raise ValueError(
+                "weights: reliability compares annotators with each other or with known answers; "
+                "set per_item to 2 or more, or people.gold to a file of such items"
+            )
         if len(self.disagreement) == 1:
             raise ValueError("one reward model disagrees with nobody; name two or more")
         if self.people.order != "random" and not self.disagreement:

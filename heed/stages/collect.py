@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from heed.data.preferences import read_preferences
 from heed.errors import UserError
 from heed.feedback.comparisons import comparisons, rewrites
 from heed.feedback.items import sample_items
@@ -119,14 +120,16 @@ def _gold(settings: Collect) -> list[Item]:
     if settings.source != "people" or settings.people.gold is None:
         return []
     path = Path(settings.people.gold)
-    items = read_records(path, Item)
-    unknown = [item.id for item in items if item.known is None]
-    if unknown or not items:
+    _, found = read_preferences(path)
+    if found.errors:
+        raise UserError(f"{found.errors[0].place}: {found.errors[0].why}.")
+    unknown = [item.id for item in found.items if item.known is None]
+    if unknown or not found.items:
         raise UserError(
             f"{path}: a gold item says in `known` what the right verdict is"
             f"{f', {unknown[0]!r} does not' if unknown else '; the file holds none'}."
         )
-    return [replace(item, id=f"gold-{item.id}") for item in items]
+    return [replace(item, id=f"gold-{item.id}") for item in found.items]
 
 
 def _comparisons(

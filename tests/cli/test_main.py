@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,25 @@ def test_brackets_in_a_message_are_shown(tmp_path: Path) -> None:
     result = runner.invoke(app, ["run", str(recipe)])
     assert result.exit_code == 2
     assert "['bold']" in result.stderr
+
+
+def test_a_database_that_fails_under_way_is_told_in_one_paragraph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"prompt": "Which?", "answers": ["this", "that"]}\n')
+    store = tmp_path / "feedback.db"
+    command = ["prefs", "import", str(rows), "--store", str(store)]
+    assert runner.invoke(app, command).exit_code == 0
+    rows.write_text('{"prompt": "Which one?", "answers": ["this", "that"]}\n')
+    monkeypatch.setattr("heed.store.database.BUSY_SECONDS", 0.1)
+    with closing(sqlite3.connect(store)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        result = runner.invoke(app, command)
+    assert result.exit_code == 2
+    assert "The store stopped answering: database is locked." in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+    assert runner.invoke(app, command).exit_code == 0
 
 
 def test_recipes_are_listed_with_what_they_do() -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from needs import data_folder
 from typer.testing import CliRunner, Result
 
 from heed.cli.main import app
+from heed.data.formats import FORMATS
+from heed.feedback.exporting import TARGETS
 
 ROWS = [
     {"prompt": f"{n}?", "chosen": "Yes, of course.", "rejected": "No.", "margin": 1,
@@ -74,6 +77,36 @@ def test_stats_of_a_file_and_of_a_store_are_the_same(run: Run, votes: str) -> No
     assert found["bob [x]"][0] == "6"
 
 
+def test_names_are_shown_as_they_are(run: Run, tmp_path: Path) -> None:
+    """Neither markup of ours nor a terminal's."""
+    names = ["x\\[/b]", "[red]", "\x1b[31m", "a\nb", "漢字"]
+    rows = [{**ROWS[0], "annotator": name, "source": name} for name in names]
+    write(tmp_path / "names.jsonl", [{**row, "prompt": str(n)} for n, row in enumerate(rows)])
+    for command in ("stats", "agreement"):
+        result = run(command, "names.jsonl")
+        assert result.exit_code == 0, result.output
+        for shown in ("x\\[/b]", "[red]", "\\x1b[31m", "a\\nb", "漢字"):
+            assert shown in result.stdout
+
+
+@pytest.mark.parametrize("command", ["import", "export", "stats", "agreement"])
+def test_help_fills_its_lines(run: Run, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line breaks where no word has room any more, not where the source does."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    help = run(command, "--help").stdout.split("╭", maxsplit=1)[0]
+    for above, below in pairwise(line.split() for line in help.splitlines()):
+        goes_on = above and below and "-" not in below
+        assert not goes_on or len(" ".join(above)) + len(below[0]) > 70, help
+
+
+def test_help_names_the_formats(run: Run) -> None:
+    importing, exporting = (run(verb, "--help").stdout for verb in ("import", "export"))
+    for name in FORMATS.keys() - {"demonstrations"}:  # which hold nothing to compare
+        assert f"- {name}:" in importing
+    assert all(name in exporting for name in TARGETS)
+
+
 def test_agreement_with_the_judge_beside_people(run: Run, votes: str) -> None:
     result = run("agreement", votes)
     assert result.exit_code == 0, result.output
@@ -110,6 +143,9 @@ def test_bad_rows_are_named_and_the_good_ones_kept(run: Run, tmp_path: Path) -> 
         (["export", "a.jsonl", "--store", "nowhere.db"], "There is no store at nowhere.db"),
         (["export", "a.jsonl", "--store", "items.jsonl"], "Cannot open the store"),
         (["stats", "demos.jsonl"], "holds no comparison"),
+        (["import", "items.jsonl", "--companion", "texts.jsonl"], "leave out texts.jsonl"),
+        (["stats", "items.jsonl", "--companion", "texts.jsonl"], "leave out texts.jsonl"),
+        (["import", "odd.jsonl"], r"the columns (odd\[/tag]\) fit no format"),
     ],
 )
 def test_mistakes_end_with_one_paragraph(
@@ -117,6 +153,7 @@ def test_mistakes_end_with_one_paragraph(
 ) -> None:
     write(tmp_path / "items.jsonl", [{"prompt": "p", "answers": ["a", "b"]}])
     write(tmp_path / "demos.jsonl", [{"prompt": "p", "completion": "a"}])
+    write(tmp_path / "odd.jsonl", [{"odd\\[/tag]\\": 1}])
     result = run(*words)
     assert result.exit_code == 2, result.output
     assert message in " ".join(result.stderr.split())

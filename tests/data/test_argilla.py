@@ -125,3 +125,48 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert [one.annotator for one in found.annotations] == [one.annotator for one in written]
     assert {one.rewrite for one in found.annotations} == {"Soak."}
     assert found.annotations[0].verdict == 8
+
+
+@pytest.mark.parametrize(
+    ("responses", "why"),
+    [
+        ({"preference": [response("response_1"), response("left", "u2")]}, "'left' to"),
+        ({"ranking": [response(["1", "2"]), response(["1"], "u2")]}, "['1'] to 'ranking'"),
+        ({"preference": [response("response_1"), response("response_2")]}, "'u1' answers"),
+        ({"preference": [{"value": "1"}, {"value": "2"}]}, "'nobody' answers 'preference' twice"),
+        ({"response_1-rating": [response(2)]}, "none of the questions"),
+    ],
+)
+def test_no_response_is_lost_without_a_word(
+    tmp_path: Path, responses: dict[str, Any], why: str
+) -> None:
+    path = tmp_path / "records.json"
+    path.write_text(json.dumps([nested(FIELDS, responses)]))
+    _, found = read_preferences(path)
+    assert not found.annotations
+    assert [why in error.why for error in found.errors] == [True], found.errors
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"preference.responses": "['response_1']", "preference.responses.users": "['u1']"},
+        {"preference.responses": ["1"], "preference.responses.status": 5},
+        {"preference.responses": ["1"], "preference.responses.users": "u1"},
+    ],
+)
+def test_columns_that_should_hold_lists(tmp_path: Path, columns: dict[str, Any]) -> None:
+    """A table of `to_datasets` that went through CSV has texts in them."""
+    path = tmp_path / "records.json"
+    path.write_text(json.dumps([{**FIELDS, "id": "r1", **columns}]))
+    _, found = read_preferences(path)
+    assert not found.items
+    assert "has no list" in found.errors[0].why
+
+
+def test_a_number_is_a_choice_only_where_nothing_else_is(tmp_path: Path) -> None:
+    users = {"quality": [response(2)], "preference": [response("response_1")]}
+    (annotation,) = read(tmp_path, nested(FIELDS, users)).annotations
+    assert annotation.ranks == (1, 2)
+    (annotation,) = read(tmp_path, nested(FIELDS, {"better": [response(2)]})).annotations
+    assert annotation.ranks == (2, 1)

@@ -122,6 +122,61 @@ def test_a_place_that_cannot_be_written_is_the_users_mistake(tmp_path: Path) -> 
         write_rows(tmp_path / "a" / "a.jsonl", [{"a": 1}])
     with pytest.raises(UserError, match="is a file"):
         write_rows(tmp_path / "a", [{"a": 1}])
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.tex").write_text("years")
+    with pytest.raises(UserError, match=r"something else \(it holds 'thesis.tex'\)"):
+        write_rows(tmp_path / "work", [{"a": 1}])
+    assert (tmp_path / "work" / "thesis.tex").read_text() == "years"
+    for nameless in (Path(), Path("..")):
+        with pytest.raises(UserError, match="has no name of its own"):
+            write_rows(nameless, [{"a": 1}])
     with pytest.raises(UserError, match=r"is written as \.jsonl, a directory"):
         check_writable(tmp_path / "a.xml", (".jsonl", ""))
     assert (tmp_path / "a").read_text() == string.ascii_letters
+
+
+def test_what_a_data_set_holds_out_stays_held_out(tmp_path: Path) -> None:
+    """Parts are told apart by name; a column `split` of the rows' own says it better."""
+    datasets.disable_progress_bars()
+    names = ("train", "test", "validation", "test_prefs", "train_prefs", "testimonies")
+    splits = {name: datasets.Dataset.from_list([{"a": name}]) for name in names}
+    datasets.DatasetDict(splits).save_to_disk(str(tmp_path / "d"))
+    assert {row.values["a"]: row.values["split"] for row in good(tmp_path / "d")} == {
+        "train": "train", "test": "heldout", "validation": "heldout", "test_prefs": "heldout",
+        "train_prefs": "train", "testimonies": "train",
+    }  # fmt: skip
+    own = {"test": datasets.Dataset.from_list([{"a": 1, "split": "train"}])}
+    datasets.DatasetDict(own).save_to_disk(str(tmp_path / "own"))
+    assert [row.values["split"] for row in good(tmp_path / "own")] == ["train"]
+    splits["train"].save_to_disk(str(tmp_path / "whole"))
+    assert [row.values for row in good(tmp_path / "whole")] == [{"a": "train"}]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("Dataset scripts are no longer supported, but found it.py"),
+        datasets.exceptions.DatasetGenerationError("An error occurred\nwhile it was made"),
+        ValueError("Config name is missing."),
+    ],
+)
+def test_a_data_set_that_cannot_be_made_is_the_users_mistake(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def load(_: str) -> None:
+        raise error
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    with pytest.raises(UserError, match=r"owner/name is neither .* the hub \([^\n]+\)\."):
+        list(read_rows("owner/name"))
+
+
+def test_what_is_wrong_with_a_broken_table_is_one_paragraph(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_rows(path, [{"a": f"text {n}"} for n in range(50)])
+    data = bytearray(path.read_bytes())
+    data[4:200:7] = bytes(byte ^ 0x55 for byte in data[4:200:7])
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"cannot be read as Parquet") as caught:
+        list(read_rows(path))
+    assert "\n" not in str(caught.value)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from heed.data.preferences import read_preferences
 from heed.data.tables import LONGEST
 from heed.errors import UserError
 from heed.feedback.exporting import read_contents
@@ -330,13 +331,24 @@ def test_a_contradiction_on_record_is_an_error(store: Store, tmp_path: Path) -> 
     assert read_contents(store, "p") == before
 
 
-def test_what_the_store_refuses_leaves_it_as_it_was(store: Store, tmp_path: Path) -> None:
+def test_an_annotator_has_one_source(store: Store, tmp_path: Path) -> None:
     rows = [{**GOOD["trl"], "annotator": "ada", "source": source} for source in ("people", "judge")]
     rows[1]["prompt"] = "Beans?"
     path = write(tmp_path / "a.jsonl", *rows)
-    with pytest.raises(UserError, match=r"a.jsonl: 'ada' is known as source .* Nothing was"):
-        import_file(store, "p", path)
-    untouched(store, "p")
+    refused(store, path, "a.jsonl, line 2: 'ada' is known as source 'people'")
+
+
+def test_an_annotator_of_another_source_is_named_by_line(store: Store, tmp_path: Path) -> None:
+    """Names are the store's, not the project's: here it was another one that made her known."""
+    signed = {**GOOD["trl"], "annotator": "ada"}
+    import_file(store, "other", write(tmp_path / "a.jsonl", {**signed, "source": "people"}))
+    rows = {**signed, "annotator": "bob"}, {**signed, "prompt": "Beans?"}
+    path = write(tmp_path / "b.jsonl", *rows)
+    refused(store, path, "b.jsonl, line 2: 'ada' is known as source 'people', this row says")
+    report = import_file(store, "p", path, keep_good=True)
+    assert (report.items, report.annotations, len(report.errors)) == (1, 1, 1)
+    # What is there already adds nothing, whoever is said to have said it.
+    assert import_file(store, "other", write(tmp_path / "c.jsonl", signed)).known == 1
 
 
 def test_sides_are_drawn_evenly(store: Store, tmp_path: Path) -> None:
@@ -367,3 +379,21 @@ def test_thousands_of_rows_take_seconds(store: Store, tmp_path: Path) -> None:
     start = time.process_time()
     assert import_file(store, "p", write(tmp_path / "a.jsonl", *rows)).items == 2_000
     assert time.process_time() - start < 4
+
+
+def test_a_column_that_later_rows_lack(tmp_path: Path) -> None:
+    """The first row tells the format; none of the others need be of it."""
+    for format, row in GOOD.items():
+        for column in row:
+            write(tmp_path / "a.jsonl", *another(format), {**row, column: None})
+            lacking = {name: value for name, value in row.items() if name != column}
+            write(tmp_path / "b.jsonl", *another(format), lacking)
+            found = [read_preferences(tmp_path / name)[1] for name in ("a.jsonl", "b.jsonl")]
+            assert len(found[0].errors) == len(found[1].errors), (format, column)
+
+
+def test_a_runs_items_can_be_labelled_elsewhere(store: Store, tmp_path: Path) -> None:
+    report = import_file(store, "p", write(tmp_path / "items.jsonl", ITEM, ITEM))
+    assert (report.format, report.items, report.duplicates) == ("items", 1, 1)
+    assert read_contents(store, "p").items["i"].prompt.id == "p"
+    refused(store, write(tmp_path / "a.jsonl", {**ITEM, "prompt": {}}), "a.jsonl, line 1", "q")

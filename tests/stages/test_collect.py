@@ -185,12 +185,19 @@ def crew(place: str, project: str) -> Iterator[Page]:
     yield UnattendedPage("nowhere")
 
 
-@pytest.mark.parametrize("weights", ["equal", "reliability"])
+SUM = {"prompt": "2 + 2?", "answers": ["4", "5"]}
+"""As `heed label` and `heed prefs import` read it."""
+
+
+@pytest.mark.parametrize(("weights", "plain"), [("equal", True), ("reliability", False)])
 def test_gold_and_repeats_do_not_train_and_rulings_replace_votes(
-    run_copy: Path, tiny_settings: list[str], tmp_path: Path, weights: str
+    run_copy: Path, tiny_settings: list[str], tmp_path: Path, weights: str, plain: bool
 ) -> None:
     gold = tmp_path / "gold.jsonl"
-    write_records(gold, [Item("sum", Prompt.of("2 + 2?"), ("4", "5"), known=1)])
+    if plain:
+        gold.write_text(json.dumps({**SUM, "known": 1}))
+    else:
+        write_records(gold, [Item("sum", Prompt.of("2 + 2?"), ("4", "5"), known=1)])
     more = ["source=people", f"people.gold={gold}", "people.enough=0.5", f"weights={weights}"]
     recipe = load_recipe("quickstart", [*tiny_settings, *(f"collect.{each}" for each in more)])
     shutil.rmtree(run_copy / "collect")
@@ -211,3 +218,24 @@ def test_gold_and_repeats_do_not_train_and_rulings_replace_votes(
     rewritten = read_records(run_copy / "collect" / "rewrites.jsonl", Demonstration)
     assert len(rewritten) == sum(id.startswith("train") for id in there)
     assert {each.prompt.split for each in rewritten} == {"train"}
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({**SUM, "known": 9}, r"gold.jsonl, line 1: .*1\.\.8"),
+        (SUM, "says in `known` what the right verdict is, '.*' does not"),
+        ({"prompt": "2 + 2?", "completion": "4"}, "the file holds none"),
+    ],
+)
+def test_a_file_of_gold_says_what_is_right(
+    run_copy: Path, tiny_settings: list[str], tmp_path: Path, row: dict[str, Any], words: str
+) -> None:
+    gold = tmp_path / "gold.jsonl"
+    gold.write_text(json.dumps(row))
+    more = ["collect.source=people", f"collect.people.gold={gold}"]
+    recipe = load_recipe("quickstart", [*tiny_settings, *more])
+    with pytest.raises(UserError, match=words):
+        run_recipe(
+            Run(recipe, run_copy), lambda _: None, recipe.needed_for("collect"), lambda _: crew
+        )
