@@ -20,13 +20,17 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from heed.errors import UserError
-from heed.recipe import STAGES, WORLD_PEOPLE, Collect, Recipe, Settings, Stage
+from heed.recipe import STAGES, WORLD_PEOPLE, Collect, Recipe, Rounds, Settings, Stage
 
 END = "...\n"
 """How PyYAML ends a document that is a single word."""
 PASSWORD = re.compile(r"(?P<before>://[^:/@]*:).*@|(?P<option>[?&](?:ssl)?password=)[^&\s]*")
 """Where addresses hold one: postgresql://USER:PASSWORD@HOST/NAME?password=PASSWORD."""
+ROUNDS = "rounds"
+"""What stands among the stages where several of them are repeated."""
 KeyPath = tuple[str | int, ...]
+Placed = tuple[Stage, KeyPath]
+"""A stage and the item of the recipe that describes it."""
 Model = TypeVar("Model", bound=Settings)
 
 
@@ -78,14 +82,14 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         _apply(document, override)
     head = {key: value for key, value in document.value.items() if key != "stages"}
     recipe = _validate(Recipe, head, (), document)
-    stages = tuple(
-        _stage(item, index, document) for index, item in enumerate(_stage_items(document))
-    )
+    stages = [
+        placed for path, item in _stage_items(document) for placed in _stages(path, item, document)
+    ]
     _check_wiring(stages, document)
     _check_simulated(recipe, stages, document)
     _check_stores(stages, document)
     _check_files(stages, document)
-    return recipe.model_copy(update={"stages": stages})
+    return recipe.model_copy(update={"stages": tuple(stage for stage, _ in stages)})
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -169,32 +173,53 @@ def _value(loader: _Loader, node: yaml.Node, path: KeyPath, document: _Document)
     return loader.construct_object(node, deep=True)
 
 
-def _stage_items(document: _Document) -> list[Any]:
-    items = document.value.get("stages") or []
+def _stage_items(document: _Document, path: KeyPath = ()) -> list[tuple[KeyPath, Any]]:
+    """The items of `stages` in the mapping at `path`, and where they stand."""
+    holder = document.value
+    for key in path:
+        holder = holder[key]
+    items = (holder or {}).get("stages") or []
     if not isinstance(items, list):
-        raise UserError(f"{document.place(('stages',))}: `stages` is a list of `- kind: settings`.")
-    return items
+        where = document.place((*path, "stages"))
+        raise UserError(f"{where}: `stages` is a list of `- kind: settings`.")
+    return [((*path, "stages", index), item) for index, item in enumerate(items)]
 
 
-def _kind_and_settings(item: Any, index: int, document: _Document) -> tuple[str, dict[str, Any]]:
+def _kind_and_settings(path: KeyPath, item: Any, document: _Document) -> tuple[str, dict[str, Any]]:
     """An item of `stages`: `- ppo`, or `- ppo: {...}`."""
-    where = document.place(("stages", index))
+    where = document.place(path)
     if isinstance(item, str):
         item = {item: {}}
+    kinds = [*STAGES, ROUNDS]
     if not isinstance(item, dict) or len(item) != 1:
-        raise UserError(f"{where}: a stage is `- kind: settings`, with one of {_list(STAGES)}.")
+        raise UserError(f"{where}: a stage is `- kind: settings`, with one of {_list(kinds)}.")
     kind, settings = next(iter(item.items()))
-    if kind not in STAGES:
-        raise UserError(f"{where}: no stage is called {kind!r}.{_nearest(kind, STAGES)}")
+    if kind not in kinds:
+        raise UserError(f"{where}: no stage is called {kind!r}.{_nearest(kind, kinds)}")
     if settings is not None and not isinstance(settings, dict):
         raise UserError(f"{where}: the settings of {kind!r} are a mapping of keys.")
     return kind, settings or {}
 
 
-def _stage(item: Any, index: int, document: _Document) -> Stage:
-    kind, settings = _kind_and_settings(item, index, document)
-    named = {**settings, "name": settings.get("name") or kind}
-    return _validate(STAGES[kind], named, ("stages", index, kind), document)
+def _stages(path: KeyPath, item: Any, document: _Document) -> list[Placed]:
+    """What an item of `stages` stands for: a stage, or those of all rounds."""
+    kind, settings = _kind_and_settings(path, item, document)
+    if kind != ROUNDS:
+        named = {**settings, "name": settings.get("name") or kind}
+        return [(_validate(STAGES[kind], named, (*path, kind), document), path)]
+    head = {key: value for key, value in settings.items() if key != "stages"}
+    rounds = _validate(Rounds, head, (*path, kind), document)
+    inner = [
+        placed
+        for place, each in (_stage_items(document, (*path, kind)) if settings else [])
+        for placed in _stages(place, each, document)
+    ]
+    try:
+        expanded = rounds.expand([stage for stage, _ in inner])
+    except ValueError as error:
+        raise UserError(f"{document.place(path)}: rounds: {error}.") from error
+    places = [place for _, place in inner]
+    return [placed for stages in expanded for placed in zip(stages, places, strict=True)]
 
 
 def _apply(document: _Document, override: str) -> None:
@@ -226,22 +251,31 @@ def _stars(found: re.Match[str]) -> str:
 
 
 def _stage_target(document: _Document, name: str, place: str) -> tuple[dict[str, Any], KeyPath]:
-    names = []
-    for index, item in enumerate(_stage_items(document)):
-        kind, settings = _kind_and_settings(item, index, document)
+    """The settings of the stage so called, in which an override writes; in rounds, of all."""
+    names: list[str] = []
+    waiting = _stage_items(document)
+    while waiting:
+        path, item = waiting.pop(0)
+        kind, settings = _kind_and_settings(path, item, document)
+        *holder, index = path
+        target = document.value
+        for key in holder:
+            target = target[key]
+        target[index] = {kind: settings}
         names.append(str(settings.get("name") or kind))
         if names[-1] == name:
-            document.value["stages"][index] = {kind: settings}
-            return settings, ("stages", index, kind)
+            return settings, (*path, kind)
+        if kind == ROUNDS and settings:
+            waiting += _stage_items(document, (*path, kind))
     valid = [*(key for key in Recipe.model_fields if key != "stages"), *names]
     raise UserError(f"{place}: the recipe has no key and no stage {name!r}.{_nearest(name, valid)}")
 
 
-def _check_wiring(stages: Sequence[Stage], document: _Document) -> None:
+def _check_wiring(stages: Sequence[Placed], document: _Document) -> None:
     """Names are unique, and a stage reads only from stages before it."""
     seen: list[str] = []
-    for index, stage in enumerate(stages):
-        where = document.place(("stages", index))
+    for stage, path in stages:
+        where = document.place(path)
         if stage.name in seen:
             raise UserError(f"{where}: two stages are named {stage.name!r}; give one a `name`.")
         for name in stage.inputs():
@@ -253,32 +287,32 @@ def _check_wiring(stages: Sequence[Stage], document: _Document) -> None:
         seen.append(stage.name)
 
 
-def _check_simulated(recipe: Recipe, stages: Sequence[Stage], document: _Document) -> None:
+def _check_simulated(recipe: Recipe, stages: Sequence[Placed], document: _Document) -> None:
     """Simulated annotators live in the embedded world only, and they are so many."""
-    for index, stage in enumerate(stages):
+    for stage, path in stages:
         if not isinstance(stage, Collect) or stage.source != "simulated":
             continue
         if stage.per_item > WORLD_PEOPLE:
             raise UserError(
-                f"{document.place(('stages', index, stage.kind, 'per_item'))}: the stage "
+                f"{document.place((*path, stage.kind, 'per_item'))}: the stage "
                 f"{stage.name!r} asks {stage.per_item} simulated annotators about each item, but "
                 f"{WORLD_PEOPLE} live in the embedded world. Set per_item to {WORLD_PEOPLE} at "
                 "most."
             )
         if recipe.data != "world":
             raise UserError(
-                f"{document.place(('stages', index))}: the stage {stage.name!r} asks simulated "
+                f"{document.place(path)}: the stage {stage.name!r} asks simulated "
                 "annotators, who know the embedded world only; with other data, set its source to "
                 "people or judge, or leave it out and let `comparisons` of the later stages name "
                 "the stage that holds them."
             )
 
 
-def _check_stores(stages: Sequence[Stage], document: _Document) -> None:
+def _check_stores(stages: Sequence[Placed], document: _Document) -> None:
     """No passwords: a recipe is copied into the run, and shared."""
-    for index, stage in enumerate(stages):
+    for stage, path in stages:
         if isinstance(stage, Collect) and PASSWORD.search(stage.people.store or ""):
-            where = document.place(("stages", index, stage.kind, "people", "store"))
+            where = document.place((*path, stage.kind, "people", "store"))
             raise UserError(
                 f"{where}: the address of the store holds a password, and recipes are copied and "
                 "shared. Leave it out, as in postgresql://heed@db/heed, and put the password into "
@@ -287,13 +321,13 @@ def _check_stores(stages: Sequence[Stage], document: _Document) -> None:
             )
 
 
-def _check_files(stages: Sequence[Stage], document: _Document) -> None:
+def _check_files(stages: Sequence[Placed], document: _Document) -> None:
     """Files that a stage reads are there before anything is trained."""
-    for index, stage in enumerate(stages):
+    for stage, path in stages:
         for name in stage.files():
             if not Path(name).is_file():
                 raise UserError(
-                    f"{document.place(('stages', index))}: the stage {stage.name!r} reads the file "
+                    f"{document.place(path)}: the stage {stage.name!r} reads the file "
                     f"{name!r}, but there is none in {Path.cwd()}."
                 )
 

@@ -1,6 +1,16 @@
 """What a recipe may say."""
 
-from heed.recipe.base import Lora, Optimisation, Sampling, Settings, Stage, TrainingStage
+from heed.recipe.base import (
+    Comparisons,
+    Lora,
+    Optimisation,
+    Sampling,
+    Settings,
+    Stage,
+    StageName,
+    TrainingStage,
+    listed,
+)
 from heed.recipe.feedback import (
     WORLD_PEOPLE,
     Annotators,
@@ -12,6 +22,7 @@ from heed.recipe.feedback import (
     Speaker,
 )
 from heed.recipe.recipe import STAGES, Evaluate, Recipe, Records, Report, WorldSettings
+from heed.recipe.rounds import Rounds
 from heed.recipe.rubric import Rubric
 from heed.recipe.training import Dpo, Kl, Ppo, Pretrain, Reward, Sft
 
@@ -20,6 +31,7 @@ __all__ = [
     "WORLD_PEOPLE",
     "Annotators",
     "Collect",
+    "Comparisons",
     "Constitution",
     "Dpo",
     "Evaluate",
@@ -35,12 +47,15 @@ __all__ = [
     "Report",
     "Revise",
     "Reward",
+    "Rounds",
     "Rubric",
     "Sampling",
     "Settings",
     "Sft",
     "Speaker",
     "Stage",
+    "StageName",
     "TrainingStage",
     "WorldSettings",
+    "listed",
 ]

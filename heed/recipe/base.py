@@ -6,7 +6,8 @@ reader of a recipe.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -18,12 +19,33 @@ from pydantic import (
 )
 
 
+class _Name:
+    """Marks a text that names a stage."""
+
+
+StageName = Annotated[str, _Name]
+"""The name of another stage of the recipe, wherever a setting holds one."""
+Comparisons = StageName | list[StageName]
+"""The stage whose comparisons are trained on, or several."""
+
+
 class Settings(BaseModel):
     """Settings refuse unknown keys and wrong types, and never change once read."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
     )
+
+    def renamed(self, rename: Callable[[str], str]) -> Self:
+        """The same settings, every stage they name called as `rename` says."""
+        changed: dict[str, Any] = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(value, Settings):
+                changed[name] = value.renamed(rename)
+            elif _names_stages(field.annotation) or _Name in field.metadata:
+                changed[name] = _renamed(value, rename)
+        return self.model_copy(update=changed)
 
 
 class Optimisation(Settings):
@@ -101,3 +123,24 @@ class TrainingStage(Stage):
     """Iterations between checkpoints; a killed run goes on from the last one."""
     keep: Literal["last", "best"] = "last"
     """Which weights become the stage's result: the final ones, or the best measured."""
+
+
+def listed(comparisons: Comparisons) -> list[str]:
+    """The stages named, one or several."""
+    return [comparisons] if isinstance(comparisons, str) else list(comparisons)
+
+
+def _names_stages(annotation: Any) -> bool:
+    """Whether a type holds names of stages: alone, in a list, as the values of a mapping."""
+    return annotation is _Name or any(
+        _names_stages(part)
+        for part in (*get_args(annotation), *getattr(annotation, "__metadata__", ()))
+    )
+
+
+def _renamed(value: Any, rename: Callable[[str], str]) -> Any:
+    if isinstance(value, list):
+        return [rename(name) for name in value]
+    if isinstance(value, dict):
+        return {key: rename(name) for key, name in value.items()}
+    return value and rename(value)

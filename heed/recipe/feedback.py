@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from heed.recipe.base import Sampling, Settings, Stage
+from heed.recipe.base import Sampling, Settings, Stage, StageName
 from heed.recipe.rubric import Rubric
 
 WORLD_PEOPLE = 16
@@ -62,7 +62,7 @@ class People(Settings):
 class Speaker(Settings):
     """A language model: one of this run's, or one behind an address."""
 
-    policy: str | None = None
+    policy: StageName | None = None
     """Stage whose model it is."""
     address: str | None = None
     """OpenAI-compatible address, such as http://127.0.0.1:8000/v1."""
@@ -134,9 +134,9 @@ class Collect(Stage):
     kind: ClassVar[str] = "collect"
     source: Literal["simulated", "people", "judge", "constitution"] = "simulated"
     """Who annotates: the world's people, real ones, a judge, a judge with principles."""
-    policies: list[str] = Field(["sft"], min_length=1)
+    policies: list[StageName] = Field(["sft"], min_length=1)
     """The first gives one answer of every item, all of them in turn the others."""
-    records: str = "records"
+    records: StageName = "records"
     comparisons: PositiveInt = 6000
     """Annotations gathered on training prompts."""
     heldout: PositiveInt = 1500
@@ -149,7 +149,7 @@ class Collect(Stage):
     """Two tied answers make no comparison, or half a win each."""
     weights: Literal["equal", "reliability"] = "equal"
     """What a comparison counts: all alike, or by how reliable its annotator seems."""
-    disagreement: list[str] = Field([])
+    disagreement: list[StageName] = Field([])
     """Reward stages (two or more) whose disagreement gives an item its priority."""
     sampling: Sampling = Sampling()
     annotators: Annotators = Annotators()
@@ -193,7 +193,7 @@ class Revise(Stage):
 
     kind: ClassVar[str] = "revise"
     speaker: Speaker = Speaker(policy="sft")
-    records: str = "records"
+    records: StageName = "records"
     prompts: PositiveInt = 1000
     """Training prompts asked, in turn."""
     rounds: PositiveInt = 1

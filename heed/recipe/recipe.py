@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from heed.recipe.base import Sampling, Settings, Stage
+from heed.recipe.base import Sampling, Settings, Stage, StageName
 from heed.recipe.feedback import Collect, Revise
 from heed.recipe.training import Dpo, Ppo, Pretrain, Reward, Sft
 
@@ -35,12 +35,14 @@ class Evaluate(Stage):
     """Samples of every policy on held-out prompts, measured with intervals."""
 
     kind: ClassVar[str] = "evaluate"
-    policies: dict[str, str] = Field({"base": "pretrain", "sft": "sft", "dpo": "dpo", "ppo": "ppo"})
+    policies: dict[str, StageName] = Field(
+        {"base": "pretrain", "sft": "sft", "dpo": "dpo", "ppo": "ppo"}
+    )
     """Label in the report -> stage that made the policy."""
-    reference: str = "sft"
+    reference: StageName = "sft"
     """Stage whose policy KL is measured against."""
-    reward: str = "reward"
-    records: str = "records"
+    reward: StageName = "reward"
+    records: StageName = "records"
     samples: PositiveInt = 2400
     """Completions a policy, spread evenly over the held-out prompts."""
     shown: PositiveInt = 18
@@ -57,7 +59,7 @@ class Report(Stage):
     """One page about the run, in HTML and JSON."""
 
     kind: ClassVar[str] = "report"
-    evaluate: str = "evaluate"
+    evaluate: StageName = "evaluate"
 
     def inputs(self) -> list[str]:
         return [self.evaluate]

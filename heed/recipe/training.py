@@ -6,14 +6,14 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from heed.recipe.base import Lora, Sampling, Settings, TrainingStage
+from heed.recipe.base import Comparisons, Lora, Sampling, Settings, StageName, TrainingStage, listed
 
 
 class Pretrain(TrainingStage):
     """The base model: the recipe's `model`, or one trained from scratch on the corpus."""
 
     kind: ClassVar[str] = "pretrain"
-    records: str = "records"
+    records: StageName = "records"
     architecture: dict[str, Any] = Field(
         {
             "model_type": "llama",
@@ -46,8 +46,8 @@ class Sft(TrainingStage):
     """Supervised fine-tuning on demonstrations (on the chosen answers of comparisons)."""
 
     kind: ClassVar[str] = "sft"
-    policy: str = "pretrain"
-    records: str = "records"
+    policy: StageName = "pretrain"
+    records: StageName = "records"
     epochs: PositiveFloat = 3.0
     """Passes over the demonstrations."""
     batch: PositiveInt = 32
@@ -64,9 +64,9 @@ class Reward(TrainingStage):
     """A Bradley-Terry reward model on comparisons, calibrated on the policy's samples."""
 
     kind: ClassVar[str] = "reward"
-    policy: str = "sft"
-    comparisons: str = "collect"
-    records: str = "records"
+    policy: StageName = "sft"
+    comparisons: Comparisons = "collect"
+    records: StageName = "records"
     epochs: PositiveFloat = 1.0
     """Passes over the comparisons; more than one overfits."""
     batch: PositiveInt = 64
@@ -77,7 +77,7 @@ class Reward(TrainingStage):
     sampling: Sampling = Sampling()
 
     def inputs(self) -> list[str]:
-        return [self.policy, self.comparisons, self.records]
+        return [self.policy, *listed(self.comparisons), self.records]
 
 
 class Kl(Settings):
@@ -95,9 +95,9 @@ class Ppo(TrainingStage):
     """Proximal policy optimisation against the reward model, on a KL leash."""
 
     kind: ClassVar[str] = "ppo"
-    policy: str = "sft"
-    reward: str = "reward"
-    records: str = "records"
+    policy: StageName = "sft"
+    reward: StageName = "reward"
+    records: StageName = "records"
     iterations: PositiveInt = 120
     """Rounds of sampling and learning."""
     rollouts: PositiveInt = 128
@@ -156,8 +156,8 @@ class Dpo(TrainingStage):
     """Direct preference optimisation: the comparisons without a reward model or sampling."""
 
     kind: ClassVar[str] = "dpo"
-    policy: str = "sft"
-    comparisons: str = "collect"
+    policy: StageName = "sft"
+    comparisons: Comparisons = "collect"
     loss: Literal["dpo"] = "dpo"
     beta: PositiveFloat = 0.1
     """Strength of the implicit leash."""
@@ -169,4 +169,4 @@ class Dpo(TrainingStage):
     lora: Lora | None = None
 
     def inputs(self) -> list[str]:
-        return [self.policy, self.comparisons]
+        return [self.policy, *listed(self.comparisons)]

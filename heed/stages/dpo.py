@@ -13,7 +13,6 @@ from heed.run import StageRun
 from heed.stages.sft import with_lora
 from heed.stages.workplace import Summary, Workplace, context_of
 from heed.trainer import Monitor
-from heed.types import Comparison
 
 
 def dpo_stage(work: Workplace, settings: Dpo, stage: StageRun) -> Summary:
@@ -23,7 +22,7 @@ def dpo_stage(work: Workplace, settings: Dpo, stage: StageRun) -> Summary:
     context = context_of(policy, settings.context)
     train, heldout = (
         with_reference(
-            pair_rows(policy.chat, work.records(settings.comparisons, name, Comparison), context),
+            pair_rows(policy.chat, work.comparisons(settings.comparisons, name), context),
             reference,
             settings.optim.micro_tokens,
         )

@@ -14,7 +14,7 @@ from heed.models.modes import disable_dropout
 from heed.models.reward_model import new_reward_model, save_reward_model
 from heed.models.rows import pair_rows
 from heed.ops.order import Order
-from heed.recipe import Reward
+from heed.recipe import Reward, listed
 from heed.rewards.accuracy import correctness
 from heed.rewards.bradley_terry import reward_modelling
 from heed.rewards.learned import LearnedReward
@@ -27,8 +27,8 @@ from heed.types import Comparison
 
 def reward(work: Workplace, settings: Reward, stage: StageRun) -> Summary:
     """Leaves `model/`, calibrated to mean 0 and standard deviation 1 on the policy's samples."""
-    train = work.records(settings.comparisons, "comparisons", Comparison)
-    heldout = work.records(settings.comparisons, "heldout", Comparison)
+    train = work.comparisons(settings.comparisons, "comparisons")
+    heldout = work.comparisons(settings.comparisons, "heldout")
     model = new_reward_model(
         work.policy_source(settings.policy),
         device=str(work.device),
@@ -103,9 +103,9 @@ def _account(
             "tfidf": estimate(tfidf_baseline(train, heldout)).to_json(),
         },
     }
-    ceiling_file = work.path(settings.comparisons, "ceiling.json")
-    if ceiling_file.exists():
-        ceiling = json.loads(ceiling_file.read_text(encoding="utf-8"))
+    ceilings = [work.path(stage, "ceiling.json") for stage in listed(settings.comparisons)]
+    if all(path.exists() for path in ceilings):
+        ceiling = [each for path in ceilings for each in json.loads(path.read_text("utf-8"))]
         account["noise_ceiling"] = estimate(ceiling).to_json()
         account["chance_corrected"] = ratio_interval(
             np.array(accuracy) - 0.5, np.array(ceiling) - 0.5, prompts

@@ -27,13 +27,22 @@ from heed.models.reward_model import RewardModel, load_reward_model
 from heed.offline import HeldoutLoss, Offline
 from heed.ops.batch import Batch
 from heed.progress import Display
-from heed.recipe import People, Recipe, Reward, Sampling, Speaker, TrainingStage
+from heed.recipe import (
+    Comparisons,
+    People,
+    Recipe,
+    Reward,
+    Sampling,
+    Speaker,
+    TrainingStage,
+    listed,
+)
 from heed.rewards.learned import LearnedReward
 from heed.run import Run, StageRun, derive_seed
 from heed.sampling.local import LocalSampler
 from heed.sampling.remote import EndpointSampler
 from heed.trainer import Callback, Method, Monitor, Trainer
-from heed.types import Prompt, RewardFn, Sampler, Split
+from heed.types import Comparison, Prompt, RewardFn, Sampler, Split
 from heed.world.gold import GoldReward
 from heed.world.world import World
 
@@ -86,6 +95,14 @@ class Workplace:
     def records(self, stage: str, name: str, kind: type[Record]) -> list[Record]:
         """The records of a JSON-lines file that a stage wrote."""
         return read_records(self.path(stage, f"{name}.jsonl"), kind)
+
+    def comparisons(self, stages: Comparisons, name: str) -> list[Comparison]:
+        """What one stage or several collected: "comparisons" to train on, or "heldout" ones."""
+        return [
+            comparison
+            for stage in listed(stages)
+            for comparison in self.records(stage, name, Comparison)
+        ]
 
     def prompts(self, stage: str, split: Split) -> list[Prompt]:
         return [p for p in self.records(stage, "prompts", Prompt) if p.split == split]
