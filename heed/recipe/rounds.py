@@ -18,7 +18,8 @@ class Rounds(Settings):
     """
 
     times: int = Field(3, ge=1)
-    """How often the stages run; round 2 of a stage `ppo` is called `ppo-2`."""
+    """How often the stages run; round 2 of a stage `ppo` is called `ppo-2`. A stage that reads from
+    one that stands after it gets that of the round before."""
     start: StageName = "sft"
     """The policy of the first round. Where a stage of the rounds names it, later rounds take
     the policy that the round before left."""
@@ -54,20 +55,35 @@ class Rounds(Settings):
         ]
 
     def _in_round(self, stage: Stage, number: int, names: Sequence[str]) -> Stage:
+        """The stage as it stands in round `number`, counted from 1."""
+        before = names[: names.index(stage.name)]
+
+        def latest(name: str) -> int:
+            """The last round in which a stage of the rounds is done before this one."""
+            return number if name in before else number - 1
+
         def rename(name: str) -> str:
             if name in names:
-                return f"{name}-{number}"
+                return f"{name}-{latest(name)}"
             return f"{self.improved}-{number - 1}" if name == self.start and number > 1 else name
 
         changed: dict[str, object] = {"name": f"{stage.name}-{number}"}
         field = type(stage).model_fields.get("comparisons")
-        if field is not None and field.annotation == Comparisons and self.comparisons == "all":
+        if field is not None and field.annotation == Comparisons:
             said = listed(stage.comparisons)  # type: ignore[attr-defined]
-            changed["comparisons"] = [
-                each
-                for name in said
-                for each in (
-                    [f"{name}-{past + 1}" for past in range(number)] if name in names else [name]
-                )
+            changed["comparisons"] = gathered = [
+                each for name in said for each in self._so_far(name, latest(name), names)
             ]
+            if not gathered:
+                raise ValueError(
+                    f"in the first round nothing is compared before {stage.name!r}; name a collect "
+                    f"stage from before the rounds too, as in comparisons: [NAME, {said[0]}]"
+                )
         return stage.renamed(rename).model_copy(update=changed)
+
+    def _so_far(self, name: str, latest: int, names: Sequence[str]) -> list[str]:
+        """The stages that `name` stands for where comparisons are gathered."""
+        if name not in names:
+            return [name]
+        first = {"all": 1, "latest": max(latest, 1)}[self.comparisons]
+        return [f"{name}-{number}" for number in range(first, latest + 1)]

@@ -80,11 +80,30 @@ def test_each_round_starts_from_the_policy_of_the_one_before(tmp_path: Path) -> 
 def test_comparisons_of_the_round_alone_or_beside_earlier_ones(tmp_path: Path) -> None:
     own = load(tmp_path, BEFORE + ROUNDS, "rounds.comparisons=latest").stage("reward-2")
     assert isinstance(own, Reward)
-    assert own.comparisons == "collect-2"
+    assert own.comparisons == ["collect-2"]
     given = BEFORE + "  - collect: {name: first}\n" + ROUNDS
     both = load(tmp_path, given, "reward.comparisons=[first, collect]").stage("reward-2")
     assert isinstance(both, Reward)
     assert both.comparisons == ["first", "collect-1", "collect-2"]
+
+
+def test_what_stands_later_is_of_the_round_before(tmp_path: Path) -> None:
+    block = """\
+  - collect: {name: first}
+  - rounds: {times: 3, stages: [reward: {comparisons: [first, collect]}, ppo, collect]}
+"""
+    recipe = load(tmp_path, BEFORE + block)
+    rewards = [recipe.stage(f"reward-{number}") for number in (1, 2, 3)]
+    assert [stage.inputs() for stage in rewards] == [
+        ["sft", "first", "records"],
+        ["ppo-1", "first", "collect-1", "records"],
+        ["ppo-2", "first", "collect-1", "collect-2", "records"],
+    ]
+    assert recipe.stages[-1].inputs() == ["ppo-2", "records"]
+    latest = load(tmp_path, BEFORE + block, "rounds.comparisons=latest").stage("reward-3")
+    assert latest.inputs() == ["ppo-2", "first", "collect-2", "records"]
+    said = refusal(tmp_path, BEFORE + block.replace("[first, collect]", "collect"))
+    assert "in the first round nothing is compared before 'reward'" in said
 
 
 def test_iterative_dpo(tmp_path: Path) -> None:
