@@ -36,6 +36,10 @@ class Samples:
             {name: [values[i] for i in keep] for name, values in self.values.items()},
         )
 
+    def family(self, name: str) -> Samples:
+        """Only the answers to prompts of a family."""
+        return self.where([item.prompt.family == name for item in self.completions])
+
     @property
     def prompts(self) -> list[str]:
         return [item.prompt.id for item in self.completions]
@@ -63,12 +67,7 @@ class Samples:
     def by_family(self) -> dict[str, dict[str, Estimate]]:
         """The estimates of each family of prompts."""
         families = dict.fromkeys(item.prompt.family for item in self.completions)
-        return {
-            family: self.where(
-                [item.prompt.family == family for item in self.completions]
-            ).estimates()
-            for family in families
-        }
+        return {family: self.family(family).estimates() for family in families}
 
 
 def gap(better: Samples, worse: Samples, measure: str) -> Estimate:

@@ -78,6 +78,7 @@ def as_json(view: RunView) -> dict[str, Any]:
         "hallucination": {
             policy: _json_table(table) for policy, table in view.hallucination.items()
         },
+        "picking": {policy: _json_table(table) for policy, table in view.picking.items()},
         "stages": [
             {
                 "name": stage.name,
@@ -129,6 +130,7 @@ def render(view: RunView) -> str:
         family_figure=_family_figure(view),
         family_tables=_family_tables(view),
         exposures=_exposures(view),
+        picked=in_order([family for table in view.picking.values() for family in table], ["all"]),
         reward_figure=_reward_figure(view),
         curves=[(stage, drawn) for stage in view.stages if (drawn := _curves(stage))],
         proxy_gold=_proxy_gold(view.stages),

@@ -80,6 +80,8 @@ class RunView:
     baselines: dict[str, Estimate] = field(default_factory=dict)
     hallucination: dict[str, Table] = field(default_factory=dict)
     """By policy, how often the fact was seen, and outcome."""
+    picking: dict[str, Table] = field(default_factory=dict)
+    """By policy, family (or "all"), and what is written, picked, and the best of both."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -154,7 +156,11 @@ def _read_measures(view: RunView, path: Path) -> None:
     where = f"{path.parent.name}/{path.name}"
     for policy, table in (measures.get("policies") or {}).items():
         view.policies[policy] = _estimates(table, view.notes, f"{where}, policies.{policy}")
-    for name, target in (("families", view.families), ("hallucination", view.hallucination)):
+    for name, target in (
+        ("families", view.families),
+        ("hallucination", view.hallucination),
+        ("picking", view.picking),
+    ):
         for policy, tables in (measures.get(name) or {}).items():
             target[policy] = {
                 key: _estimates(table, view.notes, f"{where}, {name}.{policy}.{key}")

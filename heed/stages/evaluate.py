@@ -8,6 +8,7 @@ from typing import Any
 
 from heed.evaluation.kl import sequence_kl
 from heed.evaluation.measures import Samples, gap
+from heed.evaluation.picking import picking
 from heed.files import write_json, write_records
 from heed.models.reference import Reference
 from heed.progress import Display
@@ -21,6 +22,8 @@ from heed.types import Completion, Prompt
 CHUNK = 16
 """Prompts sampled at a time, between two steps of the progress bar."""
 
+ALL = "all"
+"""What stands beside the families for all of them together."""
 EXPOSURES = {"seen_often": "often", "seen_once": "once", "never": "never"}
 """What the report calls how often the corpus tells a fact, and what the world calls it."""
 
@@ -50,6 +53,7 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
         "samples": _side_by_side(measured, prompts, settings.shown),
         "reward_model": work.run.stage(settings.reward).done_summary(),
         "hallucination": _hallucination(work, measured),
+        "picking": _picking(measured),
     }
     write_json(stage.directory / "measures.json", measures)
     return {
@@ -174,6 +178,18 @@ def _hallucination(work: Workplace, measured: Mapping[str, Samples]) -> dict[str
             for exposure, how in EXPOSURES.items()
             if (chosen := kinds.where([kind == how for kind in seen])).completions
         }
+    return table
+
+
+def _picking(measured: Mapping[str, Samples]) -> dict[str, Any]:
+    """How good a policy's own pick of its answers is, over all and by family, where gold knows."""
+    table: dict[str, Any] = {}
+    for label, samples in measured.items():
+        picks = all(item.logprobs for item in samples.completions)
+        if "gold" in samples.values and picks:
+            families = dict.fromkeys(item.prompt.family for item in samples.completions)
+            parts = {ALL: samples, **{name: samples.family(name) for name in families}}
+            table[label] = {name: _json(picking(part, "gold")) for name, part in parts.items()}
     return table
 
 

@@ -85,6 +85,18 @@ def measures() -> dict[str, Any]:
             }
             for index, policy in enumerate(GOLD)
         },
+        "picking": {
+            policy: {
+                family: {
+                    "writes": estimate(gold, 0.1, 86),
+                    "picks": estimate(gold + 0.4, 0.1, 86),
+                    "gap": estimate(0.4, 0.05, 86),
+                    "best": estimate(gold + 0.9, 0.1, 86),
+                }
+                for family in ("all", *FAMILIES)
+            }
+            for policy, gold in GOLD.items()
+        },
         "policy_paths": {policy: f"{policy}/policy" for policy in GOLD},
     }
 

@@ -95,6 +95,7 @@ def test_the_page_tells_the_whole_story(run_directory: Path) -> None:
         "By family of prompts",
         "What it cost",
         "Made-up facts",
+        "Does it pick better than it writes?",
         "It orders 74.2% [72.2, 76.2] of the 1,200 held-out pairs",
         "Proxy against gold",
         "the capital of peru is lima",

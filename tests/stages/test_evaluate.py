@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,22 @@ def test_answers_side_by_side_from_all_families(measures: Any, samples: Any) -> 
             assert row["answers"][label] == first.text
             gold = World(0).gold(first.prompt, first.text).total
             assert row["scores"][label] == pytest.approx(gold)
+
+
+def test_what_each_policy_picks_of_its_own_answers(measures: Any, samples: Any) -> None:
+    world = World(0)
+    for label, completions in samples.items():
+        found = measures["picking"][label]
+        assert set(found) == {"all", *world.families}
+        picked: dict[str, tuple[float, float]] = {}
+        for item in completions:
+            likely = mean(list(item.logprobs))
+            if likely > picked.get(item.prompt.id, (-math.inf, 0.0))[0]:
+                picked[item.prompt.id] = likely, world.gold(item.prompt, item.text).total
+        assert found["all"]["picks"]["mean"] == pytest.approx(mean([g for _, g in picked.values()]))
+        assert found["all"]["writes"]["mean"] <= found["all"]["best"]["mean"]
+        gap = found["all"]["picks"]["mean"] - found["all"]["writes"]["mean"]
+        assert found["all"]["gap"]["mean"] == pytest.approx(gap)
 
 
 def test_facts_by_how_often_they_were_told(measures: Any, samples: Any) -> None:
