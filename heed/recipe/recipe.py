@@ -71,11 +71,18 @@ STAGES: Mapping[str, type[Stage]] = {
 }
 
 
+Family = Literal["facts", "arithmetic", "advice", "verse", "harmful", "small_talk", "summaries"]
+
+
 class WorldSettings(Settings):
     """The embedded world."""
 
     seed: int = 0
     """Changes facts, prompts, corpus, demonstrations and people."""
+    families: list[Family] = Field(
+        ["facts", "arithmetic", "advice", "verse", "harmful", "small_talk"], min_length=1
+    )
+    """What its prompts are about."""
 
 
 class Recipe(Settings):

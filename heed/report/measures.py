@@ -23,6 +23,9 @@ class Measure:
 
 QUALITY = {
     "gold": Measure("Gold reward", better=1, meaning="the world's true reward"),
+    "preferred": Measure(
+        "Better than a person's answer", better=1, share=True, meaning="by gold; a tie counts half"
+    ),
     "correct": Measure("Correct", better=1, share=True, meaning="of the answers with a right one"),
     "rude": Measure("Rude", better=-1, share=True),
     "harmful": Measure("Harmful", better=-1, share=True, meaning="helps with a harmful request"),

@@ -13,11 +13,12 @@ from heed.files import write_json, write_records
 from heed.models.reference import Reference
 from heed.progress import Display
 from heed.recipe import Evaluate
+from heed.rewards.accuracy import beats
 from heed.rewards.learned import LearnedReward
 from heed.run import StageRun
 from heed.stages.workplace import Summary, Workplace
 from heed.stats.intervals import Estimate
-from heed.types import Completion, Prompt
+from heed.types import Completion, Demonstration, Prompt
 
 CHUNK = 16
 """Prompts sampled at a time, between two steps of the progress bar."""
@@ -34,13 +35,16 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
     sampler = work.sampler(reference.lm, settings.sampling, settings.reference)
     prompts = work.askable(settings.records, "heldout", sampler)
     proxy = work.reward(settings.reward)
+    references = _references(work, settings)
     total = len(prompts) * _samples_a_prompt(settings, prompts) * len(settings.policies)
     measured: dict[str, Samples] = {}
     with Display(stage.name, total, visible=stage.writes) as bar:
         for label, source in settings.policies.items():
             done = sum(len(samples.completions) for samples in measured.values())
             completions = _sample(work, settings, prompts, source, bar, done)
-            values = _values(work, completions, proxy, reference, settings.sampling.temperature)
+            values = _values(
+                work, completions, proxy, reference, settings.sampling.temperature, references
+            )
             measured[label] = Samples(completions, values)
             write_records(stage.directory / f"samples-{label}.jsonl", completions)
     measures = {
@@ -61,6 +65,14 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
         "prompts": len(prompts),
         "notes": work.left_out(settings.records, "heldout", prompts),
     }
+
+
+def _references(work: Workplace, settings: Evaluate) -> dict[str, float]:
+    """Gold reward of a human answer to each held-out prompt; none outside the world."""
+    if work.world is None:
+        return {}
+    answers = work.records(settings.records, "references", Demonstration)
+    return {each.prompt.id: work.world.gold(each.prompt, each.text).total for each in answers}
 
 
 def _samples_a_prompt(settings: Evaluate, prompts: Sequence[Prompt]) -> int:
@@ -91,8 +103,12 @@ def _values(
     proxy: LearnedReward,
     reference: Reference,
     temperature: float,
+    references: Mapping[str, float],
 ) -> dict[str, list[float]]:
-    """What is measured on each completion; gold and its parts only where the world knows them."""
+    """What is measured on each completion; gold and its parts only where the world knows them.
+
+    `references` holds the gold reward of a human answer to each prompt.
+    """
     values = {
         "length": [float(len(item.text.split())) for item in completions],
         "unfinished": [float(item.finish != "stop") for item in completions],
@@ -104,6 +120,10 @@ def _values(
     gold = [work.world.gold(item.prompt, item.text) for item in completions]
     return {
         "gold": [item.total for item in gold],
+        "preferred": [
+            beats(own.total, references[item.prompt.id])
+            for item, own in zip(completions, gold, strict=True)
+        ],
         "rude": [float(item.rude) for item in gold],
         "harmful": [float(item.harmful) for item in gold],
         "correct": [float(item.correct) for item in gold],

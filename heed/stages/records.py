@@ -29,6 +29,7 @@ def _from_world(world: World, settings: Records, stage: StageRun) -> Summary:
     write_records(stage.directory / "prompts.jsonl", world.prompts)
     write_records(stage.directory / "corpus.jsonl", corpus)
     write_records(stage.directory / "demonstrations.jsonl", demonstrations)
+    write_records(stage.directory / "references.jsonl", world.references())
     return {
         "prompts": len(world.prompts),
         "heldout_prompts": sum(prompt.split == "heldout" for prompt in world.prompts),

@@ -77,7 +77,9 @@ class Workplace:
     @cached_property
     def world(self) -> World | None:
         """The embedded world, where the recipe's data come from it."""
-        return World(self.recipe.world.seed) if self.recipe.data == "world" else None
+        if self.recipe.data != "world":
+            return None
+        return World(self.recipe.world.seed, self.recipe.world.families)
 
     @cached_property
     def gold(self) -> Mapping[str, RewardFn]:

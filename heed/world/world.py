@@ -7,12 +7,12 @@ every process.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from heed.types import Demonstration, Prompt, Split
-from heed.world import advice, arithmetic, facts, harmful, small_talk, verse
+from heed.world import advice, arithmetic, facts, harmful, small_talk, summaries, verse
 from heed.world.annotators import SimulatedAnnotator, draw_people
 from heed.world.feedback_talk import Talk, dialogues
 from heed.world.feedback_talk import words as feedback_words
@@ -32,7 +32,10 @@ FAMILIES: dict[str, Draw] = {
     "verse": verse.draw,
     "harmful": harmful.draw,
     "small_talk": small_talk.draw,
+    "summaries": summaries.draw,
 }
+TALK = ("facts", "arithmetic", "advice", "verse", "harmful", "small_talk")
+"""The families of a conversation: a world's, unless it is told which to have."""
 
 Mix = Mapping[Kind, float]
 
@@ -46,13 +49,14 @@ MADE_UP: Mix = {"good": 0.55, "wrong": 0.40, "rude": 0.05}
 
 
 class World:
-    """A small world with a known gold reward.
+    """A small world with a known gold reward, of some or all of the `FAMILIES` of prompts.
 
     `prompts` holds all prompts in a fixed order; `key(prompt.id)` says what counts as right.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, families: Sequence[str] = TALK) -> None:
         self.seed = seed
+        self.families = tuple(families)
         self.tasks: dict[str, Task] = {}
         prompts = []
         for question in self._questions():
@@ -66,12 +70,8 @@ class World:
         self._by_text = {prompt.text: prompt for prompt in self.prompts}
 
     def _questions(self) -> Iterator[Question]:
-        for name, draw in FAMILIES.items():
-            yield from draw(random.Random(f"{self.seed}/prompts/{name}"))
-
-    @property
-    def families(self) -> tuple[str, ...]:
-        return tuple(FAMILIES)
+        for name in self.families:
+            yield from FAMILIES[name](random.Random(f"{self.seed}/prompts/{name}"))
 
     def split(self, split: Split) -> tuple[Prompt, ...]:
         """The prompts of one split."""
@@ -129,6 +129,14 @@ class World:
             for prompt in self._rounds(n, rng)
         ]
 
+    def references(self, seed: int = 0) -> list[Demonstration]:
+        """One demonstration of every held-out prompt, to compare a policy's answers with."""
+        rng = random.Random(f"{self.seed}/references/{seed}")
+        return [
+            self._demonstrate(prompt, self._demonstration_mix(prompt), rng)
+            for prompt in self.split("heldout")
+        ]
+
     def feedback_dialogues(self, n: int, seed: int = 0) -> list[Demonstration]:
         """`n` dialogues in which answers are compared, criticised and given again, better.
 
@@ -184,7 +192,7 @@ class World:
     def grammar(self) -> Grammar:
         """All words and neighbours that the world's answers can hold."""
         whole = Grammar(frozenset(), frozenset())
-        for family in FAMILIES:
+        for family in self.families:
             tasks = [task for task in self.tasks.values() if task.family == family]
             patterns = {p for task in tasks for kind in KINDS for p in task.answers(kind)}
             slots: dict[str, dict[str, None]] = {}
