@@ -11,9 +11,10 @@ from heed.recipe.feedback import (
     Revise,
     Speaker,
 )
+from heed.recipe.policy_gradient import CriticFree, Grpo, Kl, OnPolicy, Ppo, Reinforce, Rloo
 from heed.recipe.recipe import STAGES, Evaluate, Recipe, Records, Report, WorldSettings
 from heed.recipe.rubric import Rubric
-from heed.recipe.training import Dpo, Kl, Ppo, Pretrain, Reward, Sft
+from heed.recipe.training import Dpo, Pretrain, Reward, Sft
 
 __all__ = [
     "STAGES",
@@ -21,20 +22,25 @@ __all__ = [
     "Annotators",
     "Collect",
     "Constitution",
+    "CriticFree",
     "Dpo",
     "Evaluate",
+    "Grpo",
     "Judge",
     "Kl",
     "Lora",
+    "OnPolicy",
     "Optimisation",
     "People",
     "Ppo",
     "Pretrain",
     "Recipe",
     "Records",
+    "Reinforce",
     "Report",
     "Revise",
     "Reward",
+    "Rloo",
     "Rubric",
     "Sampling",
     "Settings",

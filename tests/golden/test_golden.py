@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from heed.losses.policy import ppo_clip
 from heed.losses.preference import PREFERENCE_LOSSES
 from heed.models.heads import ValueModel
 from heed.models.language_model import LanguageModel, new_language_model, save_language_model
@@ -103,10 +105,9 @@ def proximal(folder: Path) -> Any:
         rollouts=16,
         epochs=2,
         minibatches=2,
-        clip=0.2,
+        policy_loss=partial(ppo_clip, clip_low=0.2, clip_high=0.2),
         entropy_coef=0.01,
         missing_eos=-1.0,
-        whiten_rewards=False,
         temperature=0.9,
         micro_tokens=200,
     )
@@ -118,6 +119,7 @@ def proximal(folder: Path) -> Any:
             lam=0.95,
             clip=0.2,
             coef=0.1,
+            whiten_rewards=False,
             micro_tokens=200,
         ),
         sampler=LocalSampler(lm, max_new_tokens=12, temperature=0.9),

@@ -61,7 +61,9 @@ def policy_gradient(advantages: Tensor) -> Tensor:
     """The expected gradient of PPO's loss on fresh rollouts."""
     # On policy the loss is linear in the advantages, so an answer's probability can ride on them.
     weighted = PROBABILITY[:, None] * advantages
-    return gradient(ppo_clip(LOGPROBS, LOGPROBS.detach(), weighted, MASK, clip=0.2)[0].total)
+    return gradient(
+        ppo_clip(LOGPROBS, LOGPROBS.detach(), weighted, MASK, clip_low=0.2, clip_high=0.2)[0].total
+    )
 
 
 def rewards(kl_coef: float = 1.0) -> Tensor:

@@ -14,6 +14,7 @@ from heed.losses.term import Term
 RATIOS = torch.tensor([[0.5, 1.0, 1.5]])
 ADVANTAGES = torch.tensor([[1.0, -1.0, 2.0]])
 EVERYWHERE = torch.ones(1, 3, dtype=torch.bool)
+CLIP = {"clip_low": 0.2, "clip_high": 0.2}
 
 
 def named(terms: list[Term]) -> dict[str, Term]:
@@ -22,18 +23,18 @@ def named(terms: list[Term]) -> dict[str, Term]:
 
 def test_by_hand() -> None:
     """NeMo-RL's loss tests: per token -.5, 1, -2.4, mean -.63333."""
-    terms = named(ppo_clip(RATIOS.log(), torch.zeros(1, 3), ADVANTAGES, EVERYWHERE, clip=0.2))
+    terms = named(ppo_clip(RATIOS.log(), torch.zeros(1, 3), ADVANTAGES, EVERYWHERE, **CLIP))
     loss = terms["policy_loss"]
     assert (loss.count, loss.weight) == ("tokens", 1)
     assert loss.total.item() / 3 == pytest.approx(-0.63333, abs=1e-5)
     for token, want in enumerate([-0.5, 1.0, -2.4]):
         alone = torch.arange(3)[None] == token
-        terms = named(ppo_clip(RATIOS.log(), torch.zeros(1, 3), ADVANTAGES, alone, clip=0.2))
+        terms = named(ppo_clip(RATIOS.log(), torch.zeros(1, 3), ADVANTAGES, alone, **CLIP))
         assert terms["policy_loss"].total.item() == pytest.approx(want)
 
 
 def test_measurements() -> None:
-    terms = named(ppo_clip(RATIOS.log(), torch.zeros(1, 3), ADVANTAGES, EVERYWHERE, clip=0.2))
+    terms = named(ppo_clip(RATIOS.log(), torch.zeros(1, 3), ADVANTAGES, EVERYWHERE, **CLIP))
     # Of .5 and 1.5, both outside the range, the clip bites only where it makes the loss larger.
     assert terms["clip_fraction"].total.item() == 1
     # KL(old || policy): r - 1 - log r with r = policy / old
@@ -52,7 +53,7 @@ def test_the_clip_stops_only_moves_that_went_far_enough(
 ) -> None:
     logprobs = torch.tensor([[math.log(ratio)]], requires_grad=True)
     one = torch.ones(1, 1)
-    terms = ppo_clip(logprobs, one * 0, one * advantage, one.bool(), clip=0.2)
+    terms = ppo_clip(logprobs, one * 0, one * advantage, one.bool(), **CLIP)
     (gradient,) = torch.autograd.grad(terms[0].total, logprobs)
     assert gradient.item() == pytest.approx(-advantage * ratio if flows else 0)
     assert terms[1].total.item() == (not flows)
@@ -62,7 +63,7 @@ def test_on_policy_the_gradient_is_reinforce() -> None:
     logprobs = torch.log(torch.rand(2, 4, dtype=torch.float64)).requires_grad_()
     advantages = torch.randn(2, 4, dtype=torch.float64)
     target = torch.tensor([[0, 1, 1, 0], [1, 1, 1, 1]]).bool()
-    terms = ppo_clip(logprobs, logprobs.detach(), advantages, target, clip=0.2)
+    terms = ppo_clip(logprobs, logprobs.detach(), advantages, target, **CLIP)
     (gradient,) = torch.autograd.grad(terms[0].total, logprobs)
     torch.testing.assert_close(gradient, torch.where(target, -advantages, 0.0))
     assert terms[1].total.item() == terms[2].total.item() == 0
@@ -74,7 +75,7 @@ def test_what_stands_outside_the_target_never_counts(outside: float) -> None:
     logprobs[0, 2] = outside
     logprobs.requires_grad_()
     target = torch.tensor([[True, True, False]])
-    terms = ppo_clip(logprobs, torch.zeros(1, 3), ADVANTAGES, target, clip=0.2)
+    terms = ppo_clip(logprobs, torch.zeros(1, 3), ADVANTAGES, target, **CLIP)
     assert terms[0].total.item() == pytest.approx(0.5)
     (gradient,) = torch.autograd.grad(terms[0].total, logprobs)
     assert gradient[0].tolist() == pytest.approx([-0.5, 1.0, 0.0])
@@ -86,7 +87,9 @@ def test_the_objective_is_a_lower_bound_of_the_unclipped_one(
     log_ratio: float, advantage: float, clip: float
 ) -> None:
     one = torch.ones(1, 1, dtype=torch.float64)
-    terms = ppo_clip(one * log_ratio, one * 0, one * advantage, one.bool(), clip=clip)
+    terms = ppo_clip(
+        one * log_ratio, one * 0, one * advantage, one.bool(), clip_low=clip, clip_high=clip
+    )
     assert terms[0].total.item() >= -advantage * math.exp(log_ratio) - 1e-12
     assert terms[2].total.item() >= 0
 
@@ -117,7 +120,7 @@ def test_gradients() -> None:
     target = torch.tensor([[0, 1, 1, 0], [1, 1, 1, 1]]).bool()
 
     def loss(logprobs: Tensor) -> Tensor:
-        return ppo_clip(logprobs, old, advantages, target, clip=0.2)[0].total
+        return ppo_clip(logprobs, old, advantages, target, **CLIP)[0].total
 
     assert torch.autograd.gradcheck(loss, logprobs.requires_grad_())
     assert torch.autograd.gradcheck(
