@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from heed.losses.policy import entropy_bonus, ppo_clip
+from heed.losses.policy import (
+    LOG_RATIOS,
+    aggregations,
+    entropy_bonus,
+    over_sequences,
+    ppo_clip,
+    sequence_log_ratio,
+)
 from heed.losses.term import Term
 
 RATIOS = torch.tensor([[0.5, 1.0, 1.5]])
@@ -31,6 +38,90 @@ def test_by_hand() -> None:
         alone = torch.arange(3)[None] == token
         terms = named(ppo_clip(RATIOS.log(), torch.zeros(1, 3), ADVANTAGES, alone, **CLIP))
         assert terms["policy_loss"].total.item() == pytest.approx(want)
+
+
+def test_clip_higher_by_hand() -> None:
+    """DAPO: the upper bound alone is moved, here to 1.6 and to 1.4."""
+    zero = torch.zeros(1, 3)
+    for high, want in [(0.6, -0.5 + 1 - 3.0), (0.4, -0.5 + 1 - 2.8)]:
+        terms = ppo_clip(RATIOS.log(), zero, ADVANTAGES, EVERYWHERE, clip_low=0.2, clip_high=high)
+        assert terms[0].total.item() == pytest.approx(want)
+    # The lower bound is where it was: a ratio of .5 gains nothing below .8.
+    down = ppo_clip(RATIOS.log(), zero, -ADVANTAGES, EVERYWHERE, clip_low=0.2, clip_high=0.6)
+    assert down[0].total.item() == pytest.approx(0.8 - 1 + 3.0)
+
+
+ANSWERS = torch.tensor([[True, True, False], [True, False, False]])
+
+
+def test_sequence_ratio_by_hand() -> None:
+    """GSPO: log-ratios .3 and .1 make a ratio of e^.2 = 1.2214, clipped at 1.1 as a whole."""
+    log_ratio = torch.tensor([[0.3, 0.1, 9.0], [-0.5, 9.0, 9.0]])
+    zero = torch.zeros(2, 3)
+    found = sequence_log_ratio(log_ratio, zero, ANSWERS)
+    torch.testing.assert_close(found, torch.tensor([[0.2, 0.2, 0.0], [-0.5, 0.0, 0.0]]))
+    for advantage, want in [(2.0, -2.2 - 2 * math.exp(-0.5)), (-1.0, math.exp(0.2) + 0.9)]:
+        terms = named(
+            ppo_clip(
+                log_ratio,
+                zero,
+                torch.full((2, 3), advantage),
+                ANSWERS,
+                clip_low=0.1,
+                clip_high=0.1,
+                log_ratio=sequence_log_ratio,
+                aggregate=over_sequences,
+            )
+        )
+        loss = terms["policy_loss"]
+        assert loss.count == "rows"
+        assert loss.total.item() == pytest.approx(want, abs=1e-6)
+        # Both tokens of the first answer are clipped, or the one of the second.
+        assert terms["clip_fraction"].total.item() == (2 if advantage > 0 else 1)
+
+
+def test_aggregations_by_hand() -> None:
+    x = torch.tensor([[1.0, 2.0, math.nan], [4.0, math.nan, math.nan]])
+    found = {name: over(x, ANSWERS) for name, over in aggregations(5).items()}
+    assert {name: (total.item(), count) for name, (total, count) in found.items()} == {
+        "token": (7.0, "tokens"),
+        "sequence": (5.5, "rows"),
+        "constant": (pytest.approx(7 / 5), "rows"),
+    }
+
+
+def test_of_answers_of_one_length_all_aggregations_agree() -> None:
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    target = torch.ones(4, 3, dtype=torch.bool)
+    counts = {"tokens": 12, "rows": 4}
+    means = [total.item() / counts[count] for total, count in
+             (over(x, target) for over in aggregations(3).values())]  # fmt: skip
+    assert means == pytest.approx([x.mean().item()] * 3, abs=1e-6)
+
+
+def test_the_sequence_ratio_is_gspo_where_advantages_are_of_answers() -> None:
+    """Value and gradient of 1/n sum_i min(s_i A_i, clip(s_i) A_i), s_i written out (eq. 5)."""
+    draw = torch.Generator().manual_seed(2)
+    logprobs, old = 0.3 * torch.randn(2, 6, 4, generator=draw, dtype=torch.float64)
+    advantage = torch.randn(6, generator=draw, dtype=torch.float64)
+    target = torch.arange(4) < torch.tensor([[1], [2], [3], [4], [4], [2]])
+    logprobs.requires_grad_()
+    mean = (torch.where(target, logprobs - old, 0.0).sum(1) / target.sum(1)).exp()
+    want = -torch.minimum(mean * advantage, mean.clamp(0.95, 1.1) * advantage).sum()
+    loss = ppo_clip(
+        logprobs,
+        old,
+        advantage[:, None].expand(6, 4),
+        target,
+        clip_low=0.05,
+        clip_high=0.1,
+        log_ratio=sequence_log_ratio,
+        aggregate=over_sequences,
+    )[0].total
+    torch.testing.assert_close(loss, want)
+    gradients = [torch.autograd.grad(x, logprobs, retain_graph=True)[0] for x in (loss, want)]
+    torch.testing.assert_close(*gradients)
+    assert 0 < int((gradients[0].abs().sum(1) > 0).sum()) < 6  # some are clipped
 
 
 def test_measurements() -> None:
@@ -67,6 +158,28 @@ def test_on_policy_the_gradient_is_reinforce() -> None:
     (gradient,) = torch.autograd.grad(terms[0].total, logprobs)
     torch.testing.assert_close(gradient, torch.where(target, -advantages, 0.0))
     assert terms[1].total.item() == terms[2].total.item() == 0
+
+
+@pytest.mark.parametrize("outside", [math.nan, 1e4, -math.inf])
+@pytest.mark.parametrize("name", aggregations(3))
+def test_rubbish_outside_the_target_reaches_no_sequence(outside: float, name: str) -> None:
+    logprobs = RATIOS.log().clone()
+    logprobs[0, 2] = outside
+    logprobs.requires_grad_()
+    target = torch.tensor([[True, True, False]])
+    (loss, *_) = ppo_clip(
+        logprobs,
+        torch.zeros(1, 3),
+        ADVANTAGES,
+        target,
+        **CLIP,
+        log_ratio=sequence_log_ratio,
+        aggregate=aggregations(3)[name],
+    )
+    (gradient,) = torch.autograd.grad(loss.total, logprobs)
+    assert math.isfinite(loss.total.item())
+    assert gradient[0, 2].item() == 0
+    assert gradient.isfinite().all()
 
 
 @pytest.mark.parametrize("outside", [math.nan, 1e4, -math.inf])
@@ -123,6 +236,19 @@ def test_gradients() -> None:
         return ppo_clip(logprobs, old, advantages, target, **CLIP)[0].total
 
     assert torch.autograd.gradcheck(loss, logprobs.requires_grad_())
+    advantages = advantages[:, :1].expand(2, 4)  # of answers: else the sequence ratio is no ratio
+    for log_ratio in LOG_RATIOS.values():
+        for aggregate in aggregations(5).values():
+            # The value of a sequence's ratio is every token's, its gradient each token's own: only
+            # the mean over an answer has both.
+            if log_ratio is sequence_log_ratio and aggregate is not over_sequences:
+                continue
+            assert torch.autograd.gradcheck(
+                lambda x, r=log_ratio, a=aggregate: (
+                    ppo_clip(x, old, advantages, target, **CLIP, log_ratio=r, aggregate=a)[0].total
+                ),
+                logprobs,
+            )
     assert torch.autograd.gradcheck(
         lambda entropy: entropy_bonus(entropy, target, 0.3).total, logprobs
     )
