@@ -45,7 +45,7 @@ class Kl(Settings):
         if self.coef == 0.0 and (self.loss or self.target):
             key = "loss" if self.loss else "target"
             raise ValueError(
-                f"kl.{key} does nothing at kl.coef 0; raise kl.coef or leave kl.{key} at null"
+                f"kl.{key} does nothing at kl.coef 0; raise kl.coef or set kl.{key} to null"
             )
         if self.target is None and self.horizon != type(self).model_fields["horizon"].default:
             raise ValueError("kl.horizon does nothing without kl.target; set both or neither")
