@@ -21,6 +21,7 @@ from heed.ranks import Ranks
 from heed.recipe import Recipe, Stage
 from heed.run import Run, StageRun
 from heed.stages.collect import collect
+from heed.stages.critic_free import grpo_stage, reinforce_stage, rloo_stage
 from heed.stages.dpo import dpo_stage
 from heed.stages.evaluate import evaluate
 from heed.stages.ppo import ppo
@@ -40,6 +41,9 @@ STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
     "collect": collect,
     "reward": reward,
     "ppo": ppo,
+    "rloo": rloo_stage,
+    "grpo": grpo_stage,
+    "reinforce": reinforce_stage,
     "dpo": dpo_stage,
     "evaluate": evaluate,
     "report": report,

@@ -108,7 +108,10 @@ def share_of() -> Callable[[str], Callable[[Sequence[Completion]], list[float]]]
 
 @pytest.fixture
 def toy_ppo(toy_prompts: list[Prompt], share_of: Any) -> Callable[..., Any]:
-    """PPO with a critic on a toy policy; `more` goes to Surrogate, `kl` and `reward` as named."""
+    """PPO with a critic on a toy policy, or another `baseline`; `more` goes to Surrogate."""
+    from functools import partial
+
+    from heed.losses.policy import ppo_clip
     from heed.models.heads import ValueModel
     from heed.models.reference import Reference
     from heed.policies.kl_control import KlController
@@ -116,17 +119,34 @@ def toy_ppo(toy_prompts: list[Prompt], share_of: Any) -> Callable[..., Any]:
     from heed.policies.ppo import Critic
     from heed.sampling.local import LocalSampler
 
-    settings = {"rollouts": 12, "epochs": 2, "minibatches": 2, "clip": 0.2, "entropy_coef": 0.0}
-    settings |= {"missing_eos": 0.0, "whiten_rewards": False, "temperature": 1.0}
+    settings: dict[str, Any] = {"rollouts": 12, "epochs": 2, "minibatches": 2}
+    settings |= {"policy_loss": partial(ppo_clip, clip_low=0.2, clip_high=0.2)}
+    settings |= {"entropy_coef": 0.0, "missing_eos": 0.0, "temperature": 1.0}
     settings |= {"micro_tokens": 100}
 
-    def make(lm: LanguageModel, *, kl: Any = None, reward: Any = None, **more: Any) -> Any:
+    def make(
+        lm: LanguageModel,
+        *,
+        baseline: Any = None,
+        kl: Any = None,
+        reward: Any = None,
+        whiten_rewards: bool = False,
+        **more: Any,
+    ) -> Any:
         surrogate = Surrogate(**{**settings, **more})
-        value = ValueModel.from_language_model(lm)
+        critic = Critic(
+            ValueModel.from_language_model(lm),
+            gamma=1.0,
+            lam=0.95,
+            clip=0.2,
+            coef=0.1,
+            whiten_rewards=whiten_rewards,
+            micro_tokens=200,
+        )
         sampler = LocalSampler(lm, max_new_tokens=6, temperature=surrogate.temperature)
         return PolicyGradient(
             lm,
-            Critic(value, gamma=1.0, lam=0.95, clip=0.2, coef=0.1, micro_tokens=200),
+            baseline or critic,
             sampler=sampler,
             prompts=toy_prompts,
             reward=reward or share_of("yes"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 
+from heed.losses.policy import ppo_clip
 from heed.losses.preference import PREFERENCE_LOSSES
 from heed.models.heads import ValueModel
 from heed.models.language_model import LanguageModel, new_language_model
@@ -75,10 +77,9 @@ def reinforcement(lm: LanguageModel) -> Any:
         rollouts=10,
         epochs=1,
         minibatches=2,
-        clip=0.2,
+        policy_loss=partial(ppo_clip, clip_low=0.2, clip_high=0.2),
         entropy_coef=0.01,
         missing_eos=0.0,
-        whiten_rewards=False,
         temperature=1.0,
         micro_tokens=200,
     )
@@ -90,6 +91,7 @@ def reinforcement(lm: LanguageModel) -> Any:
             lam=0.95,
             clip=0.2,
             coef=0.1,
+            whiten_rewards=False,
             micro_tokens=200,
         ),
         sampler=LocalSampler(lm, max_new_tokens=6),

@@ -189,11 +189,12 @@ class Pairs(Batch):
 class Rollout(Sequences):
     """Completions sampled from the policy, with all that policy gradients need.
 
-    `logprobs`: under the policy that sampled them; `values`, `returns`, `advantages`: zero outside
-    `target`.
+    `logprobs`: under the policy that sampled them; `ref_logprobs`: under the reference; `values`,
+    `returns`, `advantages`: zero outside `target`.
     """
 
     logprobs: Float[Tensor, "B T"]
+    ref_logprobs: Float[Tensor, "B T"]
     values: Float[Tensor, "B T"]
     advantages: Float[Tensor, "B T"]
     returns: Float[Tensor, "B T"]

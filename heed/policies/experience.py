@@ -27,6 +27,8 @@ class Experience:
     sequences: Sequences
     logprobs: Float[Tensor, "B T"]
     """Under the policy that sampled, at the sampling temperature."""
+    ref_logprobs: Float[Tensor, "B T"]
+    """Under the reference, at the same temperature."""
     kl: Float[Tensor, "B T"]
     """Per-token log-ratio to the reference (the estimator k1)."""
     scores: Float[Tensor, "B"]
@@ -48,7 +50,9 @@ def experience(
 ) -> Experience:
     """Score completions and compare them with the reference.
 
-    The sampler's own log-probs stand for the policy's: same weights, same temperature.
+    The sampler's own log-probs stand for the policy's: same weights, same temperature, same
+    precision. In float32 they agree with a training forward to 1e-4; in bfloat16 to what
+    docs/architecture.md measures, so that the first ratios are not quite 1 there.
     `micro_tokens` bounds a forward pass. Raises UserError for a reward that is no number.
     """
     rows = [(completion.prompt_ids, completion.ids) for completion in completions]
@@ -66,6 +70,7 @@ def experience(
     return Experience(
         sequences=sequences,
         logprobs=logprobs,
+        ref_logprobs=ref_logprobs,
         kl=k1(logprobs, ref_logprobs) * sequences.target,
         scores=torch.where(finished, proxy, torch.tensor(missing_eos)).to(device),
         proxy=proxy.to(device),

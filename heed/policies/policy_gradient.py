@@ -2,27 +2,29 @@
 
     maximise  E[ r(x, y) ] - kl_coef * KL(pi || reference)
 
-What turns rewards into advantages is a `Baseline` passed in: PPO's is a learned critic with GAE.
+What turns rewards into advantages is a `Baseline` passed in: PPO's is a learned critic with GAE,
+that of RLOO, GRPO and REINFORCE++ is the other answers. Advantages are statistics of a whole round,
+taken before it is cut into minibatches: a minibatch need not hold whole groups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from heed.losses.policy import entropy_bonus, ppo_clip
+from heed.losses.kl import AnswerLogprobs
+from heed.losses.policy import entropy_bonus
 from heed.losses.term import Term
 from heed.models.forward import completion_logprobs
 from heed.models.language_model import LanguageModel
 from heed.models.reference import Reference
 from heed.ops.advantages import explained_variance, token_rewards
-from heed.ops.batch import Rollout, Sequences
-from heed.ops.masked import whiten
+from heed.ops.batch import Rollout
 from heed.ops.order import Order
 from heed.policies.experience import Experience, experience
 from heed.policies.kl_control import KlController
@@ -32,7 +34,7 @@ from heed.types import Completion, Prompt, RewardFn, Sampler
 
 @dataclass(frozen=True)
 class Advantages:
-    """What a baseline makes of token rewards; all zero outside the completion."""
+    """What a baseline makes of a round's rewards; all zero outside the completion."""
 
     values: Float[Tensor, "B T"]
     advantages: Float[Tensor, "B T"]
@@ -47,9 +49,20 @@ class Baseline(Protocol):
         """What trains beside the policy (empty where nothing is learned)."""
         ...
 
-    def advantages(self, sequences: Sequences, rewards: Float[Tensor, "B T"]) -> Advantages: ...
+    def advantages(self, seen: Experience, rewards: Float[Tensor, "B T"]) -> Advantages:
+        """Of a whole round; the rewards of tokens add up to the score and what KL costs."""
+        ...
 
     def loss(self, batch: Rollout) -> list[Term]: ...
+
+
+PolicyLoss = Callable[
+    [Float[Tensor, "B T"], Float[Tensor, "B T"], Float[Tensor, "B T"], Bool[Tensor, "B T"]],
+    list[Term],
+]
+"""From log-probs, old log-probs, advantages and target to terms: `losses.policy.ppo_clip`."""
+KlPenalty = Callable[[AnswerLogprobs, float], Term]
+"""From log-probs and the KL coefficient to a term: `losses.kl.kl_penalty`."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +72,15 @@ class Surrogate:
     rollouts: int
     epochs: int
     minibatches: int
-    clip: float
+    policy_loss: PolicyLoss
     entropy_coef: float
     missing_eos: float
-    whiten_rewards: bool
     temperature: float
     micro_tokens: int
+    group: int = 1
+    """Samples a prompt; the rows of a group stand together until minibatches are drawn."""
+    kl_loss: KlPenalty | None = None
+    """KL as a loss; without it KL is a cost in the reward, with rewards to go."""
 
 
 class PolicyGradient:
@@ -119,24 +135,26 @@ class PolicyGradient:
             yield rollout.rows(order.indices(step).to(rollout.ids.device))
 
     def _sample(self, iteration: int) -> list[Completion]:
-        order = Order(len(self.prompts), self.surrogate.rollouts, self.seed)
+        group = self.surrogate.group
+        order = Order(len(self.prompts), self.surrogate.rollouts // group, self.seed)
         prompts = [self.prompts[i] for i in order.indices(iteration).tolist()]
-        return self.sampler.sample(prompts, seed=derive_seed(self.seed, "sample", iteration))
+        seed = derive_seed(self.seed, "sample", iteration)
+        return self.sampler.sample(prompts, n=group, seed=seed)
 
     def _weigh(self, seen: Experience) -> Rollout:
-        """Rewards with the KL penalty, then advantages, whitened over the whole round."""
+        """Rewards, less KL unless that is a loss, and the advantages that the baseline sees."""
         target = seen.sequences.target
-        rewards = token_rewards(seen.scores, seen.kl, target, kl_coef=self.kl.coef)
-        if self.surrogate.whiten_rewards:
-            rewards = whiten(rewards, target, shift_mean=False)
-        weighed = self.baseline.advantages(seen.sequences, rewards)
+        cost = 0.0 if self.surrogate.kl_loss else self.kl.coef
+        rewards = token_rewards(seen.scores, seen.kl, target, kl_coef=cost)
+        weighed = self.baseline.advantages(seen, rewards)
         return Rollout(
             ids=seen.sequences.ids,
             mask=seen.sequences.mask,
             target=target,
             logprobs=seen.logprobs,
+            ref_logprobs=seen.ref_logprobs,
             values=weighed.values,
-            advantages=whiten(weighed.advantages, target),
+            advantages=weighed.advantages,
             returns=weighed.returns,
         )
 
@@ -157,20 +175,30 @@ class PolicyGradient:
             "explained_variance": float(
                 explained_variance(rollout.values, rollout.returns, rollout.target)
             ),
+            **self._flat_groups(seen),
         }
+
+    def _flat_groups(self, seen: Experience) -> dict[str, float]:
+        """The share of groups that teach nothing, since all their scores are equal."""
+        if self.surrogate.group == 1:
+            return {}
+        scores = seen.scores.view(-1, self.surrogate.group)
+        return {"flat_groups": float((scores.amin(1) == scores.amax(1)).float().mean())}
 
     def loss(self, batch: Rollout) -> list[Term]:
         surrogate = self.surrogate
         logprobs, entropy = completion_logprobs(
             self.policy.model, batch, temperature=surrogate.temperature
         )
-        return [
-            *ppo_clip(
-                logprobs, batch.logprobs, batch.advantages, batch.target, clip=surrogate.clip
-            ),
+        terms = [
+            *surrogate.policy_loss(logprobs, batch.logprobs, batch.advantages, batch.target),
             entropy_bonus(entropy, batch.target, surrogate.entropy_coef),
             *self.baseline.loss(batch),
         ]
+        if surrogate.kl_loss:
+            at = AnswerLogprobs(logprobs, batch.logprobs, batch.ref_logprobs, batch.target)
+            terms.append(surrogate.kl_loss(at, self.kl.coef))
+        return terms
 
     def observe(self, metrics: Mapping[str, float]) -> Mapping[str, float]:
         self.kl.update(self.measured["kl"], self.surrogate.rollouts)

@@ -16,12 +16,17 @@ from heed.losses.term import Term
 from heed.losses.value import clipped_value
 from heed.models.heads import ValueModel
 from heed.ops.advantages import gae
-from heed.ops.batch import Rollout, Sequences, in_parts
+from heed.ops.batch import Rollout, in_parts
+from heed.ops.masked import whiten
+from heed.policies.experience import Experience
 from heed.policies.policy_gradient import Advantages
 
 
 class Critic:
-    """A Baseline that predicts the return of every state."""
+    """A Baseline that predicts the return of every state; advantages are whitened over the round.
+
+    `whiten_rewards` scales the round's token rewards to variance 1 first, their mean kept.
+    """
 
     def __init__(
         self,
@@ -31,6 +36,7 @@ class Critic:
         lam: float,
         clip: float,
         coef: float,
+        whiten_rewards: bool,
         micro_tokens: int,
     ) -> None:
         self.module = module
@@ -38,13 +44,17 @@ class Critic:
         self.lam = lam
         self.clip = clip
         self.coef = coef
+        self.whiten_rewards = whiten_rewards
         self.micro_tokens = micro_tokens
 
     @torch.no_grad()
-    def advantages(self, sequences: Sequences, rewards: Float[Tensor, "B T"]) -> Advantages:
-        values = in_parts(sequences, self.micro_tokens, self.module)
-        advantages, returns = gae(rewards, values, sequences.target, gamma=self.gamma, lam=self.lam)
-        return Advantages(values, advantages, returns)
+    def advantages(self, seen: Experience, rewards: Float[Tensor, "B T"]) -> Advantages:
+        target = seen.sequences.target
+        if self.whiten_rewards:
+            rewards = whiten(rewards, target, shift_mean=False)
+        values = in_parts(seen.sequences, self.micro_tokens, self.module)
+        advantages, returns = gae(rewards, values, target, gamma=self.gamma, lam=self.lam)
+        return Advantages(values, whiten(advantages, target), returns)
 
     def loss(self, batch: Rollout) -> list[Term]:
         values = self.module(batch)

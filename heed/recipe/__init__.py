@@ -21,10 +21,11 @@ from heed.recipe.feedback import (
     Revise,
     Speaker,
 )
+from heed.recipe.policy_gradient import CriticFree, Grpo, Kl, OnPolicy, Ppo, Reinforce, Rloo
 from heed.recipe.recipe import STAGES, Evaluate, Recipe, Records, Report, WorldSettings
 from heed.recipe.rounds import Rounds
 from heed.recipe.rubric import Rubric
-from heed.recipe.training import Dpo, Kl, Ppo, Pretrain, Reward, Sft
+from heed.recipe.training import Dpo, Pretrain, Reward, Sft
 
 __all__ = [
     "STAGES",
@@ -33,20 +34,25 @@ __all__ = [
     "Collect",
     "Comparisons",
     "Constitution",
+    "CriticFree",
     "Dpo",
     "Evaluate",
+    "Grpo",
     "Judge",
     "Kl",
     "Lora",
+    "OnPolicy",
     "Optimisation",
     "People",
     "Ppo",
     "Pretrain",
     "Recipe",
     "Records",
+    "Reinforce",
     "Report",
     "Revise",
     "Reward",
+    "Rloo",
     "Rounds",
     "Rubric",
     "Sampling",

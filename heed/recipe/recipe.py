@@ -12,7 +12,8 @@ from pydantic import Field, PositiveInt
 
 from heed.recipe.base import Sampling, Settings, Stage, StageName
 from heed.recipe.feedback import Collect, Revise
-from heed.recipe.training import Dpo, Ppo, Pretrain, Reward, Sft
+from heed.recipe.policy_gradient import Grpo, Ppo, Reinforce, Rloo
+from heed.recipe.training import Dpo, Pretrain, Reward, Sft
 
 
 class Records(Stage):
@@ -67,7 +68,21 @@ class Report(Stage):
 
 STAGES: Mapping[str, type[Stage]] = {
     stage.kind: stage
-    for stage in (Records, Pretrain, Sft, Revise, Collect, Reward, Ppo, Dpo, Evaluate, Report)
+    for stage in (
+        Records,
+        Pretrain,
+        Sft,
+        Revise,
+        Collect,
+        Reward,
+        Ppo,
+        Rloo,
+        Grpo,
+        Reinforce,
+        Dpo,
+        Evaluate,
+        Report,
+    )
 }
 
 

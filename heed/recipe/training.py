@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt
 
-from heed.recipe.base import Comparisons, Lora, Sampling, Settings, StageName, TrainingStage, listed
+from heed.recipe.base import Comparisons, Lora, Sampling, StageName, TrainingStage, listed
 
 
 class Pretrain(TrainingStage):
@@ -78,78 +78,6 @@ class Reward(TrainingStage):
 
     def inputs(self) -> list[str]:
         return [self.policy, *listed(self.comparisons), self.records]
-
-
-class Kl(Settings):
-    """The leash: what a nat of KL from the reference costs, in units of reward."""
-
-    coef: NonNegativeFloat = 0.05
-    """Coefficient, or the adaptive controller's first value."""
-    target: PositiveFloat | None = None
-    """KL of a whole answer (nats) that an adaptive coefficient steers to; null keeps it fixed."""
-    horizon: PositiveInt = 10000
-    """Episodes over which the adaptive controller acts (Ziegler et al. 2019)."""
-
-
-class Ppo(TrainingStage):
-    """Proximal policy optimisation against the reward model, on a KL leash."""
-
-    kind: ClassVar[str] = "ppo"
-    policy: StageName = "sft"
-    reward: StageName = "reward"
-    records: StageName = "records"
-    iterations: PositiveInt = 120
-    """Rounds of sampling and learning."""
-    rollouts: PositiveInt = 128
-    """Completions a round, one a prompt."""
-    epochs: PositiveInt = 2
-    """Passes over a round's completions."""
-    minibatches: PositiveInt = 2
-    """Optimiser steps a pass."""
-    kl: Kl = Kl()
-    clip: PositiveFloat = 0.2
-    """The probability ratio is held within 1 +- clip."""
-    value_clip: PositiveFloat = 0.2
-    """New values are held this close to the old ones."""
-    value_coef: NonNegativeFloat = 0.1
-    """Weight of the value loss."""
-    entropy_coef: NonNegativeFloat = 0.0
-    """Bonus for entropy, per nat."""
-    gamma: float = Field(1.0, ge=0.0, le=1.0)
-    lam: float = Field(0.95, ge=0.0, le=1.0)
-    """GAE's lambda."""
-    whiten_rewards: bool = False
-    """Scale a round's token rewards to variance 1, mean kept."""
-    missing_eos: float = -1.0
-    """Score of a completion that was cut before its end."""
-    value_lr_scale: PositiveFloat = 1.0
-    """Learning rate of the value model, relative to the policy's."""
-    lora: Lora | None = None
-    sampling: Sampling = Sampling()
-    keep: Literal["last"] = "last"
-    """The final weights: the best proxy is no sign of the best policy."""
-
-    @model_validator(mode="after")
-    def _samples_can_teach(self) -> Self:
-        if self.rollouts < self.minibatches:
-            raise ValueError(
-                f"{self.rollouts} rollouts cannot be cut into {self.minibatches} minibatches; "
-                "raise rollouts or lower minibatches"
-            )
-        if self.sampling.temperature == 0.0:
-            raise ValueError(
-                "at sampling.temperature 0 every round samples the same answers and nothing can "
-                "be learned; set it above 0"
-            )
-        if self.sampling.top_p < 1.0 or self.sampling.top_k > 0:
-            raise ValueError(
-                "policy gradients need samples of the policy itself, not of its likeliest tokens; "
-                "leave sampling.top_p at 1 and sampling.top_k at 0"
-            )
-        return self
-
-    def inputs(self) -> list[str]:
-        return [self.policy, self.reward, self.records]
 
 
 class Dpo(TrainingStage):

@@ -57,7 +57,18 @@ METRICS = {
     "explained_variance": Measure("Explained variance", "of returns"),
     "unfinished": Measure("Cut before their end", "share of answers"),
     "kl_coef": Measure("KL coefficient"),
+    "flat_groups": Measure("Groups without a signal", "share of prompts"),
 }
+_CRITIC_FREE = (
+    ("proxy",),
+    ("gold",),
+    ("kl",),
+    ("length",),
+    ("entropy",),
+    ("clip_fraction",),
+    ("flat_groups",),
+    ("unfinished",),
+)
 CURVES: dict[str, tuple[tuple[str, ...], ...]] = {
     "pretrain": (("nll", "loss"),),
     "sft": (("nll", "loss"), ("heldout_nll",)),
@@ -78,12 +89,23 @@ CURVES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("explained_variance",),
         ("unfinished",),
     ),
+    **dict.fromkeys(("rloo", "grpo", "reinforce"), _CRITIC_FREE),
 }
 """What to draw of a stage, by kind: of each group the first metric that was logged."""
 
 SHARE = Measure("Share", share=True)
 
-NAMES = {"base": "Base", "sft": "SFT", "dpo": "DPO", "ppo": "PPO"}
+NAMES = {
+    "base": "Base",
+    "sft": "SFT",
+    "dpo": "DPO",
+    "ppo": "PPO",
+    "rloo": "RLOO",
+    "grpo": "GRPO",
+    "dr_grpo": "Dr. GRPO",
+    "gspo": "GSPO",
+    "reinforce": "REINFORCE++",
+}
 STAGES = {
     "records": "Records",
     "pretrain": "Pretraining",

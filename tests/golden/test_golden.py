@@ -14,12 +14,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from heed.losses.kl import KL_LOSSES, kl_penalty
+from heed.losses.policy import LOG_RATIOS, aggregations, ppo_clip
 from heed.losses.preference import PREFERENCE_LOSSES
 from heed.models.heads import ValueModel
 from heed.models.language_model import LanguageModel, new_language_model, save_language_model
@@ -29,9 +32,12 @@ from heed.models.rows import demonstration_rows, pair_rows
 from heed.offline import HeldoutLoss
 from heed.ops.order import Order
 from heed.policies.dpo import dpo, with_reference
+from heed.policies.grpo import grpo
 from heed.policies.kl_control import KlController
-from heed.policies.policy_gradient import PolicyGradient, Surrogate
+from heed.policies.policy_gradient import Baseline, PolicyGradient, Surrogate
 from heed.policies.ppo import Critic
+from heed.policies.reinforce import reinforce
+from heed.policies.rloo import rloo
 from heed.policies.sft import sft
 from heed.rewards.bradley_terry import reward_modelling
 from heed.rewards.learned import LearnedReward
@@ -94,48 +100,111 @@ def asks(completions: Sequence[Completion]) -> list[float]:
     return [float("?" in item.text) for item in completions]
 
 
-def proximal(folder: Path) -> Any:
-    lm, model = policy(), reward_model(folder)
-    head = lm.model.get_output_embeddings()  # a fresh model would hardly ever end an answer
+def ending_policy() -> LanguageModel:
+    """A fresh model would hardly ever end an answer."""
+    lm = policy()
+    head = lm.model.get_output_embeddings()
     head.bias = torch.nn.Parameter(torch.zeros(head.out_features))
     head.bias.data[lm.chat.eos_id] = 4.5
-    surrogate = Surrogate(
-        rollouts=16,
-        epochs=2,
-        minibatches=2,
+    return lm
+
+
+def on_policy(folder: Path, baseline: Baseline | None = None, **more: Any) -> Any:
+    """PPO, or another baseline; `more` goes to Surrogate, the rest of ppo_clip as named."""
+    lm, model = ending_policy(), reward_model(folder)
+    clip = {"clip_low": 0.2, "clip_high": 0.2}
+    settings = {
+        "rollouts": 16,
+        "epochs": 2,
+        "minibatches": 2,
+        "policy_loss": partial(ppo_clip, **clip),
+        "entropy_coef": 0.01,
+        "missing_eos": -1.0,
+        "temperature": 0.9,
+        "micro_tokens": 200,
+    }
+    critic = Critic(
+        ValueModel.from_reward_model(model),
+        gamma=1.0,
+        lam=0.95,
         clip=0.2,
-        entropy_coef=0.01,
-        missing_eos=-1.0,
+        coef=0.1,
         whiten_rewards=False,
-        temperature=0.9,
         micro_tokens=200,
     )
     return PolicyGradient(
         lm,
-        Critic(
-            ValueModel.from_reward_model(model),
-            gamma=1.0,
-            lam=0.95,
-            clip=0.2,
-            coef=0.1,
-            micro_tokens=200,
-        ),
+        baseline or critic,
         sampler=LocalSampler(lm, max_new_tokens=12, temperature=0.9),
         prompts=[item.prompt for item in DEMONSTRATIONS],
         reward=LearnedReward(model, context=128),
         reference=Reference(lm),
         kl=KlController(0.1, target=0.05, horizon=200),
-        surrogate=surrogate,
+        surrogate=Surrogate(**{**settings, **more}),
         seed=0,
         watch={"questions": asks},
     )
+
+
+def leave_one_out(folder: Path) -> Any:
+    return on_policy(folder, rloo(4), group=4)
+
+
+def group_relative(
+    folder: Path, *, std: bool, ratio: str, over: str, kl: str, clip: tuple[float, float]
+) -> Any:
+    aggregate = aggregations(12)[over]
+    low, high = clip
+    return on_policy(
+        folder,
+        grpo(8, std=std),
+        group=8,
+        policy_loss=partial(
+            ppo_clip, clip_low=low, clip_high=high, log_ratio=LOG_RATIOS[ratio], aggregate=aggregate
+        ),
+        kl_loss=partial(kl_penalty, estimate=KL_LOSSES[kl], aggregate=aggregate),
+    )
+
+
+def whitened(folder: Path) -> Any:
+    return on_policy(folder, reinforce(1))
 
 
 METHODS: dict[str, tuple[Callable[[Path], Any], float]] = {
     "sft": (imitation, 3e-3),
     "reward": (reward, 3e-3),
     "dpo": (direct, 1e-3),
-    "ppo": (proximal, 1e-3),
+    "ppo": (on_policy, 1e-3),
+    "rloo": (leave_one_out, 1e-3),
+    "grpo": (
+        partial(
+            group_relative, std=True, ratio="token", over="sequence", kl="k3", clip=(0.2, 0.28)
+        ),
+        1e-3,
+    ),
+    "dr_grpo": (
+        partial(
+            group_relative,
+            std=False,
+            ratio="token",
+            over="constant",
+            kl="k2_sequence",
+            clip=(0.2, 0.2),
+        ),
+        1e-3,
+    ),
+    "gspo": (
+        partial(
+            group_relative,
+            std=True,
+            ratio="sequence",
+            over="sequence",
+            kl="k3_sequence",
+            clip=(3e-3, 4e-3),
+        ),
+        1e-3,
+    ),
+    "reinforce": (whitened, 1e-3),
 }
 
 
@@ -148,7 +217,7 @@ def test_the_numbers_stay(
     method = make(tmp_path / "policy")
     measure = (
         []
-        if name == "ppo"
+        if isinstance(method, PolicyGradient)
         else [HeldoutLoss(method, method.data, every=5, last=20, micro_tokens=400)]
     )
     Trainer(

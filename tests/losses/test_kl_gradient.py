@@ -7,17 +7,21 @@ that an estimator is held against.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, log_softmax
 
-from heed.losses.policy import ppo_clip
+from heed.losses.kl import KL_LOSSES, AnswerLogprobs
+from heed.losses.policy import aggregations, ppo_clip
 from heed.ops.advantages import gae, token_rewards
-from heed.ops.kl import k1, k2, k3
+from heed.ops.batch import Sequences
+from heed.ops.kl import k1, k2
 from heed.ops.masked import whiten
+from heed.policies.experience import Experience
+from heed.policies.grpo import grpo
+from heed.policies.others import Others
+from heed.policies.rloo import rloo
 
 ANSWERS = [(0, 0)] + [(first, second) for first in (1, 2) for second in range(3)]
 IDS = torch.tensor(ANSWERS)
@@ -61,7 +65,9 @@ def policy_gradient(advantages: Tensor) -> Tensor:
     """The expected gradient of PPO's loss on fresh rollouts."""
     # On policy the loss is linear in the advantages, so an answer's probability can ride on them.
     weighted = PROBABILITY[:, None] * advantages
-    return gradient(ppo_clip(LOGPROBS, LOGPROBS.detach(), weighted, MASK, clip=0.2)[0].total)
+    return gradient(
+        ppo_clip(LOGPROBS, LOGPROBS.detach(), weighted, MASK, clip_low=0.2, clip_high=0.2)[0].total
+    )
 
 
 def rewards(kl_coef: float = 1.0) -> Tensor:
@@ -109,13 +115,103 @@ def test_what_ppo_ships() -> None:
     assert cosine(policy_gradient(whiten(advantages, MASK))) == pytest.approx(0.99996, abs=1e-5)
 
 
-@pytest.mark.parametrize(("estimator", "want"), [(k2, 0.9761), (k3, 0.9740)])
-def test_estimators_as_token_losses_are_near_but_not_it(
-    estimator: Callable[[Tensor, Tensor], Tensor], want: float
-) -> None:
-    """They miss what a token does to the KL of the tokens after it."""
-    loss = (PROBABILITY[:, None] * torch.where(MASK, estimator(LOGPROBS, REF), 0.0)).sum()
-    assert cosine(gradient(loss)) == pytest.approx(want, abs=1e-4)
+# The policy that sampled, a few steps before: for losses used off policy.
+OLD = torch.tensor([[0.0, 0.7, 0.1], [0.4, -0.2, 0.5], [-0.1, 0.4, 0.6]], dtype=torch.float64)
+
+SHIPPED = {  # name: cosine on policy, off policy; then both where an answer's tokens are averaged
+    "k2_sequence": (1.0, 0.9105, 0.9928, 0.9365),
+    "k3_sequence": (1.0, 1.0, 0.9928, 0.9928),
+    "k2": (0.9761, 0.9262, 0.9971, 0.9635),
+    "k3": (0.9740, 0.8795, 0.9899, 0.9404),
+}
+
+
+def kl_loss_gradient(name: str, aggregate: str, old: Tensor) -> Tensor:
+    """Of the shipped loss, expected over the answers of the policy with these log-probs."""
+    at = AnswerLogprobs(LOGPROBS, old, REF, MASK)
+    total, _ = aggregations(1)[aggregate](old.sum(1).exp()[:, None] * KL_LOSSES[name](at), MASK)
+    return gradient(total)
+
+
+def test_all_that_ships_is_here() -> None:
+    assert SHIPPED.keys() == KL_LOSSES.keys()
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_which_kl_losses_are_near(name: str) -> None:
+    """Those of tokens miss what a token does to the KL of the tokens after it; k2 of sequences has
+    no importance weight; averaging over an answer's tokens favours short ones.
+    """
+    on, off, on_averaged, off_averaged = SHIPPED[name]
+    current, old = LOGPROBS.detach(), token_logprobs(OLD)
+    for aggregate in ("token", "constant"):
+        assert cosine(kl_loss_gradient(name, aggregate, current)) == pytest.approx(on, abs=1e-4)
+        assert cosine(kl_loss_gradient(name, aggregate, old)) == pytest.approx(off, abs=1e-4)
+    averaged = [cosine(kl_loss_gradient(name, "sequence", by)) for by in (current, old)]
+    assert averaged == pytest.approx([on_averaged, off_averaged], abs=1e-4)
+
+
+def test_the_exact_ones_are_exact_in_size_too() -> None:
+    current, old = LOGPROBS.detach(), token_logprobs(OLD)
+    for name, by in [("k2_sequence", current), ("k3_sequence", current), ("k3_sequence", old)]:
+        torch.testing.assert_close(kl_loss_gradient(name, "constant", by), true_gradient())
+
+
+def groups_gradient(
+    baseline: Others, score: Tensor, *, kl_coef: float, aggregate: str = "constant"
+) -> Tensor:
+    """Expected over all groups of answers: what RLOO and GRPO do with KL in the reward."""
+    size = baseline.group
+    picks = torch.cartesian_prod(*[torch.arange(len(ANSWERS))] * size).view(-1, size)
+    chance = PROBABILITY[picks].prod(1).repeat_interleave(size)
+    rows = picks.flatten()
+    logprobs, mask, scores = LOGPROBS[rows], MASK[rows], score[rows]
+    kl = k1(logprobs.detach(), REF[rows])
+    seen = Experience(
+        sequences=Sequences(IDS[rows], torch.ones_like(mask), mask),
+        logprobs=logprobs.detach(),
+        ref_logprobs=REF[rows],
+        kl=kl,
+        scores=scores,
+        proxy=scores,
+    )
+    found = baseline.advantages(seen, token_rewards(scores, kl, mask, kl_coef=kl_coef))
+    loss = ppo_clip(
+        logprobs,
+        logprobs.detach(),
+        chance[:, None] * found.advantages / size,
+        mask,
+        clip_low=0.2,
+        clip_high=0.2,
+        aggregate=aggregations(1)[aggregate],
+    )
+    return gradient(loss[0].total)
+
+
+GROUPED = [rloo(2), rloo(3), grpo(2, std=True), grpo(3, std=False)]
+SCORES = torch.tensor([1.0, 0.0, 2.0, -1.0, 0.5, 0.0, 3.0], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("baseline", GROUPED)
+def test_kl_in_the_reward_without_a_critic_is_the_exact_gradient(baseline: Others) -> None:
+    """Whatever the estimate does to the scores: KL has a baseline of its own."""
+    found = groups_gradient(baseline, torch.zeros_like(SCORES), kl_coef=1.0)
+    torch.testing.assert_close(found, true_gradient())
+    averaged = groups_gradient(
+        baseline, torch.zeros_like(SCORES), kl_coef=1.0, aggregate="sequence"
+    )
+    assert cosine(averaged) == pytest.approx(0.9743, abs=1e-4)
+
+
+def test_leave_one_out_is_unbiased_and_the_groups_mean_shrinks_it() -> None:
+    """E[RLOO] is the gradient of the expected score; the group's mean gives (G - 1) / G of it."""
+    true = gradient(-(LOGPROBS.sum(1).exp() * SCORES).sum())
+    for size in (2, 3):
+        torch.testing.assert_close(groups_gradient(rloo(size), SCORES, kl_coef=0.0), true)
+        centred = groups_gradient(grpo(size, std=False), SCORES, kl_coef=0.0)
+        torch.testing.assert_close(centred, (size - 1) / size * true)
+    standardised = groups_gradient(grpo(3, std=True), SCORES, kl_coef=0.0)
+    assert cosine_similarity(standardised, true, dim=0).item() == pytest.approx(0.9744, abs=1e-4)
 
 
 def test_k1_as_a_loss_does_nothing() -> None:

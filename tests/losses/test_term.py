@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from heed.losses.policy import entropy_bonus, ppo_clip
+from heed.losses.kl import KL_LOSSES, AnswerLogprobs, kl_penalty
+from heed.losses.policy import LOG_RATIOS, aggregations, entropy_bonus, ppo_clip
 from heed.losses.preference import PairLogprobs, dpo, preference_terms
 from heed.losses.reward import bradley_terry
 from heed.losses.sft import cross_entropy
@@ -71,9 +73,11 @@ def pairs() -> Pairs:
 def rollout() -> Rollout:
     base = sequences(4)
     draw = torch.Generator().manual_seed(5)
-    noise = torch.randn(4, *base.ids.shape, generator=draw, dtype=torch.float64)
-    logprobs, values, advantages, returns = torch.where(base.target, noise, 0.0)
-    return Rollout(base.ids, base.mask, base.target, logprobs - 2.5, values, advantages, returns)
+    noise = torch.randn(5, *base.ids.shape, generator=draw, dtype=torch.float64)
+    logprobs, reference, *rest = torch.where(base.target, noise, 0.0)
+    return Rollout(
+        base.ids, base.mask, base.target, 0.3 * logprobs - 2.5, 0.3 * reference - 2.5, *rest
+    )
 
 
 def sft(model: Bigram, batch: Batch) -> list[Term]:
@@ -106,11 +110,36 @@ def dpo_and_sft(model: Bigram, batch: Batch) -> list[Term]:
     ]
 
 
+def policy_gradient(
+    model: Bigram, batch: Batch, *, estimate: str, log_ratio: str, aggregate: str
+) -> list[Term]:
+    """Without a critic, KL as a loss."""
+    assert isinstance(batch, Rollout)
+    logprobs, _, _ = model(batch)
+    aggregation = aggregations(12)[aggregate]
+    at = AnswerLogprobs(logprobs, batch.logprobs, batch.ref_logprobs, batch.target)
+    return [
+        *ppo_clip(
+            logprobs,
+            batch.logprobs,
+            batch.advantages,
+            batch.target,
+            clip_low=0.2,
+            clip_high=0.28,
+            log_ratio=LOG_RATIOS[log_ratio],
+            aggregate=aggregation,
+        ),
+        kl_penalty(at, 0.3, estimate=KL_LOSSES[estimate], aggregate=aggregation),
+    ]
+
+
 def ppo(model: Bigram, batch: Batch) -> list[Term]:
     assert isinstance(batch, Rollout)
     logprobs, entropy, values = model(batch)
     return [
-        *ppo_clip(logprobs, batch.logprobs, batch.advantages, batch.target, clip=0.2),
+        *ppo_clip(
+            logprobs, batch.logprobs, batch.advantages, batch.target, clip_low=0.2, clip_high=0.2
+        ),
         entropy_bonus(entropy, batch.target, 0.01),
         *clipped_value(values, batch.values, batch.returns, batch.target, clip=0.2, coef=0.1),
     ]
@@ -136,6 +165,15 @@ CASES: list[tuple[Loss, Callable[[], Batch]]] = [
     (reward, pairs),
     (dpo_and_sft, pairs),
     (ppo, rollout),
+    *(
+        (partial(policy_gradient, estimate=kl, log_ratio=ratio, aggregate=over), rollout)
+        for kl, ratio, over in (
+            ("k2_sequence", "token", "token"),
+            ("k3_sequence", "token", "constant"),
+            ("k2", "sequence", "sequence"),
+            ("k3", "token", "sequence"),
+        )
+    ),
 ]
 
 

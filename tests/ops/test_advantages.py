@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from heed.ops.advantages import explained_variance, gae, token_rewards
+from heed.ops.advantages import (
+    explained_variance,
+    gae,
+    group_centred,
+    group_standardised,
+    leave_one_out,
+    mean_of_others,
+    rewards_to_go,
+    token_rewards,
+)
+
+GROUPS = [leave_one_out, group_centred, group_standardised]
 
 
 def everywhere(x: Tensor) -> Tensor:
@@ -107,6 +119,63 @@ def test_without_discount_returns_are_the_rewards_to_come(
     _, returns = gae(rewards, values, mask, gamma=1.0, lam=1.0)
     to_come = torch.where(mask, rewards, 0.0).flip(1).cumsum(1).flip(1)
     torch.testing.assert_close(returns, torch.where(mask, to_come, 0.0))
+
+
+def test_rewards_to_go() -> None:
+    mask = torch.tensor([[False, True, True, True], [False, True, False, False]])
+    rewards = torch.tensor([[9.0, 1.0, -2.0, 4.0], [9.0, 5.0, 9.0, 9.0]])
+    assert rewards_to_go(rewards, mask).tolist() == [[0, 3, 2, 4], [0, 5, 0, 0]]
+
+
+def test_groups_by_hand() -> None:
+    """Two prompts with three samples each; the second group's mean is 0, its deviation 1."""
+    scores = torch.tensor([[1.0, 2.0, 6.0], [-1.0, 0.0, 1.0]])
+    assert mean_of_others(scores).tolist() == [[4, 3.5, 1.5], [0.5, 0, -0.5]]
+    assert leave_one_out(scores).tolist() == [[-3, -1.5, 4.5], [-1.5, 0, 1.5]]
+    assert group_centred(scores).tolist() == [[-2, -1, 3], [-1, 0, 1]]
+    want = [[-2 / 7**0.5, -1 / 7**0.5, 3 / 7**0.5], [-1, 0, 1]]
+    torch.testing.assert_close(group_standardised(scores, eps=0.0), torch.tensor(want))
+    # TRL's eps, 1e-4, is the default: 1 / 1.0001.
+    assert group_standardised(scores)[1].tolist() == pytest.approx([-0.99990001, 0, 0.99990001])
+
+
+@pytest.mark.parametrize("estimate", GROUPS)
+@pytest.mark.parametrize("score", [0.1, -1 / 3, 1e4, 0.0])
+def test_equal_scores_give_exactly_no_advantage(estimate: Any, score: float) -> None:
+    """In float32 the mean of seven .1 is not .1: standardised, that would be -.43 (eps 1e-8)."""
+    assert not estimate(torch.full((2, 7), score)).any()
+
+
+@pytest.mark.parametrize("estimate", GROUPS)
+def test_a_group_does_not_see_another(estimate: Any) -> None:
+    scores = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
+    alone = torch.cat([estimate(row[None]) for row in scores])
+    torch.testing.assert_close(estimate(scores), alone)
+    torch.testing.assert_close(estimate(scores + 3.0), alone)
+    torch.testing.assert_close(estimate(scores).sum(1), torch.zeros(4), atol=1e-5, rtol=0)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 4), st.integers(2, 9), st.integers(0, 2**31))
+def test_leave_one_out_is_the_centred_score_times_g_over_g_minus_1(
+    prompts: int, group: int, seed: int
+) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    scores = torch.randn(prompts, group, generator=draw, dtype=torch.float64)
+    want = group / (group - 1) * group_centred(scores)
+    torch.testing.assert_close(leave_one_out(scores), want)
+
+
+@pytest.mark.parametrize("estimate", GROUPS)
+def test_a_group_of_one_is_refused(estimate: Any) -> None:
+    with pytest.raises(ValueError, match="group of one"):
+        estimate(torch.ones(3, 1))
+
+
+@pytest.mark.parametrize("estimate", GROUPS)
+def test_gradients_of_groups(estimate: Any) -> None:
+    scores = torch.randn(2, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    assert torch.autograd.gradcheck(estimate, scores.requires_grad_())
 
 
 def test_explained_variance() -> None:

@@ -24,7 +24,8 @@ def pairs() -> Pairs:
 def rollout() -> Rollout:
     base = sequences()
     floats = torch.where(base.target, base.ids.float(), 0.0)
-    return Rollout(base.ids, base.mask, base.target, floats, floats + 1, floats + 2, floats + 3)
+    more = [floats, floats - 1, floats + 1, floats + 2, floats + 3]
+    return Rollout(base.ids, base.mask, base.target, *more)
 
 
 def test_sequences_are_padded_on_the_right() -> None:

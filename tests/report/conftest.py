@@ -85,20 +85,20 @@ def measures() -> dict[str, Any]:
             }
             for index, policy in enumerate(GOLD)
         },
-        "picking": {
-            policy: {
-                family: {
-                    "writes": estimate(gold, 0.1, 86),
-                    "picks": estimate(gold + 0.4, 0.1, 86),
-                    "gap": estimate(0.4, 0.05, 86),
-                    "best": estimate(gold + 0.9, 0.1, 86),
-                }
-                for family in ("all", *FAMILIES)
-            }
-            for policy, gold in GOLD.items()
-        },
+        "picking": {policy: picked(gold) for policy, gold in GOLD.items()},
         "policy_paths": {policy: f"{policy}/policy" for policy in GOLD},
     }
+
+
+def picked(gold: float) -> dict[str, Any]:
+    """What a policy of this gold reward writes and picks, by family."""
+    found = {
+        "writes": estimate(gold, 0.1, 86),
+        "picks": estimate(gold + 0.4, 0.1, 86),
+        "gap": estimate(0.4, 0.05, 86),
+        "best": estimate(gold + 0.9, 0.1, 86),
+    }
+    return dict.fromkeys(("all", *FAMILIES), found)
 
 
 def gap(better: str, worse: str, measure: str = "gold") -> dict[str, Any]:

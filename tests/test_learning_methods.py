@@ -1,0 +1,78 @@
+"""Methods that start from one SFT policy and one reward model: each raises gold beyond SFT.
+
+One shared base run for all of them, in the embedded world. A method is a stage in `STAGES` and a
+line in `RISES`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from transformers import AutoModelForCausalLM
+
+from heed.config import load_recipe
+from heed.pipeline import run_recipe
+from heed.run import Run
+
+pytestmark = pytest.mark.slow
+
+BASE = """\
+name: methods
+threads: 1
+stages:
+  - records: {corpus: 12000, demonstrations: 1500}
+  - pretrain:
+      batch: 32
+      architecture: {model_type: llama, hidden_size: 96, intermediate_size: 256,
+                     num_hidden_layers: 3, num_attention_heads: 4, num_key_value_heads: 2}
+      optim: {lr: 3e-3, schedule: cosine, warmup: 0.05, micro_tokens: 1600}
+  - sft: {epochs: 2, batch: 32, optim: {lr: 1e-3, micro_tokens: 1600}}
+  - collect: {policies: [sft, pretrain], comparisons: 2500, heldout: 400}
+  - reward: {epochs: 2, batch: 64, optim: {lr: 1e-3, micro_tokens: 3200}}
+"""
+STAGES = """\
+  - rloo: {iterations: 30, epochs: 2, minibatches: 2, kl: {coef: 0.15},
+           optim: {lr: 3e-4, micro_tokens: 3200}}
+  - rloo: {name: rloo_lora, lora: {rank: 8}, iterations: 30, epochs: 2, minibatches: 2,
+           kl: {coef: 0.15}, optim: {lr: 1e-3, micro_tokens: 3200}}
+  - grpo: {iterations: 30, epochs: 2, minibatches: 2, kl: {coef: 0.4},
+           optim: {lr: 3e-4, micro_tokens: 3200}}
+  - grpo: {name: dr_grpo, std: false, aggregation: constant, iterations: 30, epochs: 2,
+           minibatches: 2, kl: {coef: 0.15, loss: k2_sequence},
+           optim: {lr: 3e-4, micro_tokens: 3200}}
+  - grpo: {name: gspo, ratio: sequence, clip_low: 0.02, clip_high: 0.03, iterations: 30,
+           epochs: 2, minibatches: 2, kl: {coef: 0.4, loss: k2_sequence},
+           optim: {lr: 3e-4, micro_tokens: 3200}}
+  - reinforce: {iterations: 30, epochs: 2, minibatches: 2, kl: {coef: 0.15},
+                optim: {lr: 3e-4, micro_tokens: 3200}}
+"""
+RISES = {
+    "rloo": 0.2,
+    "rloo_lora": 0.15,
+    "grpo": 0.15,
+    "dr_grpo": 0.2,
+    "gspo": 0.15,
+    "reinforce": 0.2,
+}
+"""The gold reward beyond SFT's, at the least."""
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run in which all of them learned."""
+    folder = tmp_path_factory.mktemp("methods")
+    policies = ", ".join(f"{name}: {name}" for name in ("sft", *RISES))
+    evaluated = f"  - evaluate: {{samples: 800, policies: {{{policies}}}}}\n  - report\n"
+    (folder / "methods.yaml").write_text(BASE + STAGES + evaluated)
+    run = Run(load_recipe(str(folder / "methods.yaml")), folder / "run")
+    run_recipe(run, say=lambda line: None)
+    return run.directory
+
+
+@pytest.mark.parametrize("name", RISES)
+def test_gold_rises(learned: Path, name: str) -> None:
+    policies = json.loads((learned / "report.json").read_text())["policies"]
+    assert policies[name]["gold"]["mean"] - policies["sft"]["gold"]["mean"] > RISES[name]
+    AutoModelForCausalLM.from_pretrained(learned / name / "policy")
