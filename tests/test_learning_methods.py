@@ -16,7 +16,8 @@ from heed.config import load_recipe
 from heed.pipeline import run_recipe
 from heed.run import Run
 
-pytestmark = pytest.mark.slow
+# One run for all of them, which the first test waits for.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
 BASE = """\
 name: methods
@@ -56,7 +57,7 @@ RISES = {
     "gspo": 0.15,
     "reinforce": 0.2,
 }
-"""The gold reward beyond SFT's, at the least."""
+"""The gold reward beyond SFT's, at the least (measured: .37 to .49)."""
 
 
 @pytest.fixture(scope="module")

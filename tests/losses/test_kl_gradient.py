@@ -14,7 +14,7 @@ from torch.nn.functional import cosine_similarity, log_softmax
 
 from heed.losses.kl import KL_LOSSES, AnswerLogprobs
 from heed.losses.policy import aggregations, ppo_clip
-from heed.ops.advantages import gae, token_rewards
+from heed.ops.advantages import gae, rewards_to_go, token_rewards
 from heed.ops.batch import Sequences
 from heed.ops.kl import k1, k2
 from heed.ops.masked import whiten
@@ -113,6 +113,18 @@ def test_what_ppo_ships() -> None:
     zero = torch.zeros(len(ANSWERS), 2, dtype=torch.float64)
     advantages, _ = gae(rewards(), zero, MASK, gamma=1.0, lam=0.95)
     assert cosine(policy_gradient(whiten(advantages, MASK))) == pytest.approx(0.99996, abs=1e-5)
+
+
+def test_whitening_with_the_statistics_of_a_large_round_keeps_the_direction() -> None:
+    """REINFORCE++: what is subtracted and divided by depends on no answer, so long as there are
+    many.
+    """
+    to_go = rewards_to_go(rewards(), MASK)
+    chance = (PROBABILITY[:, None] * MASK) / (PROBABILITY[:, None] * MASK).sum()
+    mean = (chance * to_go).sum()
+    deviation = (chance * (to_go - mean).square()).sum().sqrt()
+    found = policy_gradient(torch.where(MASK, (to_go - mean) / deviation, 0.0))
+    torch.testing.assert_close(found * deviation, true_gradient())
 
 
 # The policy that sampled, a few steps before: for losses used off policy.
