@@ -23,6 +23,7 @@ from heed.run import Run, StageRun
 from heed.stages.collect import collect
 from heed.stages.dpo import dpo_stage
 from heed.stages.evaluate import evaluate
+from heed.stages.kto import kto_stage
 from heed.stages.ppo import ppo
 from heed.stages.pretrain import pretrain
 from heed.stages.records import records
@@ -41,6 +42,7 @@ STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
     "reward": reward,
     "ppo": ppo,
     "dpo": dpo_stage,
+    "kto": kto_stage,
     "evaluate": evaluate,
     "report": report,
 }

@@ -11,11 +11,13 @@ from heed.recipe.feedback import (
     Revise,
     Speaker,
 )
+from heed.recipe.preference import LOSSES, Dpo, Kto, LossName
 from heed.recipe.recipe import STAGES, Evaluate, Recipe, Records, Report, WorldSettings
 from heed.recipe.rubric import Rubric
-from heed.recipe.training import Dpo, Kl, Ppo, Pretrain, Reward, Sft
+from heed.recipe.training import Kl, Ppo, Pretrain, Reward, Sft
 
 __all__ = [
+    "LOSSES",
     "STAGES",
     "WORLD_PEOPLE",
     "Annotators",
@@ -25,7 +27,9 @@ __all__ = [
     "Evaluate",
     "Judge",
     "Kl",
+    "Kto",
     "Lora",
+    "LossName",
     "Optimisation",
     "People",
     "Ppo",

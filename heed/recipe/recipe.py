@@ -12,7 +12,8 @@ from pydantic import Field, PositiveInt
 
 from heed.recipe.base import Sampling, Settings, Stage
 from heed.recipe.feedback import Collect, Revise
-from heed.recipe.training import Dpo, Ppo, Pretrain, Reward, Sft
+from heed.recipe.preference import Dpo, Kto
+from heed.recipe.training import Ppo, Pretrain, Reward, Sft
 
 
 class Records(Stage):
@@ -65,7 +66,7 @@ class Report(Stage):
 
 STAGES: Mapping[str, type[Stage]] = {
     stage.kind: stage
-    for stage in (Records, Pretrain, Sft, Revise, Collect, Reward, Ppo, Dpo, Evaluate, Report)
+    for stage in (Records, Pretrain, Sft, Revise, Collect, Reward, Ppo, Dpo, Kto, Evaluate, Report)
 }
 
 

@@ -150,23 +150,3 @@ class Ppo(TrainingStage):
 
     def inputs(self) -> list[str]:
         return [self.policy, self.reward, self.records]
-
-
-class Dpo(TrainingStage):
-    """Direct preference optimisation: the comparisons without a reward model or sampling."""
-
-    kind: ClassVar[str] = "dpo"
-    policy: str = "sft"
-    comparisons: str = "collect"
-    loss: Literal["dpo"] = "dpo"
-    beta: PositiveFloat = 0.1
-    """Strength of the implicit leash."""
-    epochs: PositiveFloat = 1.0
-    """Passes over the comparisons."""
-    batch: PositiveInt = 64
-    """Comparisons an optimiser step."""
-    context: PositiveInt = 512
-    lora: Lora | None = None
-
-    def inputs(self) -> list[str]:
-        return [self.policy, self.comparisons]
