@@ -12,7 +12,7 @@ from pathlib import Path
 import killed
 import pytest
 
-STAGES = ("pretrain", "sft", "reward", "ppo", "dpo")
+STAGES = ("pretrain", "sft", "reward", "ppo", "dpo", "kto", "orpo")
 POINTS = (1, 5, 10)
 """Rows logged before the kill; checkpoints come every 4 iterations, so one kill comes before the
 first of them, one just after one, and one in between."""
@@ -36,6 +36,8 @@ stages:
   - ppo: {iterations: 12, rollouts: 16, checkpoint_every: 4, sampling: {max_new_tokens: 16},
           kl: {coef: 0.1, target: 2.0, horizon: 100}}
   - dpo: {epochs: 1, batch: 8, checkpoint_every: 4}
+  - kto: {epochs: 1, batch: 16, checkpoint_every: 4, keep: best}
+  - dpo: {name: orpo, loss: orpo, epochs: 1, batch: 8, checkpoint_every: 4, lora: {rank: 2}}
 """
 
 
@@ -56,6 +58,7 @@ def test_resuming_after_kill_9_changes_nothing(tmp_path: Path) -> None:
             assert not (torn / stage / "done.json").exists(), f"{stage} ended before the kill"
     subprocess.run(command, env=killed.ENVIRONMENT, check=True, capture_output=True)
     assert (torn / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
-    for policy in ("pretrain/policy", "sft/policy", "reward/model", "ppo/policy", "dpo/policy"):
+    for stage in STAGES:
+        policy = f"{stage}/{'model' if stage == 'reward' else 'policy'}"
         name = f"{policy}/model.safetensors"
         assert (torn / name).read_bytes() == (whole / name).read_bytes(), name

@@ -77,9 +77,10 @@ class Dpo(TrainingStage):
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_the_loss(cls, given: Any) -> Any:
-        facts = LOSSES.get(given.get("loss", "dpo")) if isinstance(given, dict) else None
-        if facts is None:
-            return given
+        loss = given.get("loss", "dpo") if isinstance(given, dict) else None
+        if not isinstance(loss, str) or loss not in LOSSES:
+            return given  # what is wrong with it is found by its type
+        facts = LOSSES[loss]
         return {"beta": facts.beta, "sft_coef": facts.sft_coef, **facts.own, **given}
 
     @model_validator(mode="after")
