@@ -95,11 +95,15 @@ def undesirable(
 
 
 def each_by_itself(preferred: Sequence[Comparison]) -> list[Unpaired]:
-    """Of every comparison the chosen answer as desirable and the rejected one as not."""
+    """Of every comparison the chosen answer as desirable; then the rejected ones as not.
+
+    In this order, an answer's neighbours, of which KTO takes one, are of its own kind.
+    """
     return [
         Unpaired(each.prompt, text, good, each.weight, each.annotator, each.source)
+        for good in (True, False)
         for each in preferred
-        for text, good in ((each.chosen, True), (each.rejected, False))
+        for text in [each.chosen if good else each.rejected]
     ]
 
 

@@ -40,7 +40,7 @@ LOSSES: Mapping[LossName, LossFacts] = {
     "ipo": LossFacts(),
     "ipo_norm": LossFacts(beta=1.0, per_token=True),
     "hinge": LossFacts(),
-    "slic": LossFacts(beta=1.0, sft_coef=1.0, reference=False),
+    "slic": LossFacts(beta=0.2, sft_coef=0.1, reference=False),
     "cpo": LossFacts(sft_coef=1.0, reference=False),
     "simpo": LossFacts(beta=2.0, own={"gamma": 1.0}, reference=False, per_token=True),
     "orpo": LossFacts(sft_coef=1.0, reference=False, per_token=True),
@@ -57,8 +57,8 @@ class Dpo(TrainingStage):
     loss: LossName = "dpo"
     """What is asked of a pair; those without a reference are slic, cpo, simpo and orpo."""
     beta: PositiveFloat = 0.1
-    """Scale of the implicit rewards: the larger, the shorter the leash (ipo: its tau; orpo: weight
-    of the odds). By default .1; slic and ipo_norm 1, simpo 2, dpo_norm 5."""
+    """Scale of the implicit rewards: with a reference, the larger, the shorter the leash (ipo: its
+    tau; orpo: weight of the odds). By default .1; slic .2, ipo_norm 1, simpo 2, dpo_norm 5."""
     smoothing: float | None = Field(None, ge=0.0, lt=0.5)
     """cdpo, robust: share of the labels that are taken to be wrong; .1 by default."""
     offset: PositiveFloat | None = None
@@ -66,7 +66,8 @@ class Dpo(TrainingStage):
     gamma: NonNegativeFloat | None = None
     """simpo: the gap that is asked for; 1 by default."""
     sft_coef: NonNegativeFloat = 0.0
-    """Weight of the chosen answers' cross-entropy beside the loss; slic, cpo and orpo have 1."""
+    """Weight of the chosen answers' cross-entropy (nats a token) beside the loss; cpo and orpo have
+    1, slic .1."""
     epochs: PositiveFloat = 1.0
     """Passes over the comparisons."""
     batch: PositiveInt = 64
@@ -78,10 +79,10 @@ class Dpo(TrainingStage):
     @classmethod
     def _defaults_of_the_loss(cls, given: Any) -> Any:
         loss = given.get("loss", "dpo") if isinstance(given, dict) else None
-        if not isinstance(loss, str) or loss not in LOSSES:
-            return given  # what is wrong with it is found by its type
-        facts = LOSSES[loss]
-        return {"beta": facts.beta, "sft_coef": facts.sft_coef, **facts.own, **given}
+        for name, facts in LOSSES.items():
+            if name == loss:
+                return {"beta": facts.beta, "sft_coef": facts.sft_coef, **facts.own, **given}
+        return given  # what is wrong with it is found by its type
 
     @model_validator(mode="after")
     def _says_what_the_loss_takes_and_no_more(self) -> Self:

@@ -41,6 +41,8 @@ METRICS = {
     "heldout_nll": Measure("Cross-entropy, held out", "nats a token"),
     "bradley_terry": Measure("Bradley-Terry loss", "nats a pair"),
     "preference": Measure("Preference loss", "nats a pair"),
+    "kto": Measure("KTO loss", "an answer"),
+    "baseline": Measure("Baseline of KTO", "nats an answer"),
     "accuracy": Measure("Accuracy", "share of pairs"),
     "heldout_accuracy": Measure("Accuracy, held out", "share of pairs"),
     "gap": Measure("Gap of scores", "chosen − rejected"),
@@ -65,6 +67,7 @@ CURVES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("reward_margin",),
         ("heldout_accuracy",),
     ),
+    "kto": (("kto", "loss"), ("accuracy",), ("baseline",), ("heldout_accuracy",)),
     "ppo": (
         ("proxy",),
         ("gold",),
@@ -80,7 +83,7 @@ CURVES: dict[str, tuple[tuple[str, ...], ...]] = {
 
 SHARE = Measure("Share", share=True)
 
-NAMES = {"base": "Base", "sft": "SFT", "dpo": "DPO", "ppo": "PPO"}
+NAMES = {"base": "Base", "sft": "SFT", "dpo": "DPO", "kto": "KTO", "ppo": "PPO"}
 STAGES = {
     "records": "Records",
     "pretrain": "Pretraining",

@@ -20,19 +20,21 @@ from heed.trainer import Monitor
 from heed.types import Comparison, Unpaired
 
 BALANCE = (1.0, 4 / 3)
-"""Where lambda_D x desirable / (lambda_U x undesirable) should lie, by KTO's section on it."""
+"""Where lambda_D x desirable / (lambda_U x undesirable) should lie (KTO, eq. 8)."""
+NEAR = 1.1
+"""A ratio off by less than this factor is let pass."""
 
 
 def kto_stage(work: Workplace, settings: Kto, stage: StageRun) -> Summary:
     """Leaves `policy/`. Reads comparisons, two answers of each, and what is unpaired besides."""
-    policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
-    context, micro_tokens = context_of(policy, settings.context), settings.optim.micro_tokens
     train, heldout = (
         each_by_itself(work.records(settings.comparisons, name, Comparison))
         for name in ("comparisons", "heldout")
     )
     if work.path(settings.comparisons, "unpaired.jsonl").exists():
         train += work.records(settings.comparisons, "unpaired", Unpaired)
+    policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
+    context, micro_tokens = context_of(policy, settings.context), settings.optim.micro_tokens
 
     def rows(name: str, items: Sequence[Unpaired]) -> Answers:
         return with_kept_reference(
@@ -75,7 +77,7 @@ def _unbalanced(settings: Kto, desirable: float, undesirable: float) -> list[str
     """A note where one kind outweighs the other by more than is good."""
     ratio = settings.desirable_coef * desirable / (settings.undesirable_coef * undesirable)
     low, high = BALANCE
-    if 0.99 * low <= ratio <= high:
+    if low / NEAR <= ratio <= high * NEAR:
         return []
     return [
         f"Desirable answers weigh {ratio:.2f} of the undesirable ones; KTO's authors want "

@@ -116,10 +116,13 @@ def test_answers_that_are_all_bad_are_undesirable_each() -> None:
 
 
 def test_both_answers_of_a_comparison_by_themselves() -> None:
-    made = comparisons([Annotation("two", "Ada", 7)], ITEMS, weights={"Ada": 0.5})
+    said = [Annotation("two", "Ada", 7), Annotation("two", "Ben", 2)]
+    made = comparisons(said, ITEMS, weights={"Ada": 0.5})
     assert each_by_itself(made) == [
         Unpaired(PROMPT, "the right", True, 0.5, "Ada"),
+        Unpaired(PROMPT, "the left", True, 1.0, "Ben"),
         Unpaired(PROMPT, "the left", False, 0.5, "Ada"),
+        Unpaired(PROMPT, "the right", False, 1.0, "Ben"),
     ]
     ranked = comparisons([Annotation("three", "Ada", (1, 2, 3), order=(0, 1, 2))], ITEMS)
     assert sum(item.weight for item in each_by_itself(ranked)) == pytest.approx(2)

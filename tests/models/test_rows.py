@@ -70,7 +70,9 @@ def test_pairs_keep_margin_and_weight(chat: Any) -> None:
 
 
 def test_answers_stand_under_another_prompt_too(chat: Any) -> None:
-    asked = [Prompt.of(text) for text in ("good ?", "bad ?", "good ?", "good ?", "blue ?", "bad ?")]
+    asked = [
+        Prompt.of(text) for text in ("good ?", "bad ?", "good ?", "good ?", "blue ?", "good ?")
+    ]
     texts = ["yes", "no", "maybe", "one", "two", "red"]
     items = [Unpaired(asked[i], texts[i], i % 2 == 0, weight=1.0 + i) for i in range(6)]
     rows = answer_rows(chat, items, 64)
@@ -79,7 +81,7 @@ def test_answers_stand_under_another_prompt_too(chat: Any) -> None:
     assert not rows.ref_answer.any()
     assert not rows.baseline.any()
     # The next row of another prompt, around the end.
-    others = ["no", "maybe", "two", "two", "red", "yes"]
+    others = ["no", "maybe", "two", "two", "red", "no"]
     for part, answers in ((rows.answer, texts), (rows.mismatched, others)):
         for row, (prompt, text) in enumerate(zip(asked, answers, strict=True)):
             whole = part.ids[row][part.mask[row]].tolist()

@@ -98,6 +98,21 @@ def test_any_split_gives_one_gradient(toy_lm: Any, feedback: Any, tokens: int) -
     torch.testing.assert_close(gradient(batch.split(tokens)), whole, atol=1e-6, rtol=0)
 
 
+def test_an_answer_of_weight_2_is_that_answer_twice(toy_lm: Any, feedback: Any) -> None:
+    lm = toy_lm()
+    method = make(lm, feedback, reference=Reference(toy_lm(seed=1)))
+    index = torch.arange(8)
+    heavy = replace(method.data.rows(index), weight=1.0 + index % 2)
+    copied = method.data.rows(index.repeat_interleave(1 + index % 2))
+    found = []
+    for data in (heavy, replace(copied, weight=torch.ones(12))):
+        batch = method.prepare(data)
+        lm.model.zero_grad()
+        (method.loss(batch)[0].total / batch.counts()["weight"]).backward()
+        found.append(torch.cat([weight.grad.flatten() for weight in lm.model.parameters()]))
+    torch.testing.assert_close(found[0], found[1], atol=1e-6, rtol=1e-5)
+
+
 def test_held_out_answers_have_a_baseline_of_their_own(toy_lm: Any, feedback: Any) -> None:
     lm = toy_lm()
     method = make(lm, feedback, reference=Reference(toy_lm(seed=1)))

@@ -111,6 +111,20 @@ def test_a_balanced_kto_has_no_note(extended: Any, run_copy: Path) -> None:
     assert (run_copy / "kto" / "policy" / "adapter" / "adapter_config.json").exists()
 
 
+@pytest.mark.parametrize("stage", [Dpo(name="more", loss="orpo"), Kto(name="more")])
+def test_a_comparison_without_its_rejected_answer_is_refused_before_a_model_is_loaded(
+    extended: Any, run_copy: Path, stage: TrainingStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = run_copy / "collect" / "comparisons.jsonl"
+    first, *others = path.read_text().splitlines()
+    row = json.loads(first)
+    del row["rejected"]
+    path.write_text("\n".join([json.dumps(row), *others]))
+    monkeypatch.setattr("heed.stages.workplace.load_language_model", refuses)
+    with pytest.raises(UserError, match=r"line 1: not a Comparison record \(field rejected\)"):
+        extended(stage)
+
+
 def test_an_offset_without_margins_is_refused_before_a_model_is_loaded(
     extended: Any, run_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
