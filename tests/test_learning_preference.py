@@ -42,8 +42,8 @@ STAGES = {
     "kto_lora": f"kto: {{name: kto_lora, {LORA}}}",
 }  # fmt: skip
 RISES = {"slic": 0.1, "orpo": 0.1, "cpo": 0.1, "kto_lora": 0.1}
-"""By how much gold rises at least; .15 where nothing is said. The first three also imitate the chosen
-answers, some of which the base wrote."""
+"""By how much gold rises at least; .15 where nothing is said. The first three also imitate the
+chosen answers, some of which the base wrote."""
 
 
 @pytest.fixture(scope="module")
