@@ -1,4 +1,4 @@
-"""Training on a fixed set of rows, and measuring on another: SFT, reward models, DPO.
+"""Training on a fixed set of rows, and measuring on another: SFT, reward models, DPO, KTO.
 
 They differ by the loss function passed, and by nothing else.
 """
@@ -19,19 +19,28 @@ Rows = TypeVar("Rows", bound=Batch)
 
 
 class Offline(Generic[Rows]):
-    """A Method over `data`; one outer iteration is one optimiser step on the rows of `order`."""
+    """A Method over `data`; one outer iteration is one optimiser step on the rows of `order`.
+
+    `prepare` fills in what is a statistic of a whole batch, before it is split.
+    """
 
     def __init__(
-        self, module: nn.Module, data: Rows, order: Order, loss: Callable[[Rows], list[Term]]
+        self,
+        module: nn.Module,
+        data: Rows,
+        order: Order,
+        loss: Callable[[Rows], list[Term]],
+        prepare: Callable[[Rows], Rows] = lambda rows: rows,
     ) -> None:
         self.module = module
         self.data = data
         self.order = order
         self.loss = loss
+        self.prepare = prepare
 
     def batches(self, iteration: int) -> Iterator[Rows]:
         device = next(self.module.parameters()).device
-        yield self.data.rows(self.order.indices(iteration)).to(device)
+        yield self.prepare(self.data.rows(self.order.indices(iteration)).to(device))
 
     def observe(self, metrics: Mapping[str, float]) -> Mapping[str, float]:
         return {}
@@ -65,7 +74,7 @@ class HeldoutLoss(Generic[Rows]):
             return
         counts = self.data.counts()
         device = next(self.method.module.parameters()).device
-        for micro in self.data.split(self.micro_tokens):
+        for micro in self.method.prepare(self.data).split(self.micro_tokens):
             for term in self.method.loss(micro.to(device)):
                 name = f"heldout_{term.name}"
                 metrics[name] = metrics.get(name, 0.0) + float(term.total) / counts[term.count]

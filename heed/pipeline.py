@@ -24,6 +24,7 @@ from heed.stages.collect import collect
 from heed.stages.critic_free import grpo_stage, reinforce_stage, rloo_stage
 from heed.stages.dpo import dpo_stage
 from heed.stages.evaluate import evaluate
+from heed.stages.kto import kto_stage
 from heed.stages.ppo import ppo
 from heed.stages.pretrain import pretrain
 from heed.stages.records import records
@@ -45,6 +46,7 @@ STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
     "grpo": grpo_stage,
     "reinforce": reinforce_stage,
     "dpo": dpo_stage,
+    "kto": kto_stage,
     "evaluate": evaluate,
     "report": report,
 }

@@ -212,6 +212,21 @@ class Comparison:
     source: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Unpaired:
+    """An answer that feedback calls desirable or not, by itself.
+
+    `weight` multiplies its loss; `source` is the kind of annotator.
+    """
+
+    prompt: Prompt
+    text: str
+    desirable: bool
+    weight: float = 1.0
+    annotator: str = ""
+    source: str = ""
+
+
 class Sampler(Protocol):
     """Anything that answers prompts: the policy in this process, a server, a fixed script."""
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import killed
 import pytest
 
-STAGES = ("pretrain", "sft", "reward", "ppo", "rloo", "grpo", "reinforce", "dpo")
+STAGES = (
+    "pretrain", "sft", "reward", "ppo", "rloo", "grpo", "reinforce", "dpo", "kto", "orpo",
+)  # fmt: skip
 POINTS = (1, 5, 10)
 """Rows logged before the kill; checkpoints come every 4 iterations, so one kill comes before the
 first of them, one just after one, and one in between."""
@@ -41,6 +43,8 @@ stages:
            sampling: {max_new_tokens: 16}, kl: {target: 2.0, horizon: 100}}
   - reinforce: {iterations: 12, rollouts: 16, checkpoint_every: 4, sampling: {max_new_tokens: 16}}
   - dpo: {epochs: 1, batch: 8, checkpoint_every: 4}
+  - kto: {epochs: 1, batch: 16, checkpoint_every: 4, keep: best}
+  - dpo: {name: orpo, loss: orpo, epochs: 1, batch: 8, checkpoint_every: 4, lora: {rank: 2}}
 """
 
 
@@ -62,5 +66,6 @@ def test_resuming_after_kill_9_changes_nothing(tmp_path: Path) -> None:
     subprocess.run(command, env=killed.ENVIRONMENT, check=True, capture_output=True)
     assert (torn / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
     for stage in STAGES:
-        name = f"{stage}/{'model' if stage == 'reward' else 'policy'}/model.safetensors"
+        policy = f"{stage}/{'model' if stage == 'reward' else 'policy'}"
+        name = f"{policy}/model.safetensors"
         assert (torn / name).read_bytes() == (whole / name).read_bytes(), name

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Literal
 
-from heed.types import Annotation, Comparison, Demonstration, Item, Ranking
+from heed.types import Annotation, Comparison, Demonstration, Item, Ranking, Unpaired
 
 Ties = Literal["drop", "half"]
 
@@ -66,6 +66,45 @@ def _preferences(ranks: Ranking, ties: Ties) -> Iterator[tuple[int, int, float]]
         elif ties == "half":
             yield first, second, 1 / (2 * len(pairs))
             yield second, first, 1 / (2 * len(pairs))
+
+
+def undesirable(
+    annotations: Sequence[Annotation],
+    items: Mapping[str, Item],
+    *,
+    weights: Mapping[str, float] | None = None,
+) -> list[Unpaired]:
+    """The answers that were called bad, all of an item, where comparing them says nothing.
+
+    One annotation weighs 2 over all its K answers, as one does that compares them.
+    """
+    return [
+        Unpaired(
+            prompt=items[annotation.item].prompt,
+            text=text,
+            desirable=False,
+            weight=2 / len(annotation.order) * factor,
+            annotator=annotation.annotator,
+            source=annotation.source,
+        )
+        for annotation in annotations
+        if annotation.verdict == "both_bad"
+        and (factor := 1.0 if weights is None else weights.get(annotation.annotator, 1.0)) > 0
+        for text in items[annotation.item].answers
+    ]
+
+
+def each_by_itself(preferred: Sequence[Comparison]) -> list[Unpaired]:
+    """Of every comparison the chosen answer as desirable; then the rejected ones as not.
+
+    In this order, an answer's neighbours, of which KTO takes one, are of its own kind.
+    """
+    return [
+        Unpaired(each.prompt, text, good, each.weight, each.annotator, each.source)
+        for good in (True, False)
+        for each in preferred
+        for text in [each.chosen if good else each.rejected]
+    ]
 
 
 def _margin(annotation: Annotation) -> float:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import torch
 
+from heed.errors import UserError
 from heed.models.chat import ChatFormat
-from heed.ops.batch import Pairs, Sequences
-from heed.types import Comparison, Demonstration, Prompt
+from heed.ops.batch import Answers, Pairs, Sequences
+from heed.types import Comparison, Demonstration, Prompt, Unpaired
 
 
 def fitted(
@@ -52,6 +53,47 @@ def pair_rows(chat: ChatFormat, comparisons: Sequence[Comparison], context: int)
         ref_chosen=torch.zeros(len(comparisons)),
         ref_rejected=torch.zeros(len(comparisons)),
     )
+
+
+def answer_rows(chat: ChatFormat, items: Sequence[Unpaired], context: int) -> Answers:
+    """Each answer, and under its prompt an answer to another: that of the next row of one.
+
+    The reference's log-probs and the baseline are still zero. Raises UserError where all answers
+    belong to one prompt.
+    """
+    rows = [fitted(chat, item.prompt, item.text, context) for item in items]
+    others = [
+        fitted(chat, item.prompt, items[other].text, context)
+        for item, other in zip(items, _of_other_prompts(items), strict=True)
+    ]
+    zero = torch.zeros(len(items))
+    return Answers(
+        answer=Sequences.of(rows, chat.pad_id),
+        mismatched=Sequences.of(others, chat.pad_id),
+        desirable=torch.tensor([item.desirable for item in items]),
+        weight=torch.tensor([item.weight for item in items]),
+        ref_answer=zero,
+        ref_mismatched=zero,
+        baseline=zero,
+    )
+
+
+def _of_other_prompts(items: Sequence[Unpaired]) -> list[int]:
+    """For each row the next one, around the end, whose prompt is another."""
+    if all(item.prompt == items[0].prompt for item in items):
+        raise UserError(
+            "Feedback on a single prompt has no answers to other prompts, which KTO measures its "
+            "baseline on. Collect feedback on more prompts, or use DPO."
+        )
+    count = len(items)
+    found = [0] * count
+    # From the end backwards, twice around: the next row is either of another prompt, or of the
+    # same and has found its own already.
+    for place in reversed(range(2 * count)):
+        row, after = place % count, (place + 1) % count
+        same = items[row].prompt == items[after].prompt
+        found[row] = found[after] if same else after
+    return found
 
 
 def _answers(

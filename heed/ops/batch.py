@@ -174,7 +174,8 @@ class Pairs(Batch):
     ref_rejected: Float[Tensor, "B"]
 
     def counts(self) -> dict[str, float]:
-        tokens = self.chosen.counts()["tokens"]
+        """Rows, their weights, and the chosen answers' tokens, each times its row's weight."""
+        tokens = float((self.weight * self.chosen.target.sum(1)).sum())
         return {**super().counts(), "weight": float(self.weight.sum()), "chosen_tokens": tokens}
 
     def cost(self) -> Int[Tensor, "B"]:
@@ -183,6 +184,39 @@ class Pairs(Batch):
     def room(self) -> Int[Tensor, "B"]:
         # Both sides go through one forward pass, padded to the longer.
         return 2 * torch.maximum(self.chosen.cost(), self.rejected.cost())
+
+
+@dataclass(frozen=True)
+class Answers(Batch):
+    """Answers that are desirable or not, each with an answer to another prompt under its own.
+
+    `ref_answer`, `ref_mismatched`: summed log-probs of the completions under the reference model.
+    `baseline` is the whole batch's, in every row.
+    """
+
+    answer: Sequences
+    mismatched: Sequences
+    desirable: Bool[Tensor, "B"]
+    weight: Float[Tensor, "B"]
+    ref_answer: Float[Tensor, "B"]
+    ref_mismatched: Float[Tensor, "B"]
+    baseline: Float[Tensor, "B"]
+
+    def counts(self) -> dict[str, float]:
+        liked = float(self.desirable.sum())
+        return {
+            **super().counts(),
+            "weight": float(self.weight.sum()),
+            "desirable": liked,
+            "undesirable": len(self) - liked,
+        }
+
+    def cost(self) -> Int[Tensor, "B"]:
+        return self.answer.cost() + self.mismatched.cost()
+
+    def room(self) -> Int[Tensor, "B"]:
+        # Mismatched answers go through forward passes of their own.
+        return self.answer.cost()
 
 
 @dataclass(frozen=True)

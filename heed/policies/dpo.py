@@ -1,8 +1,10 @@
 """Direct preference optimisation and its family: learn from pairs, without reward or sampling.
 
     loss = L(log pi(chosen), log pi(rejected), log ref(chosen), log ref(rejected); beta)
+           - sft_coef * mean over the chosen answers' tokens of log pi(token | before)
 
-L is one of `PREFERENCE_LOSSES`. The reference does not change, so its log-probs are computed once.
+L is one of `PREFERENCE_LOSSES`. The reference does not change, so its log-probs are computed once;
+where L looks at none, they stay zero.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from heed.losses.preference import PairLogprobs, PreferenceLoss, preference_terms
+from heed.losses.sft import cross_entropy
 from heed.losses.term import Term
 from heed.models.forward import completion_logprobs
 from heed.models.language_model import LanguageModel
@@ -23,9 +26,19 @@ from heed.ops.order import Order
 
 
 def dpo(
-    policy: LanguageModel, data: Pairs, order: Order, preference: PreferenceLoss, beta: float
+    policy: LanguageModel,
+    data: Pairs,
+    order: Order,
+    preference: PreferenceLoss,
+    beta: float,
+    *,
+    sft_coef: float = 0.0,
+    per_token: bool = False,
 ) -> Offline[Pairs]:
-    """The method that widens the gap of each pair, measured from the reference."""
+    """The method that widens the gap of each pair, measured from the reference where there is one.
+
+    `per_token` says that the loss's implicit rewards, which are logged, are means over tokens.
+    """
 
     def loss(batch: Pairs) -> list[Term]:
         both = joined(batch.chosen, batch.rejected, pad=policy.chat.pad_id)
@@ -40,7 +53,13 @@ def dpo(
             rejected_tokens=batch.rejected.target.sum(1).float(),
             margin=batch.margin,
         )
-        return preference_terms(preference(pairs, beta), pairs, batch.weight, beta)
+        rewarded = pairs.per_token() if per_token else pairs
+        terms = preference_terms(preference(pairs, beta), rewarded, batch.weight, beta)
+        if sft_coef:
+            wanted = both.target[: len(batch)]
+            (nll,) = cross_entropy(logprobs[: len(batch)], wanted, batch.weight)
+            terms.append(replace(nll, count="chosen_tokens", weight=sft_coef))
+        return terms
 
     return Offline(policy.model, data, order, loss)
 
@@ -49,12 +68,13 @@ def with_reference(data: Pairs, reference: Reference, micro_tokens: int) -> Pair
     """The same pairs with the reference's summed log-probs."""
     return replace(
         data,
-        ref_chosen=_summed(data.chosen, reference, micro_tokens),
-        ref_rejected=_summed(data.rejected, reference, micro_tokens),
+        ref_chosen=summed_logprobs(data.chosen, reference, micro_tokens),
+        ref_rejected=summed_logprobs(data.rejected, reference, micro_tokens),
     )
 
 
-def _summed(data: Sequences, reference: Reference, micro_tokens: int) -> Float[Tensor, "B"]:
+def summed_logprobs(data: Sequences, reference: Reference, micro_tokens: int) -> Float[Tensor, "B"]:
+    """The reference's log-prob of every row's whole completion, on the CPU."""
     return in_parts(
         data.to(reference.lm.device), micro_tokens, lambda part: reference.logprobs(part).sum(1)
     ).cpu()

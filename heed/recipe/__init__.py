@@ -22,12 +22,14 @@ from heed.recipe.feedback import (
     Speaker,
 )
 from heed.recipe.policy_gradient import CriticFree, Grpo, Kl, OnPolicy, Ppo, Reinforce, Rloo
+from heed.recipe.preference import LOSSES, Dpo, Kto, LossName
 from heed.recipe.recipe import STAGES, Evaluate, Recipe, Records, Report, WorldSettings
 from heed.recipe.rounds import Rounds
 from heed.recipe.rubric import Rubric
-from heed.recipe.training import Dpo, Pretrain, Reward, Sft
+from heed.recipe.training import Pretrain, Reward, Sft
 
 __all__ = [
+    "LOSSES",
     "STAGES",
     "WORLD_PEOPLE",
     "Annotators",
@@ -40,7 +42,9 @@ __all__ = [
     "Grpo",
     "Judge",
     "Kl",
+    "Kto",
     "Lora",
+    "LossName",
     "OnPolicy",
     "Optimisation",
     "People",

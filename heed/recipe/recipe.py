@@ -13,7 +13,8 @@ from pydantic import Field, PositiveInt
 from heed.recipe.base import Sampling, Settings, Stage, StageName
 from heed.recipe.feedback import Collect, Revise
 from heed.recipe.policy_gradient import Grpo, Ppo, Reinforce, Rloo
-from heed.recipe.training import Dpo, Pretrain, Reward, Sft
+from heed.recipe.preference import Dpo, Kto
+from heed.recipe.training import Pretrain, Reward, Sft
 
 
 class Records(Stage):
@@ -80,6 +81,7 @@ STAGES: Mapping[str, type[Stage]] = {
         Grpo,
         Reinforce,
         Dpo,
+        Kto,
         Evaluate,
         Report,
     )

@@ -78,23 +78,3 @@ class Reward(TrainingStage):
 
     def inputs(self) -> list[str]:
         return [self.policy, *listed(self.comparisons), self.records]
-
-
-class Dpo(TrainingStage):
-    """Direct preference optimisation: the comparisons without a reward model or sampling."""
-
-    kind: ClassVar[str] = "dpo"
-    policy: StageName = "sft"
-    comparisons: Comparisons = "collect"
-    loss: Literal["dpo"] = "dpo"
-    beta: PositiveFloat = 0.1
-    """Strength of the implicit leash."""
-    epochs: PositiveFloat = 1.0
-    """Passes over the comparisons."""
-    batch: PositiveInt = 64
-    """Comparisons an optimiser step."""
-    context: PositiveInt = 512
-    lora: Lora | None = None
-
-    def inputs(self) -> list[str]:
-        return [self.policy, *listed(self.comparisons)]

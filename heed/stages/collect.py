@@ -11,7 +11,7 @@ import numpy as np
 
 from heed.data.preferences import read_preferences
 from heed.errors import UserError
-from heed.feedback.comparisons import comparisons, rewrites
+from heed.feedback.comparisons import comparisons, rewrites, undesirable
 from heed.feedback.items import sample_items
 from heed.feedback.judge import JudgeSource
 from heed.feedback.preferences import (
@@ -27,25 +27,26 @@ from heed.run import StageRun
 from heed.sampling.mixture import MixtureSampler
 from heed.stages.sources import JUDGEMENTS, SOURCES, crowd
 from heed.stages.workplace import Summary, Workplace
-from heed.types import Annotation, Comparison, Completion, Item, Pair, Source, Split
+from heed.types import Annotation, Comparison, Completion, Item, Pair, Source, Split, Unpaired
 from heed.world.annotators import noise_ceiling
 
 
 def collect(work: Workplace, settings: Collect, stage: StageRun) -> Summary:
-    """Leaves items, annotations, comparisons (training and held-out prompts), rewrites; the
-    ceiling, where the annotators are simulated.
+    """Leaves items, annotations, comparisons (training and held-out prompts), answers called bad
+    by themselves (training prompts), rewrites; the ceiling, where the annotators are simulated.
     """
     items = {item.id: item for item in _items(work, settings, stage)}
     source = SOURCES[settings.source](work, settings, stage)
     with Display(f"{stage.name} asks", len(items), visible=stage.writes) as bar:
         said = list(source.ask(list(items.values()), bar))
     votes = training_votes(said, items, split="all")
-    train, heldout = _comparisons(settings, said, items, votes.labels)
+    train, heldout, unpaired = _feedback(settings, said, items, votes.labels)
     if not train or not heldout:
         raise UserError(_too_few(settings, stage, source, said, (len(train), len(heldout))))
     write_records(stage.directory / "annotations.jsonl", said)
     write_records(stage.directory / "comparisons.jsonl", train)
     write_records(stage.directory / "heldout.jsonl", heldout)
+    write_records(stage.directory / "unpaired.jsonl", unpaired)
     write_records(
         stage.directory / "rewrites.jsonl",
         rewrites(labels_to_learn_from(said, items).labels, items),
@@ -132,13 +133,15 @@ def _gold(settings: Collect) -> list[Item]:
     return [replace(item, id=f"gold-{item.id}") for item in found.items]
 
 
-def _comparisons(
+def _feedback(
     settings: Collect,
     said: Sequence[Annotation],
     items: Mapping[str, Item],
     votes: Sequence[Annotation],
-) -> tuple[list[Comparison], list[Comparison]]:
-    """Comparisons to train on and to judge on, of the labels among those `said` that train."""
+) -> tuple[list[Comparison], list[Comparison], list[Unpaired]]:
+    """Comparisons to train on and to judge on, of the labels among those `said` that train; and
+    the answers called bad by themselves, to train on.
+    """
     own = without_adjudications(said)
     weights = reliability_weights(own, items) if settings.weights == "reliability" else None
 
@@ -146,7 +149,8 @@ def _comparisons(
         return [each for each in votes if items[each.item].prompt.split == split]
 
     train = comparisons(of("train"), items, ties=settings.ties, weights=weights)
-    return train, comparisons(of("heldout"), items)
+    unpaired = undesirable(of("train"), items, weights=weights)
+    return train, comparisons(of("heldout"), items), unpaired
 
 
 def _ceilings(work: Workplace, settings: Collect, heldout: Sequence[Comparison]) -> list[float]:

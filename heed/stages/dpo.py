@@ -1,15 +1,20 @@
-"""DPO: the policy straight from the comparisons."""
+"""DPO and its family: the policy straight from the comparisons."""
 
 from __future__ import annotations
 
+from functools import partial
+
+from heed.errors import UserError
 from heed.losses.preference import PREFERENCE_LOSSES
 from heed.models.language_model import save_language_model
 from heed.models.reference import Reference
 from heed.models.rows import pair_rows
+from heed.ops.batch import Pairs
 from heed.ops.order import Order
 from heed.policies.dpo import dpo, with_reference
-from heed.recipe import Dpo
+from heed.recipe import LOSSES, Dpo
 from heed.run import StageRun
+from heed.stages.reference import with_kept_reference
 from heed.stages.sft import with_lora
 from heed.stages.workplace import Summary, Workplace, context_of
 from heed.trainer import Monitor
@@ -17,19 +22,36 @@ from heed.trainer import Monitor
 
 def dpo_stage(work: Workplace, settings: Dpo, stage: StageRun) -> Summary:
     """Leaves `policy/`."""
-    policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
-    reference = Reference(policy)
-    context = context_of(policy, settings.context)
-    train, heldout = (
-        with_reference(
-            pair_rows(policy.chat, work.comparisons(settings.comparisons, name), context),
-            reference,
-            settings.optim.micro_tokens,
+    names = ("comparisons", "heldout")
+    records = [work.comparisons(settings.comparisons, name) for name in names]
+    if settings.offset is not None and not any(item.margin for item in records[0]):
+        raise UserError(
+            f"{stage.name}: the loss {settings.loss} goes by the margins of the comparisons, but "
+            f"all of {settings.comparisons!r} have margin 0. Collect grades (answers: 2), or set "
+            "loss to dpo."
         )
-        for name in ("comparisons", "heldout")
+    policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
+    facts, micro_tokens = LOSSES[settings.loss], settings.optim.micro_tokens
+    context = context_of(policy, settings.context)
+
+    def referenced(rows: Pairs) -> Pairs:
+        return with_reference(rows, Reference(policy), micro_tokens)
+
+    train, heldout = (pair_rows(policy.chat, items, context) for items in records)
+    if facts.reference:
+        train, heldout = (
+            with_kept_reference(stage, name, rows, referenced)
+            for name, rows in zip(names, (train, heldout), strict=True)
+        )
+    method = dpo(
+        policy,
+        train,
+        Order(len(train), settings.batch, work.seed(stage.name, "order")),
+        partial(PREFERENCE_LOSSES[settings.loss], **settings.own),
+        settings.beta,
+        sft_coef=settings.sft_coef,
+        per_token=facts.per_token,
     )
-    order = Order(len(train), settings.batch, work.seed(stage.name, "order"))
-    method = dpo(policy, train, order, PREFERENCE_LOSSES[settings.loss], settings.beta)
     summary = work.train_offline(
         stage,
         settings,

@@ -1,8 +1,8 @@
 """What every stage is given: the run, the device, and the places where earlier stages left things.
 
 <records>/  prompts.jsonl, demonstrations.jsonl, corpus.jsonl; comparisons where people made them
-<collect>/  items.jsonl, annotations.jsonl, comparisons.jsonl, heldout.jsonl, rewrites.jsonl;
-            ceiling.json where the annotators are simulated
+<collect>/  items.jsonl, annotations.jsonl, comparisons.jsonl, heldout.jsonl, unpaired.jsonl,
+            rewrites.jsonl; ceiling.json where the annotators are simulated
 <reward>/   model/
 <policy>/   policy/
 """

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from heed.feedback.comparisons import comparisons, rewrites, strength
-from heed.types import Annotation, Demonstration, Item, Prompt, Verdict
+from heed.feedback.comparisons import (
+    comparisons,
+    each_by_itself,
+    rewrites,
+    strength,
+    undesirable,
+)
+from heed.types import Annotation, Demonstration, Item, Prompt, Unpaired, Verdict
 
 PROMPT = Prompt.of("what now?")
 ITEMS = {
@@ -89,3 +95,34 @@ def test_weights_by_annotator() -> None:
 def test_rewrites_are_demonstrations() -> None:
     said = [Annotation("two", "Ada", 1, rewrite="better"), Annotation("two", "Amir", 1)]
     assert rewrites(said, ITEMS) == [Demonstration(PROMPT, "better")]
+
+
+def test_answers_that_are_all_bad_are_undesirable_each() -> None:
+    """One annotation weighs as much as one that compares: 2 over all its answers."""
+    said = [
+        Annotation("two", "Ada", "both_bad", source="people"),
+        Annotation("three", "Ben", "both_bad", order=(2, 0, 1)),
+        Annotation("two", "Cy", 1),
+        Annotation("two", "Di", "tie"),
+        Annotation("two", "Ed", "cannot_tell"),
+        Annotation("two", "Flo", "both_bad"),
+    ]
+    assert undesirable(said, ITEMS, weights={"Ben": 0.5, "Flo": 0.0}) == [
+        Unpaired(PROMPT, "the left", False, 1.0, "Ada", "people"),
+        Unpaired(PROMPT, "the right", False, 1.0, "Ada", "people"),
+        *(Unpaired(PROMPT, text, False, 2 / 3 * 0.5, "Ben") for text in "xyz"),
+    ]
+    assert len(undesirable(said, ITEMS)) == 2 + 3 + 2
+
+
+def test_both_answers_of_a_comparison_by_themselves() -> None:
+    said = [Annotation("two", "Ada", 7), Annotation("two", "Ben", 2)]
+    made = comparisons(said, ITEMS, weights={"Ada": 0.5})
+    assert each_by_itself(made) == [
+        Unpaired(PROMPT, "the right", True, 0.5, "Ada"),
+        Unpaired(PROMPT, "the left", True, 1.0, "Ben"),
+        Unpaired(PROMPT, "the left", False, 0.5, "Ada"),
+        Unpaired(PROMPT, "the right", False, 1.0, "Ben"),
+    ]
+    ranked = comparisons([Annotation("three", "Ada", (1, 2, 3), order=(0, 1, 2))], ITEMS)
+    assert sum(item.weight for item in each_by_itself(ranked)) == pytest.approx(2)

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import torch
 
+from heed.feedback.comparisons import each_by_itself
 from heed.losses.kl import KL_LOSSES, kl_penalty
 from heed.losses.policy import LOG_RATIOS, aggregations, ppo_clip
 from heed.losses.preference import PREFERENCE_LOSSES
@@ -28,17 +29,20 @@ from heed.models.heads import ValueModel
 from heed.models.language_model import LanguageModel, new_language_model, save_language_model
 from heed.models.reference import Reference
 from heed.models.reward_model import RewardModel, new_reward_model
-from heed.models.rows import demonstration_rows, pair_rows
+from heed.models.rows import answer_rows, demonstration_rows, pair_rows
 from heed.offline import HeldoutLoss
 from heed.ops.order import Order
 from heed.policies.dpo import dpo, with_reference
 from heed.policies.grpo import grpo
 from heed.policies.kl_control import KlController
+from heed.policies.kto import kto
+from heed.policies.kto import with_reference as kto_reference
 from heed.policies.policy_gradient import Baseline, PolicyGradient, Surrogate
 from heed.policies.ppo import Critic
 from heed.policies.reinforce import reinforce
 from heed.policies.rloo import rloo
 from heed.policies.sft import sft
+from heed.recipe import LOSSES, LossName
 from heed.rewards.bradley_terry import reward_modelling
 from heed.rewards.learned import LearnedReward
 from heed.sampling.local import LocalSampler
@@ -94,6 +98,39 @@ def direct(folder: Path) -> Any:
     lm = policy()
     rows = with_reference(pair_rows(lm.chat, PREFERENCES, 64), Reference(lm), 1000)
     return dpo(lm, rows, Order(len(rows), 16, 0), PREFERENCE_LOSSES["dpo"], 0.5)
+
+
+def of_the_family(name: LossName) -> Callable[[Path], Any]:
+    """A preference loss with the recipe's defaults."""
+
+    def make(folder: Path) -> Any:
+        lm, facts = policy(), LOSSES[name]
+        rows = pair_rows(lm.chat, PREFERENCES, 64)
+        return dpo(
+            lm,
+            with_reference(rows, Reference(lm), 1000) if facts.reference else rows,
+            Order(len(rows), 16, 0),
+            partial(PREFERENCE_LOSSES[name], **facts.own),
+            facts.beta,
+            sft_coef=facts.sft_coef,
+            per_token=facts.per_token,
+        )
+
+    return make
+
+
+def unpaired(folder: Path) -> Any:
+    lm = policy()
+    rows = answer_rows(lm.chat, each_by_itself(PREFERENCES), 64)
+    return kto(
+        lm,
+        kto_reference(rows, Reference(lm), 1000),
+        Order(len(rows), 16, 0),
+        beta=0.5,
+        desirable_coef=1.0,
+        undesirable_coef=0.9,
+        micro_tokens=300,
+    )
 
 
 def asks(completions: Sequence[Completion]) -> list[float]:
@@ -174,6 +211,8 @@ METHODS: dict[str, tuple[Callable[[Path], Any], float]] = {
     "sft": (imitation, 3e-3),
     "reward": (reward, 3e-3),
     "dpo": (direct, 1e-3),
+    **{name: (of_the_family(name), 1e-3) for name in LOSSES if name != "dpo"},
+    "kto": (unpaired, 1e-3),
     "ppo": (on_policy, 1e-3),
     "rloo": (leave_one_out, 1e-3),
     "grpo": (
@@ -231,7 +270,8 @@ def test_the_numbers_stay(
     ).train()
     lines = (run.run / "metrics.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
-    if name == "dpo":  # the policy still is the reference: which side is ahead is rounding
+    # Where the policy still is the reference, which side is ahead is rounding.
+    if name == "kto" or name in [loss for loss, facts in LOSSES.items() if facts.reference]:
         del rows[0]["accuracy"]
     for row in rows:
         assert row.pop("stage") == "sft"

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from heed.losses.kl import KL_LOSSES, AnswerLogprobs, kl_penalty
+from heed.losses.kto import kto
 from heed.losses.policy import LOG_RATIOS, aggregations, entropy_bonus, ppo_clip
-from heed.losses.preference import PairLogprobs, dpo, preference_terms
+from heed.losses.preference import PairLogprobs, dpo, orpo, preference_terms
 from heed.losses.reward import bradley_terry
 from heed.losses.sft import cross_entropy
 from heed.losses.term import Term
 from heed.losses.value import clipped_value
-from heed.ops.batch import Batch, Pairs, Rollout, Sequences
+from heed.ops.batch import Answers, Batch, Pairs, Rollout, Sequences
 from heed.ops.logprobs import token_logprobs
 
 VOCABULARY, WIDTH = 13, 8
@@ -68,6 +69,13 @@ def pairs() -> Pairs:
     )
     rejected = sequences(2, [(prompt, 14 - answer) for prompt, answer in LENGTHS])
     return Pairs(sequences(1), rejected, margin, weight, -9 * ref_chosen, -9 * ref_rejected)
+
+
+def answers() -> Answers:
+    both, one = pairs(), torch.ones(len(LENGTHS), dtype=torch.float64)
+    good = torch.tensor([True, False, True, True, False, True, False])
+    refs = both.ref_chosen, both.ref_rejected
+    return Answers(both.chosen, both.rejected, good, both.weight, *refs, 0.7 * one)
 
 
 def rollout() -> Rollout:
@@ -133,6 +141,39 @@ def policy_gradient(
     ]
 
 
+def orpo_and_sft(model: Bigram, batch: Batch) -> list[Term]:
+    """As policies/dpo.py builds it, the cross-entropy over the weighted tokens."""
+    assert isinstance(batch, Pairs)
+    zero = torch.zeros_like(batch.margin)
+    logprobs = PairLogprobs(
+        model.summed(batch.chosen),
+        model.summed(batch.rejected),
+        zero,
+        zero,
+        batch.chosen.target.sum(1).to(zero),
+        batch.rejected.target.sum(1).to(zero),
+        batch.margin,
+    )
+    imitation = cross_entropy(model(batch.chosen)[0], batch.chosen.target, batch.weight)
+    return [
+        *preference_terms(orpo(logprobs, 0.3), logprobs.per_token(), batch.weight, 0.3),
+        *(replace(term, count="chosen_tokens") for term in imitation),
+    ]
+
+
+def kahneman_tversky(model: Bigram, batch: Batch) -> list[Term]:
+    assert isinstance(batch, Answers)
+    return kto(
+        model.summed(batch.answer) - batch.ref_answer,
+        batch.baseline,
+        batch.desirable,
+        batch.weight,
+        beta=0.3,
+        desirable_coef=1.2,
+        undesirable_coef=0.9,
+    )
+
+
 def ppo(model: Bigram, batch: Batch) -> list[Term]:
     assert isinstance(batch, Rollout)
     logprobs, entropy, values = model(batch)
@@ -164,6 +205,8 @@ CASES: list[tuple[Loss, Callable[[], Batch]]] = [
     (sft, lambda: sequences(1)),
     (reward, pairs),
     (dpo_and_sft, pairs),
+    (orpo_and_sft, pairs),
+    (kahneman_tversky, answers),
     (ppo, rollout),
     *(
         (partial(policy_gradient, estimate=kl, log_ratio=ratio, aggregate=over), rollout)

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from heed.models.rows import demonstration_rows, fitted, pair_rows, text_rows
-from heed.types import Comparison, Demonstration, Prompt
+from heed.errors import UserError
+from heed.models.rows import answer_rows, demonstration_rows, fitted, pair_rows, text_rows
+from heed.types import Comparison, Demonstration, Prompt, Unpaired
 
 PROMPT = Prompt.of("red green blue ?")
 
@@ -66,3 +67,29 @@ def test_pairs_keep_margin_and_weight(chat: Any) -> None:
             answer = side.ids[row][side.target[row]].tolist()
             assert answer == chat.completion_ids(getattr(item, name))
     assert not torch.cat([pairs.ref_chosen, pairs.ref_rejected]).any()
+
+
+def test_answers_stand_under_another_prompt_too(chat: Any) -> None:
+    asked = [
+        Prompt.of(text) for text in ("good ?", "bad ?", "good ?", "good ?", "blue ?", "good ?")
+    ]
+    texts = ["yes", "no", "maybe", "one", "two", "red"]
+    items = [Unpaired(asked[i], texts[i], i % 2 == 0, weight=1.0 + i) for i in range(6)]
+    rows = answer_rows(chat, items, 64)
+    assert rows.desirable.tolist() == [True, False] * 3
+    assert rows.weight.tolist() == [1, 2, 3, 4, 5, 6]
+    assert not rows.ref_answer.any()
+    assert not rows.baseline.any()
+    # The next row of another prompt, around the end.
+    others = ["no", "maybe", "two", "two", "red", "no"]
+    for part, answers in ((rows.answer, texts), (rows.mismatched, others)):
+        for row, (prompt, text) in enumerate(zip(asked, answers, strict=True)):
+            whole = part.ids[row][part.mask[row]].tolist()
+            assert whole == [*chat.prompt_ids(prompt), *chat.completion_ids(text)]
+            assert part.ids[row][part.target[row]].tolist() == chat.completion_ids(text)
+
+
+def test_answers_to_one_prompt_have_no_other(chat: Any) -> None:
+    items = [Unpaired(PROMPT, "yes", True), Unpaired(PROMPT, "no", False)]
+    with pytest.raises(UserError, match="Collect feedback on more prompts, or use DPO"):
+        answer_rows(chat, items, 64)

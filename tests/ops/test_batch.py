@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heed.ops.batch import Batch, Pairs, Rollout, Sequences, in_parts, joined
+from heed.ops.batch import Answers, Batch, Pairs, Rollout, Sequences, in_parts, joined
 
 ITEMS = [([5, 6], [7, 8, 2]), ([5], [2]), ([5, 6, 7, 8], [9, 9, 9, 9, 2]), ([4], [3, 2])]
 
@@ -19,6 +19,13 @@ def pairs() -> Pairs:
     rejected = Sequences.of([(prompt, [2]) for prompt, _ in ITEMS], pad=0)
     numbers = torch.arange(4.0)
     return Pairs(chosen, rejected, numbers, numbers + 1, -numbers, -2 * numbers)
+
+
+def answers() -> Answers:
+    side, other = sequences(), Sequences.of([(prompt, [2]) for prompt, _ in ITEMS], pad=0)
+    numbers = torch.arange(4.0)
+    good = torch.tensor([False, True, False, False])
+    return Answers(side, other, good, numbers + 1, -numbers, -2 * numbers, numbers)
 
 
 def rollout() -> Rollout:
@@ -50,7 +57,8 @@ def test_positions_follow_the_mask() -> None:
 
 def test_counts() -> None:
     assert sequences().counts() == {"rows": 4, "tokens": 11}
-    assert pairs().counts() == {"rows": 4, "weight": 10, "chosen_tokens": 11}
+    assert pairs().counts() == {"rows": 4, "weight": 10, "chosen_tokens": 3 + 2 + 3 * 5 + 4 * 2}
+    assert answers().counts() == {"rows": 4, "weight": 10, "desirable": 1, "undesirable": 3}
     assert Batch.counts(rollout()) == {"rows": 4}
     assert len(pairs()) == 4
 
@@ -58,7 +66,8 @@ def test_counts() -> None:
 def test_cost_is_what_goes_through_the_model() -> None:
     assert sequences().cost().tolist() == [5, 2, 9, 3]
     assert pairs().cost().tolist() == [5 + 3, 2 + 2, 9 + 5, 3 + 2]
-    assert sequences().room().tolist() == [5, 2, 9, 3]
+    assert answers().cost().tolist() == [5 + 3, 2 + 2, 9 + 5, 3 + 2]
+    assert sequences().room().tolist() == answers().room().tolist() == [5, 2, 9, 3]
     assert pairs().room().tolist() == [5 + 5, 2 + 2, 9 + 9, 3 + 3]
     with pytest.raises(NotImplementedError):
         Batch.cost(sequences())

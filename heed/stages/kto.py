@@ -1,0 +1,87 @@
+"""KTO: the policy from answers that are good or bad, each by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from heed.feedback.comparisons import each_by_itself
+from heed.models.language_model import save_language_model
+from heed.models.reference import Reference
+from heed.models.rows import answer_rows
+from heed.ops.batch import Answers
+from heed.ops.order import Order
+from heed.policies.kto import kto, with_reference
+from heed.recipe import Kto, listed
+from heed.run import StageRun
+from heed.stages.reference import with_kept_reference
+from heed.stages.sft import with_lora
+from heed.stages.workplace import Summary, Workplace, context_of
+from heed.trainer import Monitor
+from heed.types import Unpaired
+
+BALANCE = (1.0, 4 / 3)
+"""Where lambda_D x desirable / (lambda_U x undesirable) should lie (KTO, eq. 8)."""
+NEAR = 1.1
+"""A ratio off by less than this factor is let pass."""
+
+
+def kto_stage(work: Workplace, settings: Kto, stage: StageRun) -> Summary:
+    """Leaves `policy/`. Reads comparisons, two answers of each, and what is unpaired besides."""
+    train, heldout = (
+        each_by_itself(work.comparisons(settings.comparisons, name))
+        for name in ("comparisons", "heldout")
+    )
+    for source in listed(settings.comparisons):
+        if work.path(source, "unpaired.jsonl").exists():
+            train += work.records(source, "unpaired", Unpaired)
+    policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
+    context, micro_tokens = context_of(policy, settings.context), settings.optim.micro_tokens
+
+    def rows(name: str, items: Sequence[Unpaired]) -> Answers:
+        return with_kept_reference(
+            stage,
+            name,
+            answer_rows(policy.chat, items, context),
+            lambda data: with_reference(data, Reference(policy), micro_tokens),
+        )
+
+    data = rows("train", train)
+    method = kto(
+        policy,
+        data,
+        Order(len(data), settings.batch, work.seed(stage.name, "order")),
+        beta=settings.beta,
+        desirable_coef=settings.desirable_coef,
+        undesirable_coef=settings.undesirable_coef,
+        micro_tokens=micro_tokens,
+    )
+    summary = work.train_offline(
+        stage,
+        settings,
+        method,
+        rows("heldout", heldout),
+        epochs=settings.epochs,
+        monitor=Monitor("heldout_accuracy"),
+        shown=["kto", "accuracy", "heldout_accuracy"],
+    )
+    if stage.writes:
+        save_language_model(policy, stage.directory / "policy")
+    counted = {
+        "desirable": sum(item.weight for item in train if item.desirable),
+        "undesirable": sum(item.weight for item in train if not item.desirable),
+    }
+    notes = [*summary.get("notes", []), *_unbalanced(settings, **counted)]
+    return {**summary, **counted, "answers": len(data), "notes": notes}
+
+
+def _unbalanced(settings: Kto, desirable: float, undesirable: float) -> list[str]:
+    """A note where one kind outweighs the other by more than is good."""
+    ratio = settings.desirable_coef * desirable / (settings.undesirable_coef * undesirable)
+    low, high = BALANCE
+    if low / NEAR <= ratio <= high * NEAR:
+        return []
+    return [
+        f"Desirable answers weigh {ratio:.2f} of the undesirable ones; KTO's authors want "
+        f"{low:g} to {high:.2f}. Set desirable_coef to about "
+        f"{settings.desirable_coef / ratio:.2f}."
+    ]
