@@ -12,7 +12,7 @@ from pathlib import Path
 import killed
 import pytest
 
-STAGES = ("pretrain", "sft", "reward", "ppo", "dpo")
+STAGES = ("pretrain", "sft", "packed", "reward", "confident", "ppo", "dpo")
 POINTS = (1, 5, 10)
 """Rows logged before the kill; checkpoints come every 4 iterations, so one kill comes before the
 first of them, one just after one, and one in between."""
@@ -30,9 +30,14 @@ stages:
       checkpoint_every: 4
       optim: {lr: 3e-3, weight_decay: 0.01, warmup: 0.1}
   - sft: {epochs: 1, batch: 8, checkpoint_every: 4, keep: best}
+  - sft: {name: packed, epochs: 1, batch: 8, checkpoint_every: 4, packing: true,
+          held_families: [verse]}
   - collect: {comparisons: 130, heldout: 40, sampling: {max_new_tokens: 24}}
   - reward: {epochs: 1, batch: 8, calibration: 64, checkpoint_every: 4, keep: best,
              sampling: {max_new_tokens: 16}}
+  - relabel: {reward: reward}
+  - reward: {name: confident, comparisons: relabel, confidence: {warmup: 0.9}, epochs: 0.5,
+             batch: 8, calibration: 64, checkpoint_every: 4, sampling: {max_new_tokens: 16}}
   - ppo: {iterations: 12, rollouts: 16, checkpoint_every: 4, sampling: {max_new_tokens: 16},
           kl: {coef: 0.1, target: 2.0, horizon: 100}}
   - dpo: {epochs: 1, batch: 8, checkpoint_every: 4}
@@ -56,6 +61,9 @@ def test_resuming_after_kill_9_changes_nothing(tmp_path: Path) -> None:
             assert not (torn / stage / "done.json").exists(), f"{stage} ended before the kill"
     subprocess.run(command, env=killed.ENVIRONMENT, check=True, capture_output=True)
     assert (torn / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
-    for policy in ("pretrain/policy", "sft/policy", "reward/model", "ppo/policy", "dpo/policy"):
+    for policy in (
+        "pretrain/policy", "sft/policy", "packed/policy", "reward/model", "confident/model",
+        "ppo/policy", "dpo/policy",
+    ):  # fmt: skip
         name = f"{policy}/model.safetensors"
         assert (torn / name).read_bytes() == (whole / name).read_bytes(), name

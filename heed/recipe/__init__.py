@@ -13,13 +13,25 @@ from heed.recipe.feedback import (
 )
 from heed.recipe.recipe import STAGES, Evaluate, Recipe, Records, Report, WorldSettings
 from heed.recipe.rubric import Rubric
-from heed.recipe.training import Dpo, Kl, Ppo, Pretrain, Reward, Sft
+from heed.recipe.training import (
+    WORLD_FAMILIES,
+    Confidence,
+    Dpo,
+    Kl,
+    Ppo,
+    Pretrain,
+    Reward,
+    Sft,
+)
+from heed.recipe.weak_to_strong import Relabel, WeakToStrong
 
 __all__ = [
     "STAGES",
+    "WORLD_FAMILIES",
     "WORLD_PEOPLE",
     "Annotators",
     "Collect",
+    "Confidence",
     "Constitution",
     "Dpo",
     "Evaluate",
@@ -32,6 +44,7 @@ __all__ = [
     "Pretrain",
     "Recipe",
     "Records",
+    "Relabel",
     "Report",
     "Revise",
     "Reward",
@@ -42,5 +55,6 @@ __all__ = [
     "Speaker",
     "Stage",
     "TrainingStage",
+    "WeakToStrong",
     "WorldSettings",
 ]

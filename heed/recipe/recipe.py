@@ -13,6 +13,7 @@ from pydantic import Field, PositiveInt
 from heed.recipe.base import Sampling, Settings, Stage
 from heed.recipe.feedback import Collect, Revise
 from heed.recipe.training import Dpo, Ppo, Pretrain, Reward, Sft
+from heed.recipe.weak_to_strong import Relabel, WeakToStrong
 
 
 class Records(Stage):
@@ -65,8 +66,11 @@ class Report(Stage):
 
 STAGES: Mapping[str, type[Stage]] = {
     stage.kind: stage
-    for stage in (Records, Pretrain, Sft, Revise, Collect, Reward, Ppo, Dpo, Evaluate, Report)
-}
+    for stage in (
+        Records, Pretrain, Sft, Revise, Collect, Reward, Ppo, Dpo, Evaluate, Report,
+        Relabel, WeakToStrong,
+    )
+}  # fmt: skip
 
 
 class WorldSettings(Settings):
