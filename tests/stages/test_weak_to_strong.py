@@ -31,7 +31,7 @@ SETTINGS = [
     *(f"{name}.architecture={ARCHITECTURE}" for name in ("small", "large")),
     *("small.optim.lr=0.01", "large.optim.lr=0.01", "large.epochs=2"),
     *(f"{name}.{split}=60" for name in ("first", "second") for split in ("comparisons", "heldout")),
-    *(f"{name}.sampling.max_new_tokens=12" for name in ("first", "second", *REWARDS)),
+    *(f"{name}.sampling.max_new_tokens=12" for name in REWARDS),
     *(f"{name}.calibration=32" for name in REWARDS),
 ]
 
