@@ -21,15 +21,15 @@ from heed.types import Comparison, Completion
 from heed.world.world import World
 
 ARCHITECTURE = (
-    "{model_type: llama, hidden_size: 16, intermediate_size: 32, num_hidden_layers: 1, "
+    "{model_type: llama, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1, "
     "num_attention_heads: 2, num_key_value_heads: 2, max_position_embeddings: 128, "
     "tie_word_embeddings: true}"
 )
 REWARDS = ("weak", "student", "confident", "ceiling")
 SETTINGS = [
-    *("threads=1", "records.corpus=500"),
+    *("threads=1", "records.corpus=600"),
     *(f"{name}.architecture={ARCHITECTURE}" for name in ("small", "large")),
-    *("small.optim.lr=0.01", "large.optim.lr=0.01", "large.epochs=2"),
+    *("small.optim.lr=0.01", "large.optim.lr=0.01", "large.epochs=4"),
     *(f"{name}.{split}=60" for name in ("first", "second") for split in ("comparisons", "heldout")),
     *(f"{name}.sampling.max_new_tokens=12" for name in REWARDS),
     *(f"{name}.calibration=32" for name in REWARDS),
