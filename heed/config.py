@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from heed.errors import UserError
 from heed.recipe import STAGES, WORLD_PEOPLE, Collect, Recipe, Rounds, Settings, Stage
+from heed.recipe.checks import complaints
 
 END = "...\n"
 """How PyYAML ends a document that is a single word."""
@@ -87,6 +88,9 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     ]
     _check_wiring(stages, document)
     _check_simulated(recipe, stages, document)
+    for index, key, message in complaints(recipe, [stage for stage, _ in stages]):
+        stage, path = stages[index]
+        raise UserError(f"{document.place((*path, stage.kind, key))}: {message}")
     _check_stores(stages, document)
     _check_files(stages, document)
     return recipe.model_copy(update={"stages": tuple(stage for stage, _ in stages)})

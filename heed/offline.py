@@ -55,17 +55,26 @@ class Offline(Generic[Rows]):
 class HeldoutLoss(Generic[Rows]):
     """A callback: every `every` iterations and after the last, the terms on held-out rows.
 
-    They are logged as "heldout_" and the term's name. `micro_tokens` bounds a forward pass.
+    They are logged as "heldout_" and the term's name, and `of` behind it, where there are several
+    such measures. `micro_tokens` bounds a forward pass.
     """
 
     def __init__(
-        self, method: Offline[Rows], data: Rows, *, every: int, last: int, micro_tokens: int
+        self,
+        method: Offline[Rows],
+        data: Rows,
+        *,
+        every: int,
+        last: int,
+        micro_tokens: int,
+        of: str = "",
     ) -> None:
         self.method = method
         self.data = data
         self.every = every
         self.last = last
         self.micro_tokens = micro_tokens
+        self.of = of
 
     @torch.no_grad()
     def __call__(self, iteration: int, metrics: dict[str, float]) -> None:
@@ -76,5 +85,5 @@ class HeldoutLoss(Generic[Rows]):
         device = next(self.method.module.parameters()).device
         for micro in self.method.prepare(self.data).split(self.micro_tokens):
             for term in self.method.loss(micro.to(device)):
-                name = f"heldout_{term.name}"
+                name = f"heldout_{term.name}{self.of}"
                 metrics[name] = metrics.get(name, 0.0) + float(term.total) / counts[term.count]

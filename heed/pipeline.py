@@ -28,10 +28,12 @@ from heed.stages.kto import kto_stage
 from heed.stages.ppo import ppo
 from heed.stages.pretrain import pretrain
 from heed.stages.records import records
+from heed.stages.relabel import relabel
 from heed.stages.report import report
 from heed.stages.revise import revise
 from heed.stages.reward import reward
 from heed.stages.sft import sft_stage
+from heed.stages.weak_to_strong import weak_to_strong
 from heed.stages.workplace import OpenDesk, Say, Summary, Workplace
 
 STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
@@ -49,6 +51,8 @@ STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
     "kto": kto_stage,
     "evaluate": evaluate,
     "report": report,
+    "relabel": relabel,
+    "weak_to_strong": weak_to_strong,
 }
 
 

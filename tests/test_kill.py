@@ -13,8 +13,10 @@ import killed
 import pytest
 
 STAGES = (
-    "pretrain", "sft", "reward", "ppo", "rloo", "grpo", "reinforce", "dpo", "kto", "orpo",
+    "pretrain", "sft", "packed", "reward", "confident", "ppo", "rloo", "grpo", "reinforce", "dpo",
+    "kto", "orpo",
 )  # fmt: skip
+REWARDS = ("reward", "confident")
 POINTS = (1, 5, 10)
 """Rows logged before the kill; checkpoints come every 4 iterations, so one kill comes before the
 first of them, one just after one, and one in between."""
@@ -32,9 +34,14 @@ stages:
       checkpoint_every: 4
       optim: {lr: 3e-3, weight_decay: 0.01, warmup: 0.1}
   - sft: {epochs: 1, batch: 8, checkpoint_every: 4, keep: best}
+  - sft: {name: packed, epochs: 1, batch: 8, checkpoint_every: 4, packing: true,
+          held_families: [verse]}
   - collect: {comparisons: 130, heldout: 40, sampling: {max_new_tokens: 24}}
   - reward: {epochs: 1, batch: 8, calibration: 64, checkpoint_every: 4, keep: best,
              sampling: {max_new_tokens: 16}}
+  - relabel: {reward: reward}
+  - reward: {name: confident, comparisons: relabel, confidence: {warmup: 0.9}, epochs: 0.5,
+             batch: 8, calibration: 64, checkpoint_every: 4, sampling: {max_new_tokens: 16}}
   - ppo: {iterations: 12, rollouts: 16, checkpoint_every: 4, sampling: {max_new_tokens: 16},
           kl: {coef: 0.1, target: 2.0, horizon: 100}}
   - rloo: {iterations: 12, rollouts: 16, checkpoint_every: 4, sampling: {max_new_tokens: 16},
@@ -66,6 +73,6 @@ def test_resuming_after_kill_9_changes_nothing(tmp_path: Path) -> None:
     subprocess.run(command, env=killed.ENVIRONMENT, check=True, capture_output=True)
     assert (torn / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
     for stage in STAGES:
-        policy = f"{stage}/{'model' if stage == 'reward' else 'policy'}"
+        policy = f"{stage}/{'model' if stage in REWARDS else 'policy'}"
         name = f"{policy}/model.safetensors"
         assert (torn / name).read_bytes() == (whole / name).read_bytes(), name

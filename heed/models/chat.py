@@ -12,16 +12,22 @@ that `text(completion_ids(s)) == s`.
 
 Prompt and completion are tokenised separately and concatenated. Special tokens are never parsed
 out of an answer: a text that spells "</s>" stays text.
+
+To imitate a conversation, every assistant's turn of it is tokenised as the answer it once was:
+`turns` gives each with what stands before it, and joined they are the whole. A template's closing
+token ends each. Heed's own form puts nothing between an answer and the next "Human:", so there only
+the last answer is ended, and teaches to end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from heed.errors import UserError
-from heed.types import Prompt
+from heed.types import Message, Prompt
 
 ROLES = {"user": "\n\nHuman: ", "assistant": "\n\nAssistant: "}
 
@@ -63,13 +69,62 @@ class ChatFormat:
         """The ids of a conversation up to where the assistant's next answer begins."""
         return list(self._prompt_ids(prompt))
 
-    def _written(self, prompt: Prompt) -> list[int]:
+    def turns(self, prompt: Prompt, text: str) -> list[tuple[list[int], list[int]]]:
+        """The ids of a finished conversation, in pairs: what stands before an answer, the answer.
+
+        The last answer is `text`, those before it are the assistant's turns in the prompt.
+
+        Raises UserError where the template writes a turn otherwise once others follow it.
+        """
+        found: list[tuple[list[int], list[int]]] = []
+        done = ""
+        for at, turn in enumerate(prompt.messages):
+            if turn.role == "assistant":
+                asked = replace(prompt, messages=prompt.messages[:at])
+                before = self._since(done, asked)
+                done, closed = self._through(asked, turn)
+                found.append((before, self.completion_ids(turn.content, finished=closed)))
+        return [*found, (self._since(done, prompt), self.completion_ids(text))]
+
+    def _since(self, done: str, prompt: Prompt) -> list[int]:
+        """The ids of what stands between the text that is `done` and the prompt's next answer."""
+        if not done:
+            return self.prompt_ids(prompt)
+        text = self._text(prompt)
+        if not text.startswith(done):
+            raise UserError(_rewritten(prompt))
+        return self._parse(text[len(done) :])
+
+    def _through(self, asked: Prompt, turn: Message) -> tuple[str, bool]:
+        """The text up to the end of an answer, and whether a token of the template closes it."""
+        before = self._text(asked)
         if not self.templated:
-            return [*self._bos, *self._tokenize(transcript(prompt))]
-        messages = [{"role": turn.role, "content": turn.content} for turn in prompt.messages]
+            return f"{before} {turn.content}", False
+        whole = self._render((*asked.messages, turn), asked, add_generation_prompt=False)
+        closing = self.tokenizer.convert_ids_to_tokens(self.eos_id)
+        for end, closed in ((closing, True), (turn.content.strip(), False)):
+            at = whole.rfind(end)
+            if whole.startswith(before) and at >= len(before):
+                return whole[: at + len(end)], closed
+        raise UserError(_rewritten(asked))
+
+    def _written(self, prompt: Prompt) -> list[int]:
+        ids = self._parse(self._text(prompt))
+        return ids if self.templated else [*self._bos, *ids]
+
+    def _text(self, prompt: Prompt) -> str:
+        """The conversation up to where the next answer begins."""
+        if not self.templated:
+            return transcript(prompt)
+        return self._render(prompt.messages, prompt, add_generation_prompt=True)
+
+    def _render(
+        self, turns: Iterable[Message], prompt: Prompt, *, add_generation_prompt: bool
+    ) -> str:
+        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
         try:
             text = self.tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, tokenize=False
+                messages, add_generation_prompt=add_generation_prompt, tokenize=False
             )
         except Exception as error:  # jinja raises whatever the template's author chose
             raise UserError(
@@ -77,7 +132,11 @@ class ChatFormat:
                 f"{', '.join(turn.role for turn in prompt.messages)}): {error}. Change the "
                 f"prompt's messages or the template."
             ) from error
-        return _parsed(self.tokenizer, text)
+        return str(text)
+
+    def _parse(self, text: str) -> list[int]:
+        """The ids of a written conversation, in which a template's special tokens are meant."""
+        return _parsed(self.tokenizer, text) if self.templated else self._tokenize(text)
 
     def completion_ids(self, text: str, finished: bool = True) -> list[int]:
         """The ids of an answer, with the end of sequence where the answer is `finished`."""
@@ -95,6 +154,13 @@ class ChatFormat:
     def _tokenize(self, text: str) -> list[int]:
         encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
         return [int(token) for token in encoded["input_ids"]]
+
+
+def _rewritten(prompt: Prompt) -> str:
+    return (
+        f"The tokenizer's chat template writes an answer of {prompt.id!r} otherwise once other "
+        "turns follow it, so the loss cannot be on every answer of a conversation. Set turns: last."
+    )
 
 
 def transcript(prompt: Prompt) -> str:

@@ -13,7 +13,8 @@ import torch
 from peft import PeftModel
 from torch import Tensor, nn
 
-from heed.ops.batch import Sequences
+from heed.models.packing import documents_apart
+from heed.ops.batch import Packed, Sequences
 from heed.ops.logprobs import logprobs_from_logits, token_logprobs
 
 _PLAIN_HEADS: WeakKeyDictionary[nn.Linear, bool] = WeakKeyDictionary()
@@ -47,7 +48,7 @@ def completion_logprobs(
             hidden, head.weight, head.bias, targets, temperature=temperature
         )
     else:
-        logits = model(**_inputs(sequences), use_cache=False).logits[:, :-1][predicts]
+        logits = _at_tokens(model, sequences, "logits")[:, :-1][predicts]
         logprobs, entropy = logprobs_from_logits(logits, targets, temperature)
     zeros = torch.zeros(sequences.ids.shape, dtype=logprobs.dtype, device=logprobs.device)
     return zeros.masked_scatter(sequences.target, logprobs), zeros.masked_scatter(
@@ -57,9 +58,25 @@ def completion_logprobs(
 
 def hidden_states(backbone: nn.Module, sequences: Sequences) -> Tensor:
     """The backbone's last hidden states, [B, T, D]; those of padding mean nothing."""
-    output = backbone(**_inputs(sequences), use_cache=False)
-    hidden: Tensor = output.last_hidden_state
-    return hidden
+    return _at_tokens(backbone, sequences, "last_hidden_state")
+
+
+def _at_tokens(module: nn.Module, sequences: Sequences, name: str) -> Tensor:
+    """The output `name` of a model at every token, [B, T, ...]."""
+    if not isinstance(sequences, Packed):
+        output: Tensor = module(**_inputs(sequences), use_cache=False)[name]
+        return output
+    mask = sequences.mask
+    with documents_apart(module):
+        flat: Tensor = module(
+            input_ids=sequences.ids[mask][None],
+            position_ids=sequences.positions[mask][None],
+            document_lengths=sequences.cost().tolist(),
+            use_cache=False,
+        )[name][0]
+    spread = flat.new_zeros((*mask.shape, flat.shape[-1]))
+    spread[mask] = flat
+    return spread
 
 
 def _inputs(sequences: Sequences) -> dict[str, Tensor]:

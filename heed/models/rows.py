@@ -28,9 +28,41 @@ def fitted(
 def demonstration_rows(
     chat: ChatFormat, demonstrations: Sequence[Demonstration], context: int
 ) -> Sequences:
-    """Prompt and answer of each demonstration; the answer is the target."""
+    """Prompt and answer of each demonstration; the answer, the last turn, is the target."""
     rows = [fitted(chat, item.prompt, item.text, context) for item in demonstrations]
     return Sequences.of(rows, chat.pad_id)
+
+
+def conversation_rows(
+    chat: ChatFormat, demonstrations: Sequence[Demonstration], context: int
+) -> Sequences:
+    """Whole conversations, the assistant's turns of the prompt among the targets.
+
+    One longer than `context` is cut as by `fitted`; an answer that the cut took the beginning from
+    is no target. Without earlier answers the rows are those of `demonstration_rows`.
+    """
+    return Sequences.marked(
+        [_conversation(chat, item, context) for item in demonstrations], chat.pad_id
+    )
+
+
+def _conversation(
+    chat: ChatFormat, item: Demonstration, context: int
+) -> tuple[list[int], list[bool]]:
+    *earlier, (before, answer) = chat.turns(item.prompt, item.text)
+    ids: list[int] = []
+    target: list[bool] = []
+    for asked, said in earlier:
+        ids += [*asked, *said]
+        target += [False] * len(asked) + [True] * len(said)
+    ids += before
+    target += [False] * len(before)
+    answer = answer[: max(context - len(ids), context // 2)]
+    cut = max(0, len(ids) + len(answer) - context)
+    ids, target = ids[cut:], target[cut:]
+    torn = target.index(False)  # what the cut left of an answer, or an answer without its question
+    target[:torn] = [False] * torn
+    return [*ids, *answer], [*target, *[True] * len(answer)]
 
 
 def text_rows(chat: ChatFormat, demonstrations: Sequence[Demonstration], context: int) -> Sequences:

@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from heed.ops.packing import first_fit_decreasing
+
 BatchT = TypeVar("BatchT", bound="Batch")
 SequencesT = TypeVar("SequencesT", bound="Sequences")
 
@@ -91,15 +93,25 @@ class Sequences(Batch):
     @classmethod
     def of(cls, items: Sequence[tuple[Sequence[int], Sequence[int]]], pad: int) -> Sequences:
         """Right-pad (prompt ids, completion ids) rows to the longest."""
-        width = max(len(prompt) + len(completion) for prompt, completion in items)
+        return cls.marked(
+            [
+                ([*prompt, *completion], [False] * len(prompt) + [True] * len(completion))
+                for prompt, completion in items
+            ],
+            pad,
+        )
+
+    @classmethod
+    def marked(cls, items: Sequence[tuple[Sequence[int], Sequence[bool]]], pad: int) -> Sequences:
+        """Right-pad rows of ids, each with a mark on its target tokens, to the longest."""
+        width = max(len(tokens) for tokens, _ in items)
         ids = torch.full((len(items), width), pad, dtype=torch.long)
         mask = torch.zeros((len(items), width), dtype=torch.bool)
         target = torch.zeros((len(items), width), dtype=torch.bool)
-        for row, (prompt, completion) in enumerate(items):
-            end = len(prompt) + len(completion)
-            ids[row, :end] = torch.tensor([*prompt, *completion], dtype=torch.long)
-            mask[row, :end] = True
-            target[row, len(prompt) : end] = True
+        for row, (tokens, marks) in enumerate(items):
+            ids[row, : len(tokens)] = torch.tensor(tokens, dtype=torch.long)
+            mask[row, : len(tokens)] = True
+            target[row, : len(tokens)] = torch.tensor(marks, dtype=torch.bool)
         return cls(ids, mask, target)
 
     def counts(self) -> dict[str, float]:
@@ -124,6 +136,24 @@ class Sequences(Batch):
     def positions(self) -> Int[Tensor, "B T"]:
         """position_ids that follow the padding mask."""
         return (self.mask.long().cumsum(1) - 1).clamp(min=0)
+
+
+@dataclass(frozen=True)
+class Packed(Sequences):
+    """Sequences that a forward pass takes end to end, as one row without padding.
+
+    The rows, what they count and so the gradient are those of `Sequences`; only what a forward
+    pass holds is another: as many documents as have room by their own tokens.
+    """
+
+    def partition(self, tokens: int) -> Iterator[Int[Tensor, "rows"]]:
+        for places in first_fit_decreasing(self.cost().tolist(), tokens):
+            yield torch.tensor(places)
+
+
+def packed(sequences: Sequences) -> Packed:
+    """The same rows, to be packed."""
+    return Packed(sequences.ids, sequences.mask, sequences.target)
 
 
 def in_parts(

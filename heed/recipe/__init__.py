@@ -26,7 +26,8 @@ from heed.recipe.preference import LOSSES, Dpo, Kto, LossName
 from heed.recipe.recipe import STAGES, Evaluate, Recipe, Records, Report, WorldSettings
 from heed.recipe.rounds import Rounds
 from heed.recipe.rubric import Rubric
-from heed.recipe.training import Pretrain, Reward, Sft
+from heed.recipe.training import Confidence, Pretrain, Reward, Sft
+from heed.recipe.weak_to_strong import Relabel, WeakToStrong
 
 __all__ = [
     "LOSSES",
@@ -35,6 +36,7 @@ __all__ = [
     "Annotators",
     "Collect",
     "Comparisons",
+    "Confidence",
     "Constitution",
     "CriticFree",
     "Dpo",
@@ -53,6 +55,7 @@ __all__ = [
     "Recipe",
     "Records",
     "Reinforce",
+    "Relabel",
     "Report",
     "Revise",
     "Reward",
@@ -66,6 +69,7 @@ __all__ = [
     "Stage",
     "StageName",
     "TrainingStage",
+    "WeakToStrong",
     "WorldSettings",
     "listed",
 ]

@@ -15,6 +15,7 @@ from heed.recipe.feedback import Collect, Revise
 from heed.recipe.policy_gradient import Grpo, Ppo, Reinforce, Rloo
 from heed.recipe.preference import Dpo, Kto
 from heed.recipe.training import Pretrain, Reward, Sft
+from heed.recipe.weak_to_strong import Relabel, WeakToStrong
 
 
 class Records(Stage):
@@ -70,22 +71,10 @@ class Report(Stage):
 STAGES: Mapping[str, type[Stage]] = {
     stage.kind: stage
     for stage in (
-        Records,
-        Pretrain,
-        Sft,
-        Revise,
-        Collect,
-        Reward,
-        Ppo,
-        Rloo,
-        Grpo,
-        Reinforce,
-        Dpo,
-        Kto,
-        Evaluate,
-        Report,
+        Records, Pretrain, Sft, Revise, Collect, Relabel, Reward, WeakToStrong,
+        Ppo, Rloo, Grpo, Reinforce, Dpo, Kto, Evaluate, Report,
     )
-}
+}  # fmt: skip
 
 
 Family = Literal["facts", "arithmetic", "advice", "verse", "harmful", "small_talk", "summaries"]

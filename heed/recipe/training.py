@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from heed.recipe.base import Comparisons, Lora, Sampling, StageName, TrainingStage, listed
+from heed.recipe.base import Comparisons, Lora, Sampling, Settings, StageName, TrainingStage, listed
 
 
 class Pretrain(TrainingStage):
@@ -37,6 +37,8 @@ class Pretrain(TrainingStage):
     """Texts an optimiser step."""
     context: PositiveInt = 256
     """Longer texts are cut."""
+    packing: bool = False
+    """Texts go through the model end to end, without padding: the same gradient, sooner."""
 
     def inputs(self) -> list[str]:
         return [self.records]
@@ -54,10 +56,35 @@ class Sft(TrainingStage):
     """Demonstrations an optimiser step."""
     context: PositiveInt = 512
     """Prompts are cut from the left, answers from the right, to fit this many tokens."""
+    turns: Literal["all", "last"] = "all"
+    """Answers that count: every turn of the assistant in a conversation, or the last alone."""
+    loss_on: Literal["completion", "all"] = "completion"
+    """Tokens that count: those of the answers, or all, as in pretraining."""
+    packing: bool = False
+    """Conversations go through the model end to end, without padding: the same gradient, sooner."""
+    held_families: list[str] = Field([])
+    """Families of prompts kept out of training, whose likelihood is measured apart."""
     lora: Lora | None = None
+
+    @model_validator(mode="after")
+    def _every_setting_counts(self) -> Self:
+        if self.loss_on == "all" and self.turns == "last":
+            raise ValueError(
+                "with loss_on all every token counts, whoever's turn it is in; leave turns at all"
+            )
+        return self
 
     def inputs(self) -> list[str]:
         return [self.policy, self.records]
+
+
+class Confidence(Settings):
+    """An auxiliary loss that lets a strong model trust itself over weak labels."""
+
+    alpha: float = Field(0.5, gt=0.0, lt=1.0)
+    """Weight of the model's own verdicts, against that of the labels."""
+    warmup: float = Field(0.2, ge=0.0, le=1.0)
+    """Share of the stage over which alpha rises from 0."""
 
 
 class Reward(TrainingStage):
@@ -74,6 +101,7 @@ class Reward(TrainingStage):
     context: PositiveInt = 512
     calibration: PositiveInt = 512
     """Samples of the policy on which scores are made mean 0, standard deviation 1."""
+    confidence: Confidence | None = None
     sampling: Sampling = Sampling()
 
     def inputs(self) -> list[str]:

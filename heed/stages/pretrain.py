@@ -9,8 +9,10 @@ from heed.models.language_model import (
     new_language_model,
     save_language_model,
 )
+from heed.models.packing import check_packing
 from heed.models.rows import text_rows
 from heed.models.tokenizers import train_bpe
+from heed.ops.batch import packed
 from heed.ops.order import Order
 from heed.policies.sft import sft
 from heed.recipe import Pretrain, Records
@@ -30,6 +32,9 @@ def pretrain(work: Workplace, settings: Pretrain, stage: StageRun) -> Summary:
     )
     model.model.to(work.device)
     data = text_rows(model.chat, corpus, context_of(model, settings.context))
+    if settings.packing:
+        check_packing(model.model.base_model)
+        data = packed(data)
     order = Order(len(data), settings.batch, work.seed(stage.name, "order"))
     summary = work.train(
         stage,

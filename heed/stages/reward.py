@@ -13,10 +13,13 @@ from heed.evaluation.baselines import length_baseline, tfidf_baseline
 from heed.models.modes import disable_dropout
 from heed.models.reward_model import new_reward_model, save_reward_model
 from heed.models.rows import pair_rows
+from heed.offline import Offline
+from heed.ops.batch import Pairs
 from heed.ops.order import Order
 from heed.recipe import Reward, listed
 from heed.rewards.accuracy import correctness
 from heed.rewards.bradley_terry import reward_modelling
+from heed.rewards.confident import Confident
 from heed.rewards.learned import LearnedReward
 from heed.run import StageRun
 from heed.stages.workplace import Summary, Workplace, context_of
@@ -39,7 +42,10 @@ def reward(work: Workplace, settings: Reward, stage: StageRun) -> Summary:
     context = context_of(model, settings.context)
     data = pair_rows(model.chat, train, context)
     order = Order(len(data), settings.batch, work.seed(stage.name, "order"))
-    method = reward_modelling(model, data, order)
+    method: Offline[Pairs] = reward_modelling(model, data, order)
+    if settings.confidence is not None:
+        warmup = settings.confidence.warmup * order.steps(settings.epochs)
+        method = Confident(model, data, order, alpha=settings.confidence.alpha, warmup=warmup)
     summary = work.train_offline(
         stage,
         settings,

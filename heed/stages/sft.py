@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from heed.errors import UserError
+from heed.evaluation.likelihood import target_nll
+from heed.models.chat import ChatFormat
+from heed.models.forward import causal_lm
 from heed.models.language_model import LanguageModel, attach_lora, save_language_model
-from heed.models.rows import demonstration_rows
+from heed.models.packing import check_packing
+from heed.models.rows import conversation_rows, demonstration_rows, text_rows
+from heed.ops.batch import Sequences, packed
 from heed.ops.order import Order
 from heed.policies.sft import sft
 from heed.recipe import Lora, Sft
+from heed.recipe.checks import nearest
 from heed.run import StageRun
 from heed.stages.workplace import Summary, Workplace, context_of
 from heed.trainer import Monitor
@@ -17,27 +25,53 @@ from heed.types import Demonstration
 EVERY = 20
 """Where no prompt is held out, every so many-th demonstration is, to measure the loss on."""
 
+WITHOUT = "They name no families at all; leave held_families out."
+
+MakeRows = Callable[[ChatFormat, Sequence[Demonstration], int], Sequences]
+ROWS: Mapping[tuple[str, str], MakeRows] = {
+    ("completion", "all"): conversation_rows,
+    ("completion", "last"): demonstration_rows,
+    ("all", "all"): text_rows,
+}
+"""By `loss_on` and `turns`."""
+
 
 def sft_stage(work: Workplace, settings: Sft, stage: StageRun) -> Summary:
     """Leaves `policy/`."""
+    demonstrations = work.records(settings.records, "demonstrations", Demonstration)
+    apart = _held(settings, demonstrations)
+    train, heldout = _split(
+        [item for item in demonstrations if item.prompt.family not in settings.held_families]
+    )
     policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
-    train, heldout = _split(work.records(settings.records, "demonstrations", Demonstration))
     context = context_of(policy, settings.context)
-    data = demonstration_rows(policy.chat, train, context)
+    if settings.packing:
+        check_packing(causal_lm(policy.model).base_model)
+
+    def rows(items: Sequence[Demonstration]) -> Sequences:
+        made = ROWS[settings.loss_on, settings.turns](policy.chat, items, context)
+        return packed(made) if settings.packing else made
+
+    data = rows(train)
     order = Order(len(data), settings.batch, work.seed(stage.name, "order"))
-    method = sft(policy, data, order)
+    before = _by_family(policy, settings, heldout, apart, rows)
     summary = work.train_offline(
         stage,
         settings,
-        method,
-        demonstration_rows(policy.chat, heldout, context),
+        sft(policy, data, order),
+        rows(heldout),
         epochs=settings.epochs,
         monitor=Monitor("heldout_nll", higher_is_better=False),
         shown=["nll", "heldout_nll"],
+        apart={family: rows(items) for family, items in apart.items()},
     )
     if stage.writes:
         save_language_model(policy, stage.directory / "policy")
-    return {**summary, "demonstrations": len(train)}
+    summary = {**summary, "demonstrations": len(train)}
+    if not apart:
+        return summary
+    after = _by_family(policy, settings, heldout, apart, rows)
+    return {**summary, "heldout_nll": {"before": before, "after": after}}
 
 
 def with_lora(policy: LanguageModel, settings: Lora | None, seed: int) -> LanguageModel:
@@ -47,6 +81,43 @@ def with_lora(policy: LanguageModel, settings: Lora | None, seed: int) -> Langua
     return attach_lora(
         policy, rank=settings.rank, alpha=settings.alpha, targets=settings.targets, seed=seed
     )
+
+
+def _held(settings: Sft, demonstrations: Sequence[Demonstration]) -> dict[str, list[Demonstration]]:
+    """The demonstrations of each family that training shall not see."""
+    families = sorted({item.prompt.family for item in demonstrations} - {""})
+    for name in settings.held_families:
+        if name not in families:
+            there = nearest(name, families) if families else WITHOUT
+            raise UserError(
+                f"{settings.name}: held_families names {name!r}, but no demonstration of "
+                f"{settings.records!r} is of that family. {there}"
+            )
+    if settings.held_families and set(families) <= set(settings.held_families):
+        raise UserError(f"{settings.name}: held_families leaves no family to train on. Name fewer.")
+    return {
+        family: [item for item in demonstrations if item.prompt.family == family]
+        for family in settings.held_families
+    }
+
+
+def _by_family(
+    policy: LanguageModel,
+    settings: Sft,
+    heldout: Sequence[Demonstration],
+    apart: Mapping[str, Sequence[Demonstration]],
+    rows: Callable[[Sequence[Demonstration]], Sequences],
+) -> dict[str, Any]:
+    """Nats a token of what training does not see: of its own families, and of those held out."""
+    if not apart:
+        return {}
+    sets = {"trained families": heldout, **apart}
+    return {
+        name: target_nll(
+            policy, rows(items), [item.prompt.id for item in items], settings.optim.micro_tokens
+        ).to_json()
+        for name, items in sets.items()
+    }
 
 
 def _split(

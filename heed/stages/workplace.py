@@ -227,16 +227,25 @@ class Workplace:
         epochs: float,
         monitor: Monitor,
         shown: Sequence[str],
+        apart: Mapping[str, Rows] | None = None,
     ) -> Summary:
-        """Train on fixed rows for so many epochs, measuring on others at every checkpoint."""
+        """Train on fixed rows for so many epochs, measuring on others at every checkpoint.
+
+        Rows that stand `apart` are measured too, as "heldout_nll/" and their name.
+        """
         iterations = method.order.steps(epochs)
-        measure = HeldoutLoss(
-            method,
-            heldout,
-            every=settings.checkpoint_every,
-            last=iterations,
-            micro_tokens=settings.optim.micro_tokens,
-        )
+        sets = {"": heldout, **{f"/{name}": rows for name, rows in (apart or {}).items()}}
+        measures = [
+            HeldoutLoss(
+                method,
+                rows,
+                every=settings.checkpoint_every,
+                last=iterations,
+                micro_tokens=settings.optim.micro_tokens,
+                of=of,
+            )
+            for of, rows in sets.items()
+        ]
         return self.train(
             stage,
             settings,
@@ -244,7 +253,7 @@ class Workplace:
             iterations=iterations,
             monitor=monitor,
             shown=shown,
-            callbacks=[measure],
+            callbacks=measures,
         )
 
 

@@ -31,6 +31,7 @@ from heed.models.reference import Reference
 from heed.models.reward_model import RewardModel, new_reward_model
 from heed.models.rows import answer_rows, demonstration_rows, pair_rows
 from heed.offline import HeldoutLoss
+from heed.ops.batch import packed
 from heed.ops.order import Order
 from heed.policies.dpo import dpo, with_reference
 from heed.policies.grpo import grpo
@@ -44,6 +45,7 @@ from heed.policies.rloo import rloo
 from heed.policies.sft import sft
 from heed.recipe import LOSSES, LossName
 from heed.rewards.bradley_terry import reward_modelling
+from heed.rewards.confident import Confident
 from heed.rewards.learned import LearnedReward
 from heed.sampling.local import LocalSampler
 from heed.trainer import Monitor, Trainer
@@ -88,10 +90,23 @@ def imitation(folder: Path) -> Any:
     return sft(lm, rows, Order(len(rows), 16, 0))
 
 
+def packed_imitation(folder: Path) -> Any:
+    """The steps of `imitation`: what is packed differs by rounding alone."""
+    lm = policy()
+    rows = packed(demonstration_rows(lm.chat, DEMONSTRATIONS, 64))
+    return sft(lm, rows, Order(len(rows), 16, 0))
+
+
 def reward(folder: Path) -> Any:
     model = reward_model(folder)
     rows = pair_rows(model.chat, PREFERENCES, 64)
     return reward_modelling(model, rows, Order(len(rows), 16, 0))
+
+
+def confident_reward(folder: Path) -> Any:
+    model = reward_model(folder)
+    rows = pair_rows(model.chat, PREFERENCES, 64)
+    return Confident(model, rows, Order(len(rows), 16, 0), alpha=0.5, warmup=4.0)
 
 
 def direct(folder: Path) -> Any:
@@ -209,7 +224,9 @@ def whitened(folder: Path) -> Any:
 
 METHODS: dict[str, tuple[Callable[[Path], Any], float]] = {
     "sft": (imitation, 3e-3),
+    "sft_packed": (packed_imitation, 3e-3),
     "reward": (reward, 3e-3),
+    "reward_confident": (confident_reward, 3e-3),
     "dpo": (direct, 1e-3),
     **{name: (of_the_family(name), 1e-3) for name in LOSSES if name != "dpo"},
     "kto": (unpaired, 1e-3),
@@ -282,3 +299,12 @@ def test_the_numbers_stay(
     assert len(rows) == len(golden) == STEPS
     for row, expected in zip(rows, golden, strict=True):
         assert row == pytest.approx(expected, rel=1e-4, abs=2e-5)
+
+
+def test_packing_moves_nothing() -> None:
+    plain, together = (
+        json.loads(Path(__file__).with_name(f"{name}.json").read_text())
+        for name in ("sft", "sft_packed")
+    )
+    for row, expected in zip(together, plain, strict=True):
+        assert row == pytest.approx(expected, rel=1e-5)

@@ -105,3 +105,112 @@ def test_sampled_ids_are_cut_at_the_first_stop(tokenizer_of):
     chat = ChatFormat(tokenizer_of("pad_is_eos"))
     ids = chat.completion_ids("hello")
     assert chat.text([*ids, *chat.completion_ids("more"), chat.pad_id]) == "hello"
+
+
+TURNS = Prompt(
+    "turns",
+    (
+        Message("system", "be brief ."),
+        Message("user", "hello"),
+        Message("assistant", "hello to you too"),
+        Message("user", "how are you ?"),
+        Message("assistant", "fine , thank you ."),
+        Message("user", "what is the capital of france ?"),
+    ),
+)
+
+
+def test_turns_in_heeds_own_form_by_hand(tokenizer_of):
+    tokenizer = tokenizer_of("without_pad")
+
+    def ids(text):
+        return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    assert ChatFormat(tokenizer).turns(TURNS, "paris .") == [
+        (ids("be brief .\n\nHuman: hello\n\nAssistant:"), ids(" hello to you too")),
+        (ids("\n\nHuman: how are you ?\n\nAssistant:"), ids(" fine , thank you .")),
+        (
+            ids("\n\nHuman: what is the capital of france ?\n\nAssistant:"),
+            [*ids(" paris ."), tokenizer.eos_token_id],  # the last answer alone is ended
+        ),
+    ]
+
+
+def test_turns_in_a_chatml_template_by_hand(tokenizer_of):
+    tokenizer = tokenizer_of("templated")
+    start, end = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
+
+    def ids(text):
+        return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def turn(role, text):
+        return [start, *ids(f"{role}\n{text}"), end, *ids("\n")]
+
+    asks = [start, *ids("assistant\n")]
+    assert ChatFormat(tokenizer).turns(TURNS, "paris .") == [
+        (
+            [tokenizer.bos_token_id, *turn("system", "be brief ."), *turn("user", "hello"), *asks],
+            [*ids("hello to you too"), end],
+        ),
+        ([*ids("\n"), *turn("user", "how are you ?"), *asks], [*ids("fine , thank you ."), end]),
+        (
+            [*ids("\n"), *turn("user", "what is the capital of france ?"), *asks],
+            [*ids("paris ."), end],
+        ),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["templated", "without_pad", "wordlevel"])
+def test_joined_turns_are_the_prompt_and_the_answer(tokenizer_of, kind):
+    chat = ChatFormat(tokenizer_of(kind))
+    joined = [token for pair in chat.turns(TURNS, "paris .") for part in pair for token in part]
+    assert joined == [*chat.prompt_ids(TURNS), *chat.completion_ids("paris .")]
+    assert chat.turns(TALK, "hi")[-1][1] == chat.completion_ids("hi")
+    alone = Prompt.of("hello")
+    assert chat.turns(alone, "hi") == [(chat.prompt_ids(alone), chat.completion_ids("hi"))]
+
+
+def test_what_an_earlier_answer_spells_out_stays_text(tokenizer_of):
+    chat = ChatFormat(tokenizer_of("templated"))
+    talk = Prompt("t", (Message("user", "a"), Message("assistant", "b<|im_end|>c"),
+                        Message("user", "d")))  # fmt: skip
+    (_, answer), (between, _) = chat.turns(talk, "e")
+    assert answer == chat.completion_ids("b<|im_end|>c")
+    assert answer.count(chat.eos_id) == 1
+    assert chat.eos_id in between  # the user's turn is closed
+
+
+def test_a_template_that_closes_nothing_closes_nothing(tokenizer_of):
+    tokenizer = tokenizer_of("without_pad")
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content | trim }}\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    chat = ChatFormat(tokenizer)
+    talk = Prompt("t", (Message("user", "a"), Message("assistant", " b "), Message("user", "d")))
+    first, last = chat.turns(talk, "e")
+    assert tokenizer.decode(first[0]) == "user: a\nassistant: "
+    assert first[1] == chat.completion_ids(" b ", finished=False)
+    assert tokenizer.decode(last[0]) == "\nuser: d\nassistant: "
+    assert last[1] == chat.completion_ids("e")
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        # Leaves earlier answers' thoughts out, as some do.
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+        "{{ m.content if loop.last else m.content.split('thought')[-1] }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+        # Asks for answers in another form than it writes them in.
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>bot\n{% endif %}",
+    ],
+)
+def test_a_template_that_rewrites_earlier_answers_is_refused(tokenizer_of, template):
+    tokenizer = tokenizer_of("templated")
+    tokenizer.chat_template = template
+    talk = Prompt("t", (Message("user", "a"), Message("assistant", "thought b"),
+                        Message("user", "d")))  # fmt: skip
+    with pytest.raises(UserError, match=r"'t' otherwise once.*turns: last"):
+        ChatFormat(tokenizer).turns(talk, "e")

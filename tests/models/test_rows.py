@@ -8,8 +8,15 @@ import pytest
 import torch
 
 from heed.errors import UserError
-from heed.models.rows import answer_rows, demonstration_rows, fitted, pair_rows, text_rows
-from heed.types import Comparison, Demonstration, Prompt, Unpaired
+from heed.models.rows import (
+    answer_rows,
+    conversation_rows,
+    demonstration_rows,
+    fitted,
+    pair_rows,
+    text_rows,
+)
+from heed.types import Comparison, Demonstration, Message, Prompt, Unpaired
 
 PROMPT = Prompt.of("red green blue ?")
 
@@ -93,3 +100,67 @@ def test_answers_to_one_prompt_have_no_other(chat: Any) -> None:
     items = [Unpaired(PROMPT, "yes", True), Unpaired(PROMPT, "no", False)]
     with pytest.raises(UserError, match="Collect feedback on more prompts, or use DPO"):
         answer_rows(chat, items, 64)
+
+
+TALK = Prompt(
+    "talk",
+    (
+        Message("user", "red ?"),
+        Message("assistant", "yes yes"),
+        Message("user", "blue ?"),
+        Message("assistant", "no"),
+        Message("user", "one ?"),
+    ),
+)
+
+
+def answers(rows: Any, row: int = 0) -> list[list[int]]:
+    """The runs of target tokens."""
+    runs: list[list[int]] = []
+    was = False
+    for token, marked in zip(rows.ids[row].tolist(), rows.target[row].tolist(), strict=True):
+        if marked:
+            runs = runs if was else [*runs, []]
+            runs[-1].append(token)
+        was = marked
+    return runs
+
+
+def test_every_answer_of_a_conversation_is_a_target(chat: Any) -> None:
+    said = [chat.completion_ids(text, finished=False) for text in ("yes yes", "no")]
+    rows = conversation_rows(chat, [Demonstration(TALK, "two")], 64)
+    assert answers(rows) == [*said, chat.completion_ids("two")]
+    last = demonstration_rows(chat, [Demonstration(TALK, "two")], 64)
+    assert torch.equal(rows.ids, last.ids)
+    assert answers(last) == [chat.completion_ids("two")]
+
+
+def test_without_earlier_answers_the_rows_are_the_same(chat: Any) -> None:
+    items = [Demonstration(PROMPT, "yes " * count) for count in (0, 1, 5, 40)]
+    for context in (4, 9, 64):
+        every, last = (make(chat, items, context) for make in (conversation_rows,
+                                                               demonstration_rows))  # fmt: skip
+        assert torch.equal(every.ids, last.ids)
+        assert torch.equal(every.target, last.target)
+
+
+@pytest.mark.parametrize("context", range(4, 24))
+def test_a_conversation_longer_than_the_context_loses_its_beginning(
+    chat: Any, context: int
+) -> None:
+    whole = conversation_rows(chat, [Demonstration(TALK, "two")], 64)
+    length = whole.ids.shape[1]
+    rows = conversation_rows(chat, [Demonstration(TALK, "two")], context)
+    kept = min(context, length)
+    assert rows.ids[0].tolist() == whole.ids[0].tolist()[length - kept :]
+    # An answer counts as a whole, with something before it, or not at all.
+    assert answers(rows) == answers(whole)[-len(answers(rows)) :]
+    assert not rows.target[0, 0]
+    first = next(at for at, mark in enumerate(whole.target[0].tolist()) if mark)
+    assert (len(answers(rows)) == 3) == (length - kept < first)
+
+
+def test_a_long_last_answer_keeps_half_of_the_context(chat: Any) -> None:
+    rows = conversation_rows(chat, [Demonstration(TALK, "two " * 40)], 12)
+    assert rows.target[0, 5:].tolist() == [False] + [True] * 6
+    assert rows.ids[0, 6:].tolist() == chat.completion_ids("two " * 40)[:6]

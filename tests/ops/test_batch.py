@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heed.ops.batch import Answers, Batch, Pairs, Rollout, Sequences, in_parts, joined
+from heed.ops.batch import Answers, Batch, Pairs, Rollout, Sequences, in_parts, joined, packed
 
 ITEMS = [([5, 6], [7, 8, 2]), ([5], [2]), ([5, 6, 7, 8], [9, 9, 9, 9, 2]), ([4], [3, 2])]
 
@@ -149,3 +149,22 @@ def test_no_rows_have_no_results() -> None:
     nothing = sequences().rows(torch.arange(0))
     with pytest.raises(ValueError, match="without rows"):
         in_parts(nothing, 10, lambda part: part.ids.sum(1))
+
+
+def test_marked_rows_say_of_every_token_whether_it_is_a_target() -> None:
+    batch = Sequences.marked([([5, 6, 7], [False, True, False]), ([5], [False])], pad=0)
+    assert batch.ids.tolist() == [[5, 6, 7], [5, 0, 0]]
+    assert batch.mask.int().tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert batch.target.int().tolist() == [[0, 1, 0], [0, 0, 0]]
+
+
+def test_packed_rows_are_the_same_rows_and_share_a_pass_by_their_own_tokens() -> None:
+    batch, plain = packed(sequences()), sequences()  # of 5, 2, 9 and 3 tokens
+    assert batch.counts() == plain.counts()
+    assert [index.tolist() for index in batch.partition(11)] == [[1, 2], [0, 3]]
+    assert [index.tolist() for index in batch.partition(4)] == [[2], [0], [3], [1]]
+    for micro in batch.split(11):
+        assert type(micro) is type(batch)
+    assert torch.equal(batch.shard(1, 2).ids, plain.shard(1, 2).ids)
+    sums = in_parts(batch, 11, lambda part: part.ids.masked_fill(~part.mask, 0).sum(1).float())
+    assert sums.tolist() == plain.ids.masked_fill(~plain.mask, 0).sum(1).tolist()

@@ -1,0 +1,81 @@
+"""What no single stage can know of itself: whether the stages and the data go together.
+
+A check gives (place of the stage, key of its settings, what is wrong and what to do); a new one is
+a function and a place in `CHECKS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
+
+from heed.recipe.base import Stage
+from heed.recipe.recipe import Recipe
+from heed.recipe.training import Reward, Sft
+from heed.recipe.weak_to_strong import Relabel, WeakToStrong
+
+Complaint = tuple[int, str, str]
+
+
+def complaints(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
+    """Everything that is wrong; the names that stages read from are those of earlier stages."""
+    for check in CHECKS:
+        yield from check(recipe, stages)
+
+
+def families(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
+    """The embedded world has the families that shall be held out."""
+    for index, stage in enumerate(stages):
+        if isinstance(stage, Sft) and recipe.data == "world":
+            for name in stage.held_families:
+                if name not in recipe.world.families:
+                    yield (
+                        index,
+                        "held_families",
+                        f"the recipe's world has no family {name!r}. "
+                        f"{nearest(name, recipe.world.families)}",
+                    )
+
+
+def gold_judges(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
+    """The gold reward is asked where it is known."""
+    for index, stage in enumerate(stages):
+        if isinstance(stage, Relabel) and stage.reward is None and recipe.data != "world":
+            yield (
+                index,
+                "reward",
+                f"the stage {stage.name!r} asks the gold reward, which only the embedded world "
+                "has; with other data, name a reward stage in `reward`.",
+            )
+
+
+def reward_models(_: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
+    """Who relabels, and who is measured from weak to strong, is a reward model."""
+    by_name = {stage.name: stage for stage in stages}
+    for index, stage in enumerate(stages):
+        models: list[str] = []
+        if isinstance(stage, Relabel) and stage.reward is not None:
+            models = [stage.reward]
+        elif isinstance(stage, WeakToStrong):
+            models = [stage.weak, *stage.students, stage.ceiling]
+        for name in models:
+            if not isinstance(by_name[name], Reward):
+                yield (
+                    index,
+                    "",
+                    f"{stage.name!r} needs reward models, but {name!r} is a stage of kind "
+                    f"{by_name[name].kind!r}. Name one of kind 'reward'.",
+                )
+
+
+def nearest(name: str, valid: Sequence[str]) -> str:
+    """What the writer may have meant, or else what there is, as a sentence."""
+    close = get_close_matches(name, valid, n=1, cutoff=0.5)
+    return f"Did you mean {close[0]!r}?" if close else f"Valid: {', '.join(valid)}."
+
+
+CHECKS: Sequence[Callable[[Recipe, Sequence[Stage]], Iterator[Complaint]]] = (
+    families,
+    gold_judges,
+    reward_models,
+)

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from heed.evaluation.likelihood import target_nll
+from heed.models.forward import completion_logprobs
+from heed.models.rows import demonstration_rows
+from heed.ops.batch import packed
+from heed.types import Demonstration
+
+
+@pytest.mark.parametrize("micro_tokens", [1, 20, 1000])
+@pytest.mark.parametrize("layout", [packed, lambda rows: rows])
+def test_it_is_the_mean_over_tokens(
+    toy_lm: Any, toy_prompts: Any, micro_tokens: int, layout: Any
+) -> None:
+    lm = toy_lm()
+    items = [Demonstration(prompt, "yes " * at) for at, prompt in enumerate(toy_prompts)]
+    rows = demonstration_rows(lm.chat, items, 64)
+    found = target_nll(lm, layout(rows), [item.prompt.id for item in items], micro_tokens)
+    with torch.no_grad():
+        logprobs, _ = completion_logprobs(lm.model, rows)
+    assert found.mean == pytest.approx(-float(logprobs.sum() / rows.target.sum()), rel=1e-5)
+    assert found.low < found.mean < found.high
+    assert found.n == len(items)

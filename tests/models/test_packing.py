@@ -1,0 +1,125 @@
+"""Packed documents: what each gives is what it gives alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from heed.errors import UserError
+from heed.models.forward import completion_logprobs, has_plain_head
+from heed.models.language_model import attach_lora
+from heed.models.packing import check_packing
+from heed.models.reward_model import new_reward_model
+from heed.ops.batch import packed
+
+KINDS = ["llama", "qwen2", "gpt2", "qwen3", "gemma3_text", "granite"]
+LENGTHS = (3, 14, 5, 1, 8)
+
+
+def gradients(lm, batches):
+    lm.model.zero_grad()
+    for batch in batches:
+        (-completion_logprobs(lm.model, batch)[0].sum()).backward()
+    return {
+        name: weight.grad.clone()
+        for name, weight in lm.model.named_parameters()
+        if weight.grad is not None
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_packed_gives_what_padded_gives(tiny, sequences, kind):
+    lm = tiny(kind)
+    assert has_plain_head(lm.model) == (kind != "granite")  # logits are packed too
+    batch = sequences(lm, lengths=LENGTHS)  # gemma's window of 8 tokens ends inside the second
+    check_packing(lm.model.base_model)
+    padded, padded_entropy = completion_logprobs(lm.model, batch)
+    together, entropy = completion_logprobs(lm.model, packed(batch))
+    torch.testing.assert_close(together, padded, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(entropy, padded_entropy, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt2"])
+@pytest.mark.parametrize("tokens", [1, 12, 20, 1000])
+def test_the_gradient_is_the_same_for_every_split(tiny, sequences, kind, tokens):
+    lm = tiny(kind, initializer_range=0.05)
+    batch = sequences(lm, lengths=LENGTHS)
+    want = gradients(lm, [batch])
+    got = gradients(lm, packed(batch).split(tokens))
+    assert got.keys() == want.keys()
+    scale = max(float(grad.abs().max()) for grad in want.values())
+    for name, grad in want.items():
+        torch.testing.assert_close(got[name], grad, atol=1e-5 * scale, rtol=0, msg=name)
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt2", "gemma3_text"])
+def test_no_document_moves_another(tiny, sequences, kind):
+    lm = tiny(kind)
+    batch = sequences(lm, lengths=LENGTHS)
+    other = sequences(lm, seed=1, lengths=LENGTHS)
+    changed = packed(batch)
+    changed.ids[1] = other.ids[1]
+    with torch.no_grad():
+        before, _ = completion_logprobs(lm.model, packed(sequences(lm, lengths=LENGTHS)))
+        after, _ = completion_logprobs(lm.model, changed)
+    same = [0, 2, 3, 4]
+    assert torch.equal(after[same], before[same])
+    assert not torch.equal(after[1], before[1])
+
+
+def test_an_adapter_is_packed_too(tiny, sequences):
+    lm = attach_lora(tiny("llama"), rank=2, alpha=4, targets="all-linear")
+    for name, weight in lm.model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight)
+    batch = sequences(lm)
+    padded, _ = completion_logprobs(lm.model, batch)
+    together, _ = completion_logprobs(lm.model, packed(batch))
+    torch.testing.assert_close(together, padded, atol=1e-5, rtol=1e-5)
+
+
+def test_scores_are_packed_too(tiny, sequences, tmp_path):
+    lm = tiny("llama")
+    lm.model.save_pretrained(tmp_path)
+    lm.tokenizer.save_pretrained(tmp_path)
+    model = new_reward_model(tmp_path, device="cpu", dtype="float32")
+    batch = sequences(lm)
+    torch.testing.assert_close(model.scores(packed(batch)), model.scores(batch))
+
+
+def test_the_model_is_left_as_it_was(tiny, sequences):
+    lm = tiny("llama")
+    before = lm.model.config._attn_implementation
+    completion_logprobs(lm.model, packed(sequences(lm)))
+    assert lm.model.config._attn_implementation == before == "sdpa"
+
+
+def test_attention_that_is_not_plain_is_refused(tiny):
+    with pytest.raises(UserError, match=r"'gemma2' models cannot be packed.*packing: false"):
+        check_packing(tiny("gemma2").model.base_model)
+
+
+def test_a_recurrence_is_refused(tiny):
+    """A state that runs through all tokens of a row would carry one document into the next."""
+    lm = tiny("llama")
+    layer = lm.model.base_model.layers[0].mlp
+
+    def leak(_module, _args, output):
+        return output + output.cumsum(1)
+
+    layer.register_forward_hook(leak)
+    with pytest.raises(UserError, match="one document would be seen by the next"):
+        check_packing(lm.model.base_model)
+
+
+def test_a_model_that_cannot_be_told_of_documents_is_refused(tiny):
+    backbone = tiny("llama").model.base_model
+
+    class Old(torch.nn.Module):
+        config, device = backbone.config, backbone.device
+
+        def forward(self, input_ids, use_cache):
+            return backbone(input_ids=input_ids, use_cache=use_cache)
+
+    with pytest.raises(UserError, match="do not take documents"):
+        check_packing(Old())

@@ -1,0 +1,77 @@
+"""Stages and data that do not go together are refused before anything is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from heed.config import load_recipe
+from heed.errors import UserError
+
+CHAIN = """\
+name: mine
+stages:
+  - records
+  - pretrain
+  - sft
+  - collect
+  - relabel: {name: truth, comparisons: collect}
+  - reward: {name: weak, comparisons: truth}
+  - relabel: {name: soft, comparisons: truth, reward: weak}
+  - reward: {name: student, comparisons: soft, confidence: {alpha: 0.5}}
+  - reward: {name: ceiling, comparisons: truth}
+  - weak_to_strong: {comparisons: truth}
+"""
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> str:
+    path = tmp_path / "mine.yaml"
+    path.write_text(CHAIN)
+    return str(path)
+
+
+def test_a_good_chain_is_read(chain: str) -> None:
+    recipe = load_recipe(chain, ["sft.held_families=[verse, small_talk]"])
+    assert recipe.stage("soft").inputs() == ["truth", "weak"]
+    assert recipe.stage("truth").inputs() == ["collect"]
+    assert recipe.stage("weak_to_strong").inputs() == ["weak", "student", "ceiling", "truth"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("sft.held_families=[verses]", r"held_families.*no family 'verses'\. Did you mean 'verse'"),
+        ("sft.held_families=[opera]", r"no family 'opera'\. Valid: facts, arithmetic"),
+        ("soft.reward=sft", "'soft' needs reward models, but 'sft' is a stage of kind 'sft'"),
+        ("weak_to_strong.students=[sft]", "'weak_to_strong' needs reward models, but 'sft'"),
+        ("weak_to_strong.weak=truth", "'truth' is a stage of kind 'relabel'"),
+        ("weak_to_strong.students=[]", "students"),
+        ("student.confidence={alpha: 0}", r"confidence\.alpha.*greater than 0"),
+        ("student.confidence={alpha: 1.0}", r"confidence\.alpha.*less than 1"),
+        ("student.confidence={warmup: 2.0}", r"confidence\.warmup"),
+    ],
+)
+def test_a_bad_one_is_refused(chain: str, override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_recipe(chain, [override])
+
+
+def test_gold_is_asked_in_the_world_alone(tmp_path: Path) -> None:
+    path = tmp_path / "hh.yaml"
+    path.write_text(
+        "name: mine\ndata: some.jsonl\nstages:\n  - records\n  - pretrain\n  - sft\n"
+        "  - relabel: {comparisons: records}\n"
+    )
+    with pytest.raises(UserError, match="gold reward, which only the embedded world has"):
+        load_recipe(str(path))
+
+
+def test_other_data_have_families_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "hh.yaml"
+    path.write_text(
+        "name: mine\ndata: some.jsonl\nstages:\n  - records\n  - pretrain\n"
+        "  - sft: {held_families: [opera]}\n"
+    )
+    assert load_recipe(str(path)).stage("sft").held_families == ["opera"]  # type: ignore[attr-defined]
