@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 from heed.losses.policy import entropy_bonus, ppo_clip
 from heed.losses.preference import PairLogprobs, dpo, preference_terms
-from heed.losses.reward import bradley_terry
+from heed.losses.ranking import plackett_luce
+from heed.losses.reward import bradley_terry, centring
 from heed.losses.sft import cross_entropy
 from heed.losses.term import Term
 from heed.losses.value import clipped_value
 from heed.ops.batch import Batch, Pairs, Rollout, Sequences
 from heed.ops.logprobs import token_logprobs
+from heed.ops.rankings import Rankings
 
 VOCABULARY, WIDTH = 13, 8
 LENGTHS = [(2, 9), (1, 1), (3, 4), (1, 12), (4, 2), (2, 1), (1, 5)]
@@ -76,6 +78,18 @@ def rollout() -> Rollout:
     return Rollout(base.ids, base.mask, base.target, logprobs - 2.5, values, advantages, returns)
 
 
+def rankings() -> Rankings:
+    places = [sequences(seed) for seed in (6, 7, 8)]
+    weight = torch.rand(len(LENGTHS), generator=torch.Generator().manual_seed(9)).double()
+    ranks = torch.tensor([[1, 2, 3], [3, 1, 2], [2, 1, 2], [1, 1, 2], [1, 2, 0], [2, 0, 1], [3, 2, 1]])
+    ids, mask, target = (
+        torch.stack([getattr(place, name) for place in places], 1)
+        for name in ("ids", "mask", "target")
+    )
+    here = (ranks > 0)[..., None]
+    return Rankings(ids, mask & here, target & here, ranks, weight)
+
+
 def sft(model: Bigram, batch: Batch) -> list[Term]:
     assert isinstance(batch, Sequences)
     return cross_entropy(model(batch)[0], batch.target)
@@ -84,7 +98,15 @@ def sft(model: Bigram, batch: Batch) -> list[Term]:
 def reward(model: Bigram, batch: Batch) -> list[Term]:
     assert isinstance(batch, Pairs)
     scores = model.score(batch.chosen), model.score(batch.rejected)
-    return bradley_terry(*scores, batch.margin, batch.weight)
+    pull = centring(*scores, batch.weight, 0.1)
+    return [*bradley_terry(*scores, batch.margin, batch.weight), pull]
+
+
+def ranking(model: Bigram, batch: Batch) -> list[Term]:
+    assert isinstance(batch, Rankings)
+    found = model.score(batch.answers)
+    scores = found.new_zeros(batch.ranks.shape).masked_scatter(batch.present, found)
+    return plackett_luce(scores, batch.ranks, batch.weight)
 
 
 def dpo_and_sft(model: Bigram, batch: Batch) -> list[Term]:
@@ -134,6 +156,7 @@ def gradient(model: Bigram, loss: Loss, batch: Batch, parts: list[Batch]) -> Ten
 CASES: list[tuple[Loss, Callable[[], Batch]]] = [
     (sft, lambda: sequences(1)),
     (reward, pairs),
+    (ranking, rankings),
     (dpo_and_sft, pairs),
     (ppo, rollout),
 ]
