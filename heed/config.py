@@ -20,7 +20,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from heed.errors import UserError
-from heed.recipe import STAGES, WORLD_PEOPLE, Collect, Recipe, Settings, Stage
+from heed.recipe import STAGES, WORLD_PEOPLE, Collect, Correct, Recipe, Settings, Stage
 
 END = "...\n"
 """How PyYAML ends a document that is a single word."""
@@ -82,7 +82,9 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         _stage(item, index, document) for index, item in enumerate(_stage_items(document))
     )
     _check_wiring(stages, document)
+    _check_fit(stages, document)
     _check_simulated(recipe, stages, document)
+    _check_world(recipe, stages, document)
     _check_stores(stages, document)
     _check_files(stages, document)
     return recipe.model_copy(update={"stages": stages})
@@ -253,6 +255,18 @@ def _check_wiring(stages: Sequence[Stage], document: _Document) -> None:
         seen.append(stage.name)
 
 
+def _check_fit(stages: Sequence[Stage], document: _Document) -> None:
+    """What a stage reads from is of a kind that it can use."""
+    earlier: dict[str, Stage] = {}
+    for index, stage in enumerate(stages):
+        try:
+            stage.check(earlier)
+        except ValueError as error:
+            where = document.place(("stages", index))
+            raise UserError(f"{where}: the stage {stage.name!r} {error}.") from error
+        earlier[stage.name] = stage
+
+
 def _check_simulated(recipe: Recipe, stages: Sequence[Stage], document: _Document) -> None:
     """Simulated annotators live in the embedded world only, and they are so many."""
     for index, stage in enumerate(stages):
@@ -271,6 +285,16 @@ def _check_simulated(recipe: Recipe, stages: Sequence[Stage], document: _Documen
                 "annotators, who know the embedded world only; with other data, set its source to "
                 "people or judge, or leave it out and let `comparisons` of the later stages name "
                 "the stage that holds them."
+            )
+
+
+def _check_world(recipe: Recipe, stages: Sequence[Stage], document: _Document) -> None:
+    """Only the embedded world knows by itself what is right."""
+    for index, stage in enumerate(stages):
+        if isinstance(stage, Correct) and recipe.data != "world":
+            raise UserError(
+                f"{document.place(('stages', index))}: the stage {stage.name!r} asks the embedded "
+                "world what is right; with other data, use exact or maths with a file of answers."
             )
 
 

@@ -12,7 +12,9 @@ from pydantic import Field, PositiveInt
 
 from heed.recipe.base import Sampling, Settings, Stage
 from heed.recipe.feedback import Collect, Revise
-from heed.recipe.training import Dpo, Ppo, Pretrain, Reward, Sft
+from heed.recipe.rewards import REWARDS, Ensemble, Reward
+from heed.recipe.selection import BestOfN, Rejection
+from heed.recipe.training import Dpo, Ppo, Pretrain, Sft
 
 
 class Records(Stage):
@@ -63,10 +65,14 @@ class Report(Stage):
         return [self.evaluate]
 
 
-STAGES: Mapping[str, type[Stage]] = {
-    stage.kind: stage
-    for stage in (Records, Pretrain, Sft, Revise, Collect, Reward, Ppo, Dpo, Evaluate, Report)
-}
+KINDS: tuple[type[Stage], ...] = (
+    Records, Pretrain, Sft, Revise, Collect,
+    Reward, Ensemble, *REWARDS,
+    Ppo, Dpo,
+    BestOfN, Rejection,
+    Evaluate, Report,
+)  # fmt: skip
+STAGES: Mapping[str, type[Stage]] = {stage.kind: stage for stage in KINDS}
 
 
 class WorldSettings(Settings):

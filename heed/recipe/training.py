@@ -60,26 +60,6 @@ class Sft(TrainingStage):
         return [self.policy, self.records]
 
 
-class Reward(TrainingStage):
-    """A Bradley-Terry reward model on comparisons, calibrated on the policy's samples."""
-
-    kind: ClassVar[str] = "reward"
-    policy: str = "sft"
-    comparisons: str = "collect"
-    records: str = "records"
-    epochs: PositiveFloat = 1.0
-    """Passes over the comparisons; more than one overfits."""
-    batch: PositiveInt = 64
-    """Comparisons an optimiser step."""
-    context: PositiveInt = 512
-    calibration: PositiveInt = 512
-    """Samples of the policy on which scores are made mean 0, standard deviation 1."""
-    sampling: Sampling = Sampling()
-
-    def inputs(self) -> list[str]:
-        return [self.policy, self.comparisons, self.records]
-
-
 class Kl(Settings):
     """The leash: what a nat of KL from the reference costs, in units of reward."""
 
