@@ -19,18 +19,23 @@ import torch.distributed as dist
 from heed.feedback.people import nobody
 from heed.ranks import Ranks
 from heed.recipe import Recipe, Stage
+from heed.recipe.rewards import REWARDS
 from heed.run import Run, StageRun
+from heed.stages.best_of_n import best_of_n
 from heed.stages.collect import collect
 from heed.stages.dpo import dpo_stage
+from heed.stages.ensemble import ensemble
 from heed.stages.evaluate import evaluate
 from heed.stages.ppo import ppo
 from heed.stages.pretrain import pretrain
 from heed.stages.records import records
+from heed.stages.rejection import rejection
 from heed.stages.report import report
 from heed.stages.revise import revise
 from heed.stages.reward import reward
 from heed.stages.sft import sft_stage
 from heed.stages.workplace import OpenDesk, Say, Summary, Workplace
+from heed.stages.written import written
 
 STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
     "records": records,
@@ -39,8 +44,12 @@ STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
     "revise": revise,
     "collect": collect,
     "reward": reward,
+    "ensemble": ensemble,
+    **{kind.kind: written for kind in REWARDS},
     "ppo": ppo,
     "dpo": dpo_stage,
+    "best_of_n": best_of_n,
+    "rejection": rejection,
     "evaluate": evaluate,
     "report": report,
 }

@@ -40,6 +40,7 @@ METRICS = {
     "nll": Measure("Cross-entropy", "nats a token"),
     "heldout_nll": Measure("Cross-entropy, held out", "nats a token"),
     "bradley_terry": Measure("Bradley-Terry loss", "nats a pair"),
+    "plackett_luce": Measure("Plackett-Luce loss", "nats a ranking"),
     "preference": Measure("Preference loss", "nats a pair"),
     "accuracy": Measure("Accuracy", "share of pairs"),
     "heldout_accuracy": Measure("Accuracy, held out", "share of pairs"),
@@ -47,6 +48,7 @@ METRICS = {
     "reward_margin": Measure("Margin of rewards", "chosen − rejected"),
     "proxy": Measure("Proxy reward", "score"),
     "gold": Measure("Gold reward", "score"),
+    "chosen_score": Measure("Reward of what is imitated", "score"),
     "kl": Measure("KL from the reference", "nats an answer"),
     "length": Measure("Length", "words"),
     "entropy": Measure("Entropy", "nats a token"),
@@ -55,16 +57,24 @@ METRICS = {
     "unfinished": Measure("Cut before their end", "share of answers"),
     "kl_coef": Measure("KL coefficient"),
 }
+REWARD_CURVES = (
+    ("bradley_terry", "plackett_luce", "loss"),
+    ("accuracy",),
+    ("heldout_accuracy",),
+    ("gap",),
+)
 CURVES: dict[str, tuple[tuple[str, ...], ...]] = {
     "pretrain": (("nll", "loss"),),
     "sft": (("nll", "loss"), ("heldout_nll",)),
-    "reward": (("bradley_terry", "loss"), ("accuracy",), ("heldout_accuracy",), ("gap",)),
+    "reward": REWARD_CURVES,
+    "ensemble": REWARD_CURVES,
     "dpo": (
         ("preference", "loss"),
         ("accuracy",),
         ("reward_margin",),
         ("heldout_accuracy",),
     ),
+    "rejection": (("proxy",), ("gold",), ("kl",), ("length",), ("chosen_score",), ("unfinished",)),
     "ppo": (
         ("proxy",),
         ("gold",),
@@ -80,12 +90,20 @@ CURVES: dict[str, tuple[tuple[str, ...], ...]] = {
 
 SHARE = Measure("Share", share=True)
 
-NAMES = {"base": "Base", "sft": "SFT", "dpo": "DPO", "ppo": "PPO"}
+NAMES = {
+    "base": "Base",
+    "sft": "SFT",
+    "dpo": "DPO",
+    "ppo": "PPO",
+    "best_of_n": "Best of n",
+    "rejection": "Rejection sampling",
+}
 STAGES = {
     "records": "Records",
     "pretrain": "Pretraining",
     "collect": "Comparisons",
     "reward": "Reward model",
+    "ensemble": "Ensemble",
     "evaluate": "Evaluation",
 }
 

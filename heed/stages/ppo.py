@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from heed.models.heads import ValueModel
 from heed.models.language_model import save_language_model
 from heed.models.reference import Reference
 from heed.policies.kl_control import KlController
@@ -18,7 +17,7 @@ def ppo(work: Workplace, settings: Ppo, stage: StageRun) -> Summary:
     """Leaves `policy/`."""
     policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
     critic = Critic(
-        ValueModel.from_reward_model(work.reward_model(settings.reward)),
+        work.value_model(settings.reward, policy),
         gamma=settings.gamma,
         lam=settings.lam,
         clip=settings.value_clip,
