@@ -106,14 +106,14 @@ class Stage(Settings):
             if not earlier[name].scores:
                 known = [other.name for other in earlier.values() if other.scores]
                 raise ValueError(
-                    f"scores answers by {name!r}, but a {earlier[name].kind} stage scores none; "
+                    f"scores answers by {name!r}, but {earlier[name].kind} stages score none; "
                     f"name a reward ({', '.join(known) or 'there is none before it'})"
                 )
         for key in ("policy", "reference"):
             source: str | None = getattr(self, key, None)
             if source is not None and earlier[source].weightless:
                 raise ValueError(
-                    f"takes its {key} from {source!r}, but a {earlier[source].kind} stage leaves "
+                    f"takes its {key} from {source!r}, but {earlier[source].kind} stages leave "
                     "no weights; name the stage whose policy it draws from"
                 )
 

@@ -166,7 +166,5 @@ def reward_of(work: Workplace, stage: str) -> RewardFn:
     """What a stage of the recipe scores answers by. Raises UserError where it scores none."""
     settings = work.recipe.stage(stage)
     if type(settings) not in REWARDS:
-        raise UserError(
-            f"The stage {stage!r} is no reward: a {settings.kind} stage scores nothing."
-        )
+        raise UserError(f"The stage {stage!r} is no reward: {settings.kind} stages score none.")
     return CheckedReward(stage, REWARDS[type(settings)](work, settings))

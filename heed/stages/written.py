@@ -34,10 +34,7 @@ def written(work: Workplace, settings: WrittenReward, stage: StageRun) -> Summar
         "not_zero": float((scores != 0).mean()),
     }
     if scores.std() == 0:
-        same = (
-            f"Every one of {len(scores)} samples scores {scores[0]:g}: nothing to learn from yet."
-        )
-        notes.append(same)
+        notes.append(f"Each of {len(scores)} samples scores {scores[0]:g}: nothing to learn from.")
     if settings.comparisons is not None:
         heldout = work.records(settings.comparisons, "heldout", Comparison)
         compared = [item.prompt.id for item in heldout]

@@ -32,9 +32,11 @@ from heed.policies.dpo import dpo, with_reference
 from heed.policies.kl_control import KlController
 from heed.policies.policy_gradient import PolicyGradient, Surrogate
 from heed.policies.ppo import Critic
+from heed.policies.rejection import RejectionSampling, Selection
 from heed.policies.sft import sft
 from heed.rewards.bradley_terry import reward_modelling
 from heed.rewards.learned import LearnedReward
+from heed.rewards.plackett_luce import Ranked, ranking_modelling, ranking_rows
 from heed.sampling.local import LocalSampler
 from heed.trainer import Monitor, Trainer
 from heed.types import Comparison, Completion, Demonstration, Prompt
@@ -131,11 +133,51 @@ def proximal(folder: Path) -> Any:
     )
 
 
+def ranking(folder: Path) -> Any:
+    model = reward_model(folder)
+    others = [*PREFERENCES[1:], PREFERENCES[0]]
+    ranked = [
+        Ranked(one.prompt, (one.rejected, one.chosen, other.rejected), (2, 1, 2 + place % 2))
+        for place, (one, other) in enumerate(zip(PREFERENCES, others, strict=True))
+    ]
+    rows = ranking_rows(model.chat, ranked, 64)
+    return ranking_modelling(model, rows, Order(len(rows), 16, 0))
+
+
+def rejection(folder: Path) -> Any:
+    lm, model = policy(), reward_model(folder)
+    head = lm.model.get_output_embeddings()  # a fresh model would hardly ever end an answer
+    head.bias = torch.nn.Parameter(torch.zeros(head.out_features))
+    head.bias.data[lm.chat.eos_id] = 4.5
+    return RejectionSampling(
+        lm,
+        sampler=LocalSampler(lm, max_new_tokens=12, temperature=0.9),
+        prompts=[item.prompt for item in DEMONSTRATIONS],
+        reward=LearnedReward(model, context=128),
+        reference=Reference(lm),
+        selection=Selection(
+            prompts=16,
+            candidates=4,
+            epochs=2.0,
+            batch=8,
+            missing_eos=-1.0,
+            temperature=0.9,
+            micro_tokens=200,
+        ),
+        seed=0,
+        watch={"questions": asks},
+    )
+
+
+SAMPLING = ("ppo", "rejection")
+"""Methods without fixed data, of which nothing can be held out."""
 METHODS: dict[str, tuple[Callable[[Path], Any], float]] = {
     "sft": (imitation, 3e-3),
     "reward": (reward, 3e-3),
     "dpo": (direct, 1e-3),
     "ppo": (proximal, 1e-3),
+    "plackett_luce": (ranking, 3e-3),
+    "rejection": (rejection, 1e-3),
 }
 
 
@@ -148,7 +190,7 @@ def test_the_numbers_stay(
     method = make(tmp_path / "policy")
     measure = (
         []
-        if name == "ppo"
+        if name in SAMPLING
         else [HeldoutLoss(method, method.data, every=5, last=20, micro_tokens=400)]
     )
     Trainer(

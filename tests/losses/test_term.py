@@ -81,7 +81,8 @@ def rollout() -> Rollout:
 def rankings() -> Rankings:
     places = [sequences(seed) for seed in (6, 7, 8)]
     weight = torch.rand(len(LENGTHS), generator=torch.Generator().manual_seed(9)).double()
-    ranks = torch.tensor([[1, 2, 3], [3, 1, 2], [2, 1, 2], [1, 1, 2], [1, 2, 0], [2, 0, 1], [3, 2, 1]])
+    orders = ("123", "312", "212", "112", "120", "201", "321")
+    ranks = torch.tensor([[int(rank) for rank in order] for order in orders])
     ids, mask, target = (
         torch.stack([getattr(place, name) for place in places], 1)
         for name in ("ids", "mask", "target")
