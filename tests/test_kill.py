@@ -12,7 +12,9 @@ from pathlib import Path
 import killed
 import pytest
 
-STAGES = ("pretrain", "sft", "reward", "ppo", "dpo")
+STAGES = ("pretrain", "sft", "reward", "ensemble.1", "ppo", "dpo", "rejection")
+MODELS = ("pretrain/policy", "sft/policy", "reward/model", "ensemble/member-0/model",
+          "ensemble/member-1/model", "ppo/policy", "dpo/policy", "rejection/policy")  # fmt: skip
 POINTS = (1, 5, 10)
 """Rows logged before the kill; checkpoints come every 4 iterations, so one kill comes before the
 first of them, one just after one, and one in between."""
@@ -33,9 +35,13 @@ stages:
   - collect: {comparisons: 130, heldout: 40, sampling: {max_new_tokens: 24}}
   - reward: {epochs: 1, batch: 8, calibration: 64, checkpoint_every: 4, keep: best,
              sampling: {max_new_tokens: 16}}
+  - ensemble: {members: 2, epochs: 1, batch: 8, calibration: 64, checkpoint_every: 4,
+               sampling: {max_new_tokens: 16}}
   - ppo: {iterations: 12, rollouts: 16, checkpoint_every: 4, sampling: {max_new_tokens: 16},
           kl: {coef: 0.1, target: 2.0, horizon: 100}}
   - dpo: {epochs: 1, batch: 8, checkpoint_every: 4}
+  - rejection: {rounds: 12, reward: ensemble, prompts: 8, candidates: 2, batch: 4,
+                checkpoint_every: 4, sampling: {max_new_tokens: 16}}
 """
 
 
@@ -53,9 +59,10 @@ def test_resuming_after_kill_9_changes_nothing(tmp_path: Path) -> None:
         assert len(killed.rows(whole, stage)) > max(POINTS)
         for point in POINTS:
             assert killed.run_until(command, torn, stage, point) == -signal.SIGKILL
-            assert not (torn / stage / "done.json").exists(), f"{stage} ended before the kill"
+            folder = torn / stage.partition(".")[0]  # an ensemble's members lie within it
+            assert not (folder / "done.json").exists(), f"{stage} ended before the kill"
     subprocess.run(command, env=killed.ENVIRONMENT, check=True, capture_output=True)
     assert (torn / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
-    for policy in ("pretrain/policy", "sft/policy", "reward/model", "ppo/policy", "dpo/policy"):
+    for policy in MODELS:
         name = f"{policy}/model.safetensors"
         assert (torn / name).read_bytes() == (whole / name).read_bytes(), name
