@@ -93,16 +93,21 @@ class RejectionSampling:
         return self.sampler.sample(prompts, n=self.selection.candidates, seed=seed)
 
     def _choose(self, completions: Sequence[Completion], seen: Experience) -> list[int]:
-        """The best finished candidate of each prompt; of a prompt without one, none."""
-        finished = torch.tensor([item.finish == "stop" for item in completions])
-        scores = seen.scores.cpu().masked_fill(~finished, -torch.inf)
-        best = scores.view(-1, self.selection.candidates).max(1)
-        places = best.indices + self.selection.candidates * torch.arange(len(best.indices))
-        chosen: list[int] = places[best.values > -torch.inf].tolist()
+        """The best finished candidate of each prompt, where it is better than another one.
+
+        Where all score the same there is nothing to learn, and imitation would only add noise.
+        """
+        scores = seen.scores.cpu().view(-1, self.selection.candidates)
+        finished = torch.tensor([item.finish == "stop" for item in completions]).view_as(scores)
+        best = scores.masked_fill(~finished, -torch.inf).max(1)
+        places = best.indices + self.selection.candidates * torch.arange(len(scores))
+        chosen: list[int] = places[best.values > scores.amin(1)].tolist()
         if not chosen:
             raise UserError(
-                f"None of {len(completions)} candidates came to an end, so there is nothing to "
-                "imitate. Raise sampling.max_new_tokens, or train the policy longer first."
+                f"No prompt has a finished answer that scores higher than another: of "
+                f"{len(completions)} candidates {int(finished.sum())} came to an end. Raise "
+                "candidates or sampling.max_new_tokens, train the policy longer first, or take a "
+                "reward that tells its answers apart."
             )
         return chosen
 
@@ -114,6 +119,7 @@ class RejectionSampling:
             "proxy": float(seen.proxy.mean()),
             **{name: _mean(fn(completions)) for name, fn in self.watch.items()},
             "score": float(seen.scores.mean()),
+            "chosen": float(len(chosen)),
             "chosen_score": float(seen.scores[list(chosen)].mean()),
             "kl": float(seen.kl.sum(1).mean()),
             "length": _mean([len(item.text.split()) for item in completions]),

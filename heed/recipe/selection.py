@@ -35,7 +35,7 @@ class Rejection(TrainingStage):
     prompts: PositiveInt = 128
     """Prompts asked a round."""
     candidates: int = Field(8, ge=2)
-    """Answers a prompt, of which the best is imitated."""
+    """Answers a prompt, of which the best is imitated where it is better than another."""
     epochs: PositiveFloat = 1.0
     """Passes over a round's best answers."""
     batch: PositiveInt = 32

@@ -54,11 +54,17 @@ def test_what_is_imitated_is_the_best_finished_answer(
     reward = share_of("yes")
     rows = zip(batch.ids, batch.target, strict=True)
     found = {method.policy.chat.text(ids[target].tolist()) for ids, target in rows}
+    wanted = set()
     for start in range(0, len(completions), 4):
-        own = [each for each in completions[start : start + 4] if each.finish == "stop"]
-        if own:
-            best = max(own, key=lambda each: reward([each])[0])
-            assert best.text in found
+        four = completions[start : start + 4]
+        scores = [
+            s if c.finish == "stop" else -1.0 for s, c in zip(reward(four), four, strict=True)
+        ]
+        best = four[scores.index(max(scores))]
+        if max(scores) > min(scores) and best.finish == "stop":
+            wanted.add(best.text)
+    assert found == wanted
+    assert 0 < len(wanted) <= 6
 
 
 def test_its_loss_is_that_of_imitation(toy_lm: Any, rejection: Any) -> None:
@@ -94,15 +100,21 @@ def test_a_round_is_a_function_of_weights_and_number(toy_lm: Any, rejection: Any
     first.load_state_dict({})
 
 
-def test_prompts_without_a_finished_answer_are_left_out(toy_lm: Any, rejection: Any) -> None:
-    method = rejection(toy_lm(), candidates=2, batch=6)
-    rows = sum(len(batch) for batch in method.batches(0))
-    finished = [each.finish == "stop" for each in method._sample(0)]
-    with_one = sum(any(finished[at : at + 2]) for at in range(0, len(finished), 2))
-    assert 0 < with_one < 6
-    assert rows == with_one
+def test_a_prompt_whose_candidates_are_alike_is_left_out(toy_lm: Any, rejection: Any) -> None:
+    method = rejection(toy_lm(ends=1.0), missing_eos=0.0)
+
+    def by_prompt(completions: Any) -> list[float]:  # tells answers apart for one prompt only
+        return [float(i % 2 and c.prompt.text == "blue ?") for i, c in enumerate(completions)]
+
+    method.reward = by_prompt
+    (batch,) = method.batches(0)
+    assert len(batch) == 1
+    assert method.measured["chosen"] == 1.0
 
 
-def test_without_any_there_is_nothing_to_imitate(toy_lm: Any, rejection: Any) -> None:
-    with pytest.raises(UserError, match="None of 24 candidates came to an end"):
-        next(rejection(toy_lm(ends=-50.0)).batches(0))
+@pytest.mark.parametrize(("ends", "finished"), [(-50.0, 0), (50.0, 24)])
+def test_where_no_answer_is_better_there_is_nothing_to_imitate(
+    toy_lm: Any, rejection: Any, ends: float, finished: int
+) -> None:
+    with pytest.raises(UserError, match=f"of 24 candidates {finished} came to an end"):
+        next(rejection(toy_lm(ends=ends)).batches(0))
