@@ -28,6 +28,7 @@ from heed.stages.ensemble import ensemble
 from heed.stages.evaluate import evaluate
 from heed.stages.ppo import ppo
 from heed.stages.pretrain import pretrain
+from heed.stages.process_reward import process_reward
 from heed.stages.records import records
 from heed.stages.rejection import rejection
 from heed.stages.report import report
@@ -45,6 +46,7 @@ STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
     "collect": collect,
     "reward": reward,
     "ensemble": ensemble,
+    "process_reward": process_reward,
     **{kind.kind: written for kind in REWARDS},
     "ppo": ppo,
     "dpo": dpo_stage,

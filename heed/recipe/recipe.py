@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt
 
 from heed.recipe.base import Sampling, Settings, Stage
 from heed.recipe.feedback import Collect, Revise
-from heed.recipe.rewards import REWARDS, Ensemble, Reward
+from heed.recipe.rewards import REWARDS, Ensemble, ProcessReward, Reward
 from heed.recipe.selection import BestOfN, Rejection
 from heed.recipe.training import Dpo, Ppo, Pretrain, Sft
 
@@ -67,7 +67,7 @@ class Report(Stage):
 
 KINDS: tuple[type[Stage], ...] = (
     Records, Pretrain, Sft, Revise, Collect,
-    Reward, Ensemble, *REWARDS,
+    Reward, Ensemble, ProcessReward, *REWARDS,
     Ppo, Dpo,
     BestOfN, Rejection,
     Evaluate, Report,

@@ -86,6 +86,34 @@ class Ensemble(RewardModelling):
         return self
 
 
+class ProcessReward(TrainingStage):
+    """A model that scores each step of an answer, trained on step labels."""
+
+    kind: ClassVar[str] = "process_reward"
+    scores: ClassVar[bool] = True
+    policy: str = "sft"
+    """Stage whose policy it starts from."""
+    labels: str
+    """File of labelled steps: JSON lines of prompt, steps and right, one true or false a step."""
+    separator: str = Field("\n", min_length=1)
+    """What stands between the steps of an answer."""
+    aggregate: Literal["product", "minimum"] = "product"
+    """How the chances that each step is right become the answer's score."""
+    heldout: float = Field(0.1, gt=0.0, lt=1.0)
+    """Share of the prompts whose steps are measured on instead of learned from."""
+    epochs: PositiveFloat = 1.0
+    """Passes over the answers."""
+    batch: PositiveInt = 32
+    """Answers an optimiser step."""
+    context: PositiveInt = 512
+
+    def inputs(self) -> list[str]:
+        return [self.policy]
+
+    def files(self) -> list[str]:
+        return [self.labels]
+
+
 class WrittenReward(Stage):
     """What all rewards have in common that are not learned; samples of a policy measure them."""
 

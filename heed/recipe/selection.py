@@ -30,15 +30,15 @@ class Rejection(TrainingStage):
     policy: str = "sft"
     reward: str = "reward"
     records: str = "records"
-    rounds: PositiveInt = 8
+    rounds: PositiveInt = 6
     """Rounds of sampling and imitating."""
-    prompts: PositiveInt = 128
+    prompts: PositiveInt = 384
     """Prompts asked a round."""
-    candidates: int = Field(8, ge=2)
+    candidates: int = Field(4, ge=2)
     """Answers a prompt, of which the best is imitated where it is better than another."""
     epochs: PositiveFloat = 1.0
     """Passes over a round's best answers."""
-    batch: PositiveInt = 32
+    batch: PositiveInt = 128
     """Answers an optimiser step."""
     missing_eos: float = -1.0
     """Score of an answer that was cut before its end; such a one is never imitated."""

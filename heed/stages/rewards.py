@@ -20,6 +20,7 @@ from heed.rewards.judged import JudgedReward
 from heed.rewards.learned import LearnedReward
 from heed.rewards.maths import MathsScore
 from heed.rewards.metre import metrical
+from heed.rewards.process import ProcessReward
 from heed.rewards.verifiable import Score, Verifier
 from heed.types import RewardFn
 
@@ -39,7 +40,7 @@ def models(settings: Stage) -> list[str]:
     """Folders of the reward models that a stage trained, in its own; none for a written reward."""
     if isinstance(settings, recipe.Ensemble):
         return [f"{member_folder(number)}/{MODEL}" for number in range(settings.members)]
-    return [MODEL] if isinstance(settings, recipe.Reward) else []
+    return [MODEL] if isinstance(settings, recipe.Reward | recipe.ProcessReward) else []
 
 
 def learned(work: Workplace, settings: recipe.RewardModelling) -> LearnedReward:
@@ -61,6 +62,17 @@ def combined(settings: recipe.Ensemble, members: list[LearnedReward]) -> Ensembl
 
 def _learned(work: Workplace, settings: recipe.RewardModelling, folder: str) -> LearnedReward:
     return work.learned_reward(settings.name, folder, settings.context)
+
+
+def process_reward(work: Workplace, settings: recipe.ProcessReward) -> RewardFn:
+    """A model of right and wrong steps."""
+    model = work.reward_model(settings.name)
+    return ProcessReward(
+        model,
+        separator=settings.separator,
+        aggregate=settings.aggregate,
+        context=work.context(model, settings.context),
+    )
 
 
 def _verifier(settings: recipe.Check, score: Score) -> Verifier:
@@ -148,6 +160,7 @@ def gate(work: Workplace, settings: recipe.Gate) -> RewardFn:
 REWARDS: Mapping[type[Stage], Callable[[Workplace, Any], RewardFn]] = {
     recipe.Reward: learned,
     recipe.Ensemble: ensemble,
+    recipe.ProcessReward: process_reward,
     recipe.Exact: exact,
     recipe.Maths: maths,
     recipe.Regex: regex,

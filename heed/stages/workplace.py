@@ -134,7 +134,11 @@ class Workplace:
     def learned_reward(self, stage: str, folder: str, context: int) -> LearnedReward:
         """One of a stage's reward models as a reward function."""
         model = self.reward_model(stage, folder)
-        return LearnedReward(model, context=context_of(model, context))
+        return LearnedReward(model, context=self.context(model, context))
+
+    def context(self, model: LanguageModel | RewardModel, wanted: int) -> int:
+        """The tokens a row may have; see `context_of`."""
+        return context_of(model, wanted)
 
     def reward(self, stage: str) -> RewardFn:
         """What a stage scores answers by; what is no number is an error that names the answer."""

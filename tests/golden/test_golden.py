@@ -37,6 +37,7 @@ from heed.policies.sft import sft
 from heed.rewards.bradley_terry import reward_modelling
 from heed.rewards.learned import LearnedReward
 from heed.rewards.plackett_luce import Ranked, ranking_modelling, ranking_rows
+from heed.rewards.process import Solution, step_modelling, step_rows
 from heed.sampling.local import LocalSampler
 from heed.trainer import Monitor, Trainer
 from heed.types import Comparison, Completion, Demonstration, Prompt
@@ -169,6 +170,16 @@ def rejection(folder: Path) -> Any:
     )
 
 
+def process(folder: Path) -> Any:
+    model = reward_model(folder)
+    solutions = [
+        Solution(each.prompt, (each.chosen, each.rejected, each.chosen), (True, False, True))
+        for each in PREFERENCES
+    ]
+    rows = step_rows(model.chat, solutions, "\n", 100)
+    return step_modelling(model, rows, Order(len(rows), 16, 0))
+
+
 SAMPLING = ("ppo", "rejection")
 """Methods without fixed data, of which nothing can be held out."""
 METHODS: dict[str, tuple[Callable[[Path], Any], float]] = {
@@ -178,6 +189,7 @@ METHODS: dict[str, tuple[Callable[[Path], Any], float]] = {
     "ppo": (proximal, 1e-3),
     "plackett_luce": (ranking, 3e-3),
     "rejection": (rejection, 1e-3),
+    "process_reward": (process, 3e-3),
 }
 
 

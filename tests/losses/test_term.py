@@ -14,11 +14,13 @@ from heed.losses.preference import PairLogprobs, dpo, preference_terms
 from heed.losses.ranking import plackett_luce
 from heed.losses.reward import bradley_terry, centring
 from heed.losses.sft import cross_entropy
+from heed.losses.steps import step_correctness
 from heed.losses.term import Term
 from heed.losses.value import clipped_value
 from heed.ops.batch import Batch, Pairs, Rollout, Sequences
 from heed.ops.logprobs import token_logprobs
 from heed.ops.rankings import Rankings
+from heed.ops.steps import Steps
 
 VOCABULARY, WIDTH = 13, 8
 LENGTHS = [(2, 9), (1, 1), (3, 4), (1, 12), (4, 2), (2, 1), (1, 5)]
@@ -91,6 +93,14 @@ def rankings() -> Rankings:
     return Rankings(ids, mask & here, target & here, ranks, weight)
 
 
+def steps() -> Steps:
+    base = sequences(10)
+    draw = torch.Generator().manual_seed(11)
+    ends = base.target & (torch.rand(base.ids.shape, generator=draw) < 0.5)
+    right = torch.randint(2, base.ids.shape, generator=draw).double()
+    return Steps(base.ids, base.mask, base.target, ends, right)
+
+
 def sft(model: Bigram, batch: Batch) -> list[Term]:
     assert isinstance(batch, Sequences)
     return cross_entropy(model(batch)[0], batch.target)
@@ -101,6 +111,11 @@ def reward(model: Bigram, batch: Batch) -> list[Term]:
     scores = model.score(batch.chosen), model.score(batch.rejected)
     pull = centring(*scores, batch.weight, 0.1)
     return [*bradley_terry(*scores, batch.margin, batch.weight), pull]
+
+
+def process(model: Bigram, batch: Batch) -> list[Term]:
+    assert isinstance(batch, Steps)
+    return step_correctness(model(batch)[2], batch.right, batch.ends)
 
 
 def ranking(model: Bigram, batch: Batch) -> list[Term]:
@@ -158,6 +173,7 @@ CASES: list[tuple[Loss, Callable[[], Batch]]] = [
     (sft, lambda: sequences(1)),
     (reward, pairs),
     (ranking, rankings),
+    (process, steps),
     (dpo_and_sft, pairs),
     (ppo, rollout),
 ]

@@ -79,6 +79,8 @@ def test_rewards_are_named_by_any_stage() -> None:
         (["reward: {name: other, loss: plackett_luce, comparisons: records}"],
          r"learns from rankings \(loss plackett_luce\), but 'records' holds pairs only"),
         (["reward: {name: other, loss: plackett_luce, centring: 0.01}"], "leave it at 0 with loss"),
+        (["process_reward: {labels: nowhere.jsonl}"], "reads the file 'nowhere.jsonl'"),
+        (["process_reward: {labels: answers.jsonl, separator: ''}"], "'separator' cannot be ''"),
         (["ensemble: {members: 1}"], "'members' cannot be 1"),
         (["ensemble: {combine: minimum, penalty: 2.0}"], "leave it out with combine minimum"),
         (["correct: {elsewhere: -1.0}"], "families names none; leave it out"),

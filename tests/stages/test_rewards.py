@@ -39,6 +39,7 @@ stages:
   - collect: {{comparisons: 40, heldout: 24, answers: 3, {SHORT}}}
   - reward: {{loss: plackett_luce, {LEARNED}}}
   - ensemble: {{members: 2, checkpoint_every: 2, {LEARNED}}}
+  - process_reward: {{labels: 'LABELS', batch: 4, context: 96, heldout: 0.3}}
   - correct: {{samples: 24, families: [arithmetic], comparisons: collect, {SHORT}}}
   - length: {{samples: 24, most: 6, comparisons: collect, {SHORT}}}
   - format: {{samples: 24, pattern: 'no answer is like this', {SHORT}}}
@@ -63,7 +64,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     body = "return [float('.' in each.text) for each in answers]"
     function.write_text(f"def question(answers):\n    {body}\n")
     recipe = folder / "rewards.yaml"
-    recipe.write_text(RECIPE.replace("FUNCTION", str(function)))
+    labels = folder / "steps.jsonl"
+    rows = [
+        {"prompt": prompt.text, "steps": ["i do not know.", prompt.text], "right": [True, False]}
+        for prompt in World(0).prompts[:12]
+    ]
+    labels.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = RECIPE.replace("FUNCTION", str(function)).replace("LABELS", str(labels))
+    recipe.write_text(text)
     run = Run(load_recipe(str(recipe)), folder / "run")
     run_recipe(run, say=lambda line: None)
     return run
@@ -199,6 +207,20 @@ def test_the_best_of_n_is_measured_with_its_bound(finished: Run, work: Workplace
     assert note.startswith("The KL of best_of_n is an upper bound: log n - (n - 1) / n, ")
     assert f"{bound:.2f} nats" in note
     assert summary(finished, "best_of_n") == {"n": 4, "kl_bound": pytest.approx(bound)}
+
+
+def test_a_process_reward_says_how_often_it_is_right(
+    finished: Run, work: Workplace, answers: list[Completion]
+) -> None:
+    found = summary(finished, "process_reward")
+    assert (found["solutions"], found["step_accuracy"]["n"]) == (8, 2 * 4)
+    assert found["right_steps"]["mean"] == 0.5
+    scores = work.reward("process_reward")(answers)
+    assert all(0.0 <= score <= 1.0 for score in scores)
+    member = work.reward_model("process_reward").backbone
+    value = work.value_model("process_reward", work.policy("sft")).backbone
+    for ours, theirs in zip(value.parameters(), member.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_rankings_train_and_rejection_leaves_a_policy(finished: Run) -> None:
