@@ -40,8 +40,8 @@ stages:
   - ppo: {iterations: 12, rollouts: 16, checkpoint_every: 4, sampling: {max_new_tokens: 16},
           kl: {coef: 0.1, target: 2.0, horizon: 100}}
   - dpo: {epochs: 1, batch: 8, checkpoint_every: 4}
-  - rejection: {rounds: 12, reward: ensemble, prompts: 8, candidates: 2, batch: 4,
-                checkpoint_every: 4, sampling: {max_new_tokens: 16}}
+  - rejection: {rounds: 12, reward: ensemble, prompts: 16, candidates: 3, batch: 4,
+                checkpoint_every: 4, sampling: {max_new_tokens: 60}}
 """
 
 

@@ -11,6 +11,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
 from heed.types import Completion, Prompt, RewardFn, Sampler
 
 
@@ -40,3 +44,14 @@ def kl_bound(n: int) -> float:
     that it bounds it from above, and is far from it where one answer is likely.
     """
     return math.log(n) - (n - 1) / n
+
+
+def best_places(scores: Float[Tensor, "P N"], finished: Bool[Tensor, "P N"]) -> list[int]:
+    """Where, row by row, the best finished answer to each prompt stands, if it beats another one.
+
+    Of answers that all score the same none is worth imitating: that would only add noise.
+    """
+    best = scores.masked_fill(~finished, -torch.inf).max(1)
+    places = best.indices + scores.shape[1] * torch.arange(len(scores))
+    chosen: list[int] = places[best.values > scores.amin(1)].tolist()
+    return chosen

@@ -8,10 +8,12 @@ Dong et al. 2023, RAFT (arXiv:2304.06767), algorithm 1; Llama 2 (arXiv:2307.0928
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 import torch
+from torch import nn
 
 from heed.errors import UserError
 from heed.losses.sft import cross_entropy
@@ -21,6 +23,7 @@ from heed.models.language_model import LanguageModel
 from heed.models.reference import Reference
 from heed.ops.batch import Sequences
 from heed.ops.order import Order
+from heed.policies.best_of_n import best_places
 from heed.policies.experience import Experience, experience
 from heed.run import derive_seed
 from heed.types import Completion, Prompt, RewardFn, Sampler
@@ -39,31 +42,24 @@ class Selection:
     micro_tokens: int
 
 
+@dataclass
 class RejectionSampling:
     """A Method whose outer iteration is one round: sample, choose, imitate for `epochs` passes."""
 
-    def __init__(
-        self,
-        policy: LanguageModel,
-        *,
-        sampler: Sampler,
-        prompts: Sequence[Prompt],
-        reward: RewardFn,
-        reference: Reference,
-        selection: Selection,
-        seed: int,
-        watch: Mapping[str, RewardFn],
-    ) -> None:
-        self.module = policy.model
-        self.policy = policy
-        self.sampler = sampler
-        self.prompts = prompts
-        self.reward = reward
-        self.reference = reference
-        self.selection = selection
-        self.seed = seed
-        self.watch = watch
-        self.measured: dict[str, float] = {}
+    policy: LanguageModel
+    sampler: Sampler
+    prompts: Sequence[Prompt]
+    reward: RewardFn
+    reference: Reference
+    selection: Selection
+    seed: int
+    watch: Mapping[str, RewardFn]
+    measured: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def module(self) -> nn.Module:
+        model: nn.Module = self.policy.model
+        return model
 
     def batches(self, iteration: int) -> Iterator[Sequences]:
         selection = self.selection
@@ -81,8 +77,8 @@ class RejectionSampling:
         chosen = self._choose(completions, seen)
         self.measured = self._measure(completions, seen, chosen)
         rows = seen.sequences.rows(torch.tensor(chosen, device=seen.sequences.ids.device))
-        batch = min(selection.batch, len(rows))
-        order = Order(len(rows), batch, derive_seed(self.seed, iteration))
+        seed = derive_seed(self.seed, iteration)
+        order = Order(len(rows), min(selection.batch, len(rows)), seed)
         for step in range(order.steps(selection.epochs)):
             yield rows.rows(order.indices(step).to(rows.ids.device))
 
@@ -93,21 +89,15 @@ class RejectionSampling:
         return self.sampler.sample(prompts, n=self.selection.candidates, seed=seed)
 
     def _choose(self, completions: Sequence[Completion], seen: Experience) -> list[int]:
-        """The best finished candidate of each prompt, where it is better than another one.
-
-        Where all score the same there is nothing to learn, and imitation would only add noise.
-        """
-        scores = seen.scores.cpu().view(-1, self.selection.candidates)
-        finished = torch.tensor([item.finish == "stop" for item in completions]).view_as(scores)
-        best = scores.masked_fill(~finished, -torch.inf).max(1)
-        places = best.indices + self.selection.candidates * torch.arange(len(scores))
-        chosen: list[int] = places[best.values > scores.amin(1)].tolist()
+        """The best finished candidate of each prompt, where it is better than another one."""
+        finished = torch.tensor([item.finish == "stop" for item in completions])
+        shape = (-1, self.selection.candidates)
+        chosen = best_places(seen.scores.cpu().view(shape), finished.view(shape))
         if not chosen:
             raise UserError(
-                f"No prompt has a finished answer that scores higher than another: of "
+                "No prompt has a finished answer that scores higher than another: of "
                 f"{len(completions)} candidates {int(finished.sum())} came to an end. Raise "
-                "candidates or sampling.max_new_tokens, train the policy longer first, or take a "
-                "reward that tells its answers apart."
+                "candidates or sampling.max_new_tokens, or train the policy longer first."
             )
         return chosen
 
@@ -117,13 +107,13 @@ class RejectionSampling:
         """Means over the round's candidates, and of the chosen ones' scores, before learning."""
         return {
             "proxy": float(seen.proxy.mean()),
-            **{name: _mean(fn(completions)) for name, fn in self.watch.items()},
+            **{name: fmean(fn(completions)) for name, fn in self.watch.items()},
             "score": float(seen.scores.mean()),
             "chosen": float(len(chosen)),
             "chosen_score": float(seen.scores[list(chosen)].mean()),
             "kl": float(seen.kl.sum(1).mean()),
-            "length": _mean([len(item.text.split()) for item in completions]),
-            "unfinished": _mean([item.finish != "stop" for item in completions]),
+            "length": fmean([len(item.text.split()) for item in completions]),
+            "unfinished": fmean([item.finish != "stop" for item in completions]),
         }
 
     def loss(self, batch: Sequences) -> list[Term]:
@@ -138,7 +128,3 @@ class RejectionSampling:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Nothing to load: a round is a function of the weights and its number."""
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

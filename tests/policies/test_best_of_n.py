@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import torch
 
-from heed.policies.best_of_n import BestOfN, kl_bound
+from heed.policies.best_of_n import BestOfN, best_places, kl_bound
 from heed.sampling.local import LocalSampler
 from heed.types import Completion, Prompt
 
@@ -74,3 +75,11 @@ def test_it_is_a_bound(n: int) -> None:
     best = [below[i + 1] ** n - below[i] ** n for i in range(3)]
     kl = sum(q * math.log(q / p) for q, p in zip(best, chances, strict=True))
     assert 0 < kl < kl_bound(n)
+
+
+def test_only_what_beats_another_is_worth_imitating() -> None:
+    scores = torch.tensor([[0.0, 2.0, 1.0], [1.0, 1.0, 1.0], [-1.0, 3.0, 0.0], [-1.0, 0.0, -1.0]])
+    finished = torch.ones(4, 3, dtype=torch.bool)
+    assert best_places(scores, finished) == [1, 7, 10]
+    finished[2, 1] = finished[3, 1] = False  # then the best finished one, if it is not the worst
+    assert best_places(scores, finished) == [1, 8]

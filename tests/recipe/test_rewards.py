@@ -73,6 +73,7 @@ def test_rewards_are_named_by_any_stage() -> None:
         (["gate: {by: records}"], "by 'records', but records stages score none"),
         (["weighted_sum: {weights: {pretrain: 1.0}}"], "by 'pretrain', but pretrain stages"),
         (["evaluate: {policies: {sft: sft}, reward: sft}"], "'evaluate' scores answers by 'sft'"),
+        (["collect: {name: c, disagreement: [reward, sft]}"], "'c' scores answers by 'sft'"),
         (["best_of_n", "ppo: {policy: best_of_n}"], "takes its policy from 'best_of_n'"),
         (["best_of_n", "evaluate: {policies: {sft: sft}, reference: best_of_n}"],
          "takes its reference from 'best_of_n'"),
