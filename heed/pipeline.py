@@ -19,15 +19,20 @@ import torch.distributed as dist
 from heed.feedback.people import nobody
 from heed.ranks import Ranks
 from heed.recipe import Recipe, Stage
+from heed.recipe.rewards import REWARDS
 from heed.run import Run, StageRun
+from heed.stages.best_of_n import best_of_n
 from heed.stages.collect import collect
 from heed.stages.critic_free import grpo_stage, reinforce_stage, rloo_stage
 from heed.stages.dpo import dpo_stage
+from heed.stages.ensemble import ensemble
 from heed.stages.evaluate import evaluate
 from heed.stages.kto import kto_stage
 from heed.stages.ppo import ppo
 from heed.stages.pretrain import pretrain
+from heed.stages.process_reward import process_reward
 from heed.stages.records import records
+from heed.stages.rejection import rejection
 from heed.stages.relabel import relabel
 from heed.stages.report import report
 from heed.stages.revise import revise
@@ -35,6 +40,7 @@ from heed.stages.reward import reward
 from heed.stages.sft import sft_stage
 from heed.stages.weak_to_strong import weak_to_strong
 from heed.stages.workplace import OpenDesk, Say, Summary, Workplace
+from heed.stages.written import written
 
 STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
     "records": records,
@@ -43,12 +49,17 @@ STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
     "revise": revise,
     "collect": collect,
     "reward": reward,
+    "ensemble": ensemble,
+    "process_reward": process_reward,
+    **{kind.kind: written for kind in REWARDS},
     "ppo": ppo,
     "rloo": rloo_stage,
     "grpo": grpo_stage,
     "reinforce": reinforce_stage,
     "dpo": dpo_stage,
     "kto": kto_stage,
+    "best_of_n": best_of_n,
+    "rejection": rejection,
     "evaluate": evaluate,
     "report": report,
     "relabel": relabel,

@@ -13,10 +13,15 @@ import killed
 import pytest
 
 STAGES = (
-    "pretrain", "sft", "packed", "reward", "confident", "ppo", "rloo", "grpo", "reinforce", "dpo",
-    "kto", "orpo",
+    "pretrain", "sft", "packed", "reward", "confident", "ensemble.1", "ppo", "rloo", "grpo",
+    "reinforce", "dpo", "kto", "orpo", "rejection",
 )  # fmt: skip
-REWARDS = ("reward", "confident")
+MODELS = (
+    "pretrain/policy", "sft/policy", "packed/policy", "reward/model", "confident/model",
+    "ensemble/member-0/model", "ensemble/member-1/model", "ppo/policy", "rloo/policy",
+    "grpo/policy", "reinforce/policy", "dpo/policy", "kto/policy", "orpo/policy",
+    "rejection/policy",
+)  # fmt: skip
 POINTS = (1, 5, 10)
 """Rows logged before the kill; checkpoints come every 4 iterations, so one kill comes before the
 first of them, one just after one, and one in between."""
@@ -42,6 +47,8 @@ stages:
   - relabel: {reward: reward}
   - reward: {name: confident, comparisons: relabel, confidence: {warmup: 0.9}, epochs: 0.5,
              batch: 8, calibration: 64, checkpoint_every: 4, sampling: {max_new_tokens: 16}}
+  - ensemble: {members: 2, epochs: 1, batch: 8, calibration: 64, checkpoint_every: 4,
+               sampling: {max_new_tokens: 16}}
   - ppo: {iterations: 12, rollouts: 16, checkpoint_every: 4, sampling: {max_new_tokens: 16},
           kl: {coef: 0.1, target: 2.0, horizon: 100}}
   - rloo: {iterations: 12, rollouts: 16, checkpoint_every: 4, sampling: {max_new_tokens: 16},
@@ -52,6 +59,8 @@ stages:
   - dpo: {epochs: 1, batch: 8, checkpoint_every: 4}
   - kto: {epochs: 1, batch: 16, checkpoint_every: 4, keep: best}
   - dpo: {name: orpo, loss: orpo, epochs: 1, batch: 8, checkpoint_every: 4, lora: {rank: 2}}
+  - rejection: {rounds: 12, reward: ensemble, prompts: 16, candidates: 3, batch: 4,
+                checkpoint_every: 4, sampling: {max_new_tokens: 60}}
 """
 
 
@@ -69,10 +78,10 @@ def test_resuming_after_kill_9_changes_nothing(tmp_path: Path) -> None:
         assert len(killed.rows(whole, stage)) > max(POINTS)
         for point in POINTS:
             assert killed.run_until(command, torn, stage, point) == -signal.SIGKILL
-            assert not (torn / stage / "done.json").exists(), f"{stage} ended before the kill"
+            folder = torn / stage.partition(".")[0]  # an ensemble's members lie within it
+            assert not (folder / "done.json").exists(), f"{stage} ended before the kill"
     subprocess.run(command, env=killed.ENVIRONMENT, check=True, capture_output=True)
     assert (torn / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
-    for stage in STAGES:
-        policy = f"{stage}/{'model' if stage in REWARDS else 'policy'}"
+    for policy in MODELS:
         name = f"{policy}/model.safetensors"
         assert (torn / name).read_bytes() == (whole / name).read_bytes(), name

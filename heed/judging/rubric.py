@@ -123,7 +123,7 @@ class Rubric:
             if turn.role in self.turns
         ).strip()
         texts = {"conversation": conversation, "left": pair.left, "right": pair.right}
-        texts |= {"principle": principle, "boundary": _boundary(*texts.values())}
+        texts |= {"principle": principle, "boundary": boundary(*texts.values())}
         # In one pass: a placeholder inside an answer stays what the answer says.
         asked = PLACEHOLDER.sub(lambda found: texts[found[1]], self.template)
         reminders = self._reminders()
@@ -153,6 +153,6 @@ class Rubric:
         return self._words.get(plain(line.removeprefix(marker)))
 
 
-def _boundary(*texts: str) -> str:
+def boundary(*texts: str) -> str:
     """A mark that depends on all the texts it fences in, so that none of them can hold it."""
     return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:12]

@@ -33,6 +33,19 @@ def bradley_terry(
     ]
 
 
+def centring(
+    chosen: Float[Tensor, "B"],
+    rejected: Float[Tensor, "B"],
+    weight: Float[Tensor, "B"],
+    coef: float,
+) -> Term:
+    """coef * (r_chosen + r_rejected)^2, which holds the scores near 0: Bradley-Terry sees but gaps.
+
+    Eisenstein et al. 2023 (arXiv:2312.09244), section 2. Each pair times its weight.
+    """
+    return Term("centring", (weight * (chosen + rejected).square()).sum(), "weight", weight=coef)
+
+
 def accuracy(gap: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
     """1 where the chosen answer scores higher, 0 where lower, 1/2 where both score the same."""
     return (torch.sign(gap) + 1) / 2

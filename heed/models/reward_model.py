@@ -72,6 +72,13 @@ class RewardModel:
             logits: Tensor = self.head(pooled).squeeze(-1)
         return logits.float() + self.offset
 
+    def token_scores(self, sequences: Sequences) -> Tensor:
+        """The score of every row up to each of its tokens, [B, T], float32, with gradient."""
+        hidden = hidden_states(self.backbone, sequences).to(self.head.weight.dtype)
+        with torch.autocast(hidden.device.type, enabled=False):  # half precision is too coarse
+            logits: Tensor = self.head(hidden).squeeze(-1)
+        return logits.float() + self.offset
+
     @torch.no_grad()
     def calibrate(self, mean: float, std: float) -> None:
         """Shift and scale the scores, so that those of mean and std as given get 0 and 1.

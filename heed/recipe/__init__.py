@@ -24,9 +24,30 @@ from heed.recipe.feedback import (
 from heed.recipe.policy_gradient import CriticFree, Grpo, Kl, OnPolicy, Ppo, Reinforce, Rloo
 from heed.recipe.preference import LOSSES, Dpo, Kto, LossName
 from heed.recipe.recipe import STAGES, Evaluate, Recipe, Records, Report, WorldSettings
+from heed.recipe.rewards import (
+    Check,
+    Confidence,
+    Correct,
+    Ensemble,
+    Exact,
+    Format,
+    Function,
+    Gate,
+    JudgeReward,
+    Length,
+    Maths,
+    Metre,
+    ProcessReward,
+    Regex,
+    Reward,
+    RewardModelling,
+    WeightedSum,
+    WrittenReward,
+)
 from heed.recipe.rounds import Rounds
-from heed.recipe.rubric import Rubric
-from heed.recipe.training import Confidence, Pretrain, Reward, Sft
+from heed.recipe.rubric import GradingRubric, Rubric
+from heed.recipe.selection import BestOfN, Rejection
+from heed.recipe.training import Pretrain, Sft
 from heed.recipe.weak_to_strong import Relabel, WeakToStrong
 
 __all__ = [
@@ -34,31 +55,48 @@ __all__ = [
     "STAGES",
     "WORLD_PEOPLE",
     "Annotators",
+    "BestOfN",
+    "Check",
     "Collect",
     "Comparisons",
     "Confidence",
     "Constitution",
+    "Correct",
     "CriticFree",
     "Dpo",
+    "Ensemble",
     "Evaluate",
+    "Exact",
+    "Format",
+    "Function",
+    "Gate",
+    "GradingRubric",
     "Grpo",
     "Judge",
+    "JudgeReward",
     "Kl",
     "Kto",
+    "Length",
     "Lora",
     "LossName",
+    "Maths",
+    "Metre",
     "OnPolicy",
     "Optimisation",
     "People",
     "Ppo",
     "Pretrain",
+    "ProcessReward",
     "Recipe",
     "Records",
+    "Regex",
     "Reinforce",
+    "Rejection",
     "Relabel",
     "Report",
     "Revise",
     "Reward",
+    "RewardModelling",
     "Rloo",
     "Rounds",
     "Rubric",
@@ -70,6 +108,8 @@ __all__ = [
     "StageName",
     "TrainingStage",
     "WeakToStrong",
+    "WeightedSum",
     "WorldSettings",
+    "WrittenReward",
     "listed",
 ]

@@ -6,7 +6,7 @@ reader of a recipe.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
@@ -102,6 +102,10 @@ class Stage(Settings):
 
     kind: ClassVar[str]
     trains: ClassVar[bool] = False
+    scores: ClassVar[bool] = False
+    """Whether answers can be scored by it: a stage's `reward` names such a one."""
+    weightless: ClassVar[bool] = False
+    """Whether it answers prompts, but leaves no policy to train further or to measure from."""
     name: str = Field("", pattern=r"^[a-z0-9_-]*$")
     """Folder and label of the stage; its kind by default."""
 
@@ -112,6 +116,28 @@ class Stage(Settings):
     def files(self) -> list[str]:
         """Files of the user's that the stage reads: their content is part of its key."""
         return []
+
+    def rewards(self) -> list[str]:
+        """Names of the stages by which this one scores answers: its `reward`, where it has one."""
+        name: str | None = getattr(self, "reward", None)
+        return [] if name is None else [name]
+
+    def check(self, earlier: Mapping[str, Stage]) -> None:
+        """Raise ValueError where a stage it reads from cannot give what it needs."""
+        for name in self.rewards():
+            if not earlier[name].scores:
+                known = [other.name for other in earlier.values() if other.scores]
+                raise ValueError(
+                    f"scores answers by {name!r}, but {earlier[name].kind} stages score none; "
+                    f"name a reward ({', '.join(known) or 'there is none before it'})"
+                )
+        for key in ("policy", "reference"):
+            source: str | None = getattr(self, key, None)
+            if source is not None and earlier[source].weightless:
+                raise ValueError(
+                    f"takes its {key} from {source!r}, but {earlier[source].kind} stages leave "
+                    "no weights; name the stage whose policy it draws from"
+                )
 
 
 class TrainingStage(Stage):

@@ -11,7 +11,8 @@ from difflib import get_close_matches
 
 from heed.recipe.base import Stage
 from heed.recipe.recipe import Recipe
-from heed.recipe.training import Reward, Sft
+from heed.recipe.rewards import Correct, Reward
+from heed.recipe.training import Sft
 from heed.recipe.weak_to_strong import Relabel, WeakToStrong
 
 Complaint = tuple[int, str, str]
@@ -21,6 +22,29 @@ def complaints(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
     """Everything that is wrong; the names that stages read from are those of earlier stages."""
     for check in CHECKS:
         yield from check(recipe, stages)
+
+
+def fit(_: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
+    """What a stage reads from is of a kind that it can use."""
+    earlier: dict[str, Stage] = {}
+    for index, stage in enumerate(stages):
+        try:
+            stage.check(earlier)
+        except ValueError as error:
+            yield index, "", f"the stage {stage.name!r} {error}."
+        earlier[stage.name] = stage
+
+
+def right_answers(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
+    """Only the embedded world knows by itself what is right."""
+    for index, stage in enumerate(stages):
+        if isinstance(stage, Correct) and recipe.data != "world":
+            yield (
+                index,
+                "",
+                f"the stage {stage.name!r} asks the embedded world what is right; with other data, "
+                "use exact or maths with a file of answers.",
+            )
 
 
 def families(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
@@ -75,6 +99,8 @@ def nearest(name: str, valid: Sequence[str]) -> str:
 
 
 CHECKS: Sequence[Callable[[Recipe, Sequence[Stage]], Iterator[Complaint]]] = (
+    fit,
+    right_answers,
     families,
     gold_judges,
     reward_models,

@@ -183,6 +183,9 @@ class Collect(Stage):
         judge = [self.judge.policy] if self.judge.policy else []
         return [*self.policies, self.records, *self.disagreement, *judge]
 
+    def rewards(self) -> list[str]:
+        return self.disagreement
+
     def files(self) -> list[str]:
         named = [self.people.guideline, self.people.gold, self.constitution.file]
         return [name for name in named if name]

@@ -14,7 +14,9 @@ from heed.recipe.base import Sampling, Settings, Stage, StageName
 from heed.recipe.feedback import Collect, Revise
 from heed.recipe.policy_gradient import Grpo, Ppo, Reinforce, Rloo
 from heed.recipe.preference import Dpo, Kto
-from heed.recipe.training import Pretrain, Reward, Sft
+from heed.recipe.rewards import REWARDS, Ensemble, ProcessReward, Reward
+from heed.recipe.selection import BestOfN, Rejection
+from heed.recipe.training import Pretrain, Sft
 from heed.recipe.weak_to_strong import Relabel, WeakToStrong
 
 
@@ -68,13 +70,15 @@ class Report(Stage):
         return [self.evaluate]
 
 
-STAGES: Mapping[str, type[Stage]] = {
-    stage.kind: stage
-    for stage in (
-        Records, Pretrain, Sft, Revise, Collect, Relabel, Reward, WeakToStrong,
-        Ppo, Rloo, Grpo, Reinforce, Dpo, Kto, Evaluate, Report,
-    )
-}  # fmt: skip
+KINDS: tuple[type[Stage], ...] = (
+    Records, Pretrain, Sft, Revise, Collect, Relabel,
+    Reward, Ensemble, ProcessReward, *REWARDS, WeakToStrong,
+    Ppo, Rloo, Grpo, Reinforce,
+    Dpo, Kto,
+    BestOfN, Rejection,
+    Evaluate, Report,
+)  # fmt: skip
+STAGES: Mapping[str, type[Stage]] = {stage.kind: stage for stage in KINDS}
 
 
 Family = Literal["facts", "arithmetic", "advice", "verse", "harmful", "small_talk", "summaries"]

@@ -16,6 +16,8 @@ from heed.types import GRADES, Role, Undecided
 
 NEEDED = ("conversation", "left", "right")
 KNOWN = (*NEEDED, "principle", "boundary")
+GRADED = ("conversation", "answer")
+"""What the question about a single answer needs."""
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _MARKDOWN = str.maketrans("", "", "*_`#")
 _AROUND = " \t'\"[]()."
@@ -73,15 +75,35 @@ class Rubric(Settings):
             )
 
 
-def check_template(template: str) -> None:
+class GradingRubric(Settings):
+    """What a judge is asked of one answer, and how its reply is read; null takes the built-in."""
+
+    template: str | None = None
+    """The question, with {conversation} and {answer}; {boundary} fences them in."""
+    marker: str | None = None
+    """What stands before the grade of 1 to 10 on the reply's last line."""
+    system: str | None = None
+    """System message of the judge's own conversation."""
+
+    @field_validator("template")
+    @classmethod
+    def _has_its_places(cls, template: str | None) -> str | None:
+        if template is not None:
+            check_template(template, GRADED, (*GRADED, "boundary"))
+        return template
+
+
+def check_template(
+    template: str, needed: Sequence[str] = NEEDED, known: Sequence[str] = KNOWN
+) -> None:
     """Raise ValueError unless the template has its placeholders, and none that nobody fills in."""
     named = set(PLACEHOLDER.findall(template))
-    if missing := [name for name in NEEDED if name not in named]:
+    if missing := [name for name in needed if name not in named]:
         raise ValueError(f"the template has no {_braced(missing)}; add it")
-    if unknown := sorted(named - set(KNOWN)):
+    if unknown := sorted(named - set(known)):
         raise ValueError(
             f"the template has {_braced(unknown)}, which Heed does not fill in; it knows "
-            f"{_braced(KNOWN)}"
+            f"{_braced(known)}"
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from heed.recipe.base import Comparisons, Lora, Sampling, Settings, StageName, TrainingStage, listed
+from heed.recipe.base import Lora, StageName, TrainingStage
 
 
 class Pretrain(TrainingStage):
@@ -76,33 +76,3 @@ class Sft(TrainingStage):
 
     def inputs(self) -> list[str]:
         return [self.policy, self.records]
-
-
-class Confidence(Settings):
-    """An auxiliary loss that lets a strong model trust itself over weak labels."""
-
-    alpha: float = Field(0.5, gt=0.0, lt=1.0)
-    """Weight of the model's own verdicts, against that of the labels."""
-    warmup: float = Field(0.2, ge=0.0, le=1.0)
-    """Share of the stage over which alpha rises from 0."""
-
-
-class Reward(TrainingStage):
-    """A Bradley-Terry reward model on comparisons, calibrated on the policy's samples."""
-
-    kind: ClassVar[str] = "reward"
-    policy: StageName = "sft"
-    comparisons: Comparisons = "collect"
-    records: StageName = "records"
-    epochs: PositiveFloat = 1.0
-    """Passes over the comparisons; more than one overfits."""
-    batch: PositiveInt = 64
-    """Comparisons an optimiser step."""
-    context: PositiveInt = 512
-    calibration: PositiveInt = 512
-    """Samples of the policy on which scores are made mean 0, standard deviation 1."""
-    confidence: Confidence | None = None
-    sampling: Sampling = Sampling()
-
-    def inputs(self) -> list[str]:
-        return [self.policy, *listed(self.comparisons), self.records]

@@ -43,6 +43,7 @@ METRICS = {
     "nll": Measure("Cross-entropy", "nats a token"),
     "heldout_nll": Measure("Cross-entropy, held out", "nats a token"),
     "bradley_terry": Measure("Bradley-Terry loss", "nats a pair"),
+    "plackett_luce": Measure("Plackett-Luce loss", "nats a ranking"),
     "preference": Measure("Preference loss", "nats a pair"),
     "kto": Measure("KTO loss", "an answer"),
     "baseline": Measure("Baseline of KTO", "nats an answer"),
@@ -52,6 +53,7 @@ METRICS = {
     "reward_margin": Measure("Margin of rewards", "chosen − rejected"),
     "proxy": Measure("Proxy reward", "score"),
     "gold": Measure("Gold reward", "score"),
+    "chosen_score": Measure("Reward of what is imitated", "score"),
     "kl": Measure("KL from the reference", "nats an answer"),
     "length": Measure("Length", "words"),
     "entropy": Measure("Entropy", "nats a token"),
@@ -71,10 +73,17 @@ _CRITIC_FREE = (
     ("flat_groups",),
     ("unfinished",),
 )
+REWARD_CURVES = (
+    ("bradley_terry", "plackett_luce", "loss"),
+    ("accuracy",),
+    ("heldout_accuracy",),
+    ("gap",),
+)
 CURVES: dict[str, tuple[tuple[str, ...], ...]] = {
     "pretrain": (("nll", "loss"),),
     "sft": (("nll", "loss"), ("heldout_nll",)),
-    "reward": (("bradley_terry", "loss"), ("accuracy",), ("heldout_accuracy",), ("gap",)),
+    "reward": REWARD_CURVES,
+    "ensemble": REWARD_CURVES,
     "dpo": (
         ("preference", "loss"),
         ("accuracy",),
@@ -82,6 +91,7 @@ CURVES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("heldout_accuracy",),
     ),
     "kto": (("kto", "loss"), ("accuracy",), ("baseline",), ("heldout_accuracy",)),
+    "rejection": (("proxy",), ("gold",), ("kl",), ("length",), ("chosen_score",), ("unfinished",)),
     "ppo": (
         ("proxy",),
         ("gold",),
@@ -109,12 +119,15 @@ NAMES = {
     "dr_grpo": "Dr. GRPO",
     "gspo": "GSPO",
     "reinforce": "REINFORCE++",
+    "best_of_n": "Best of n",
+    "rejection": "Rejection sampling",
 }
 STAGES = {
     "records": "Records",
     "pretrain": "Pretraining",
     "collect": "Comparisons",
     "reward": "Reward model",
+    "ensemble": "Ensemble",
     "evaluate": "Evaluation",
 }
 

@@ -108,7 +108,7 @@ def read_run(directory: Path) -> RunView:
         stages=_stages(directory, recipe),
     )
     for stage in view.stages:
-        if stage.kind == "reward":
+        if stage.kind in ("reward", "ensemble"):
             _read_reward(view, stage.summary)
         if stage.kind == "evaluate" and stage.done:
             _read_measures(view, directory / stage.name / "measures.json")
@@ -145,7 +145,7 @@ def _stages(directory: Path, recipe: Mapping[str, Any]) -> list[StageView]:
                 seconds=done.get("seconds"),
                 tokens=done.get("tokens", summary.get("tokens")),
                 summary=summary,
-                rows=rows.get(name, []),
+                rows=rows.get(name) or rows.get(f"{name}.0", []),  # an ensemble's first member
             )
         )
     return stages

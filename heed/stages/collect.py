@@ -79,7 +79,7 @@ def _items(work: Workplace, settings: Collect, stage: StageRun) -> list[Item]:
 def _sampled(work: Workplace, settings: Collect, stage: StageRun) -> list[Item]:
     """Items on training prompts ("train-0", ...), then on held-out ones ("heldout-0", ...)."""
     sampler = MixtureSampler(
-        [work.sampler(work.policy(name), settings.sampling, name) for name in settings.policies]
+        [work.candidate(name, settings.sampling).sampler for name in settings.policies]
     )
     items: list[Item] = []
     labels: dict[Split, int] = {"train": settings.comparisons, "heldout": settings.heldout}

@@ -14,11 +14,10 @@ from heed.models.reference import Reference
 from heed.progress import Display
 from heed.recipe import Evaluate
 from heed.rewards.accuracy import beats
-from heed.rewards.learned import LearnedReward
 from heed.run import StageRun
 from heed.stages.workplace import Summary, Workplace
 from heed.stats.intervals import Estimate
-from heed.types import Completion, Demonstration, Prompt
+from heed.types import Completion, Demonstration, Prompt, RewardFn, Sampler
 
 CHUNK = 16
 """Prompts sampled at a time, between two steps of the progress bar."""
@@ -38,13 +37,19 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
     references = _references(work, settings)
     total = len(prompts) * _samples_a_prompt(settings, prompts) * len(settings.policies)
     measured: dict[str, Samples] = {}
+    bounds: dict[str, float] = {}
     with Display(stage.name, total, visible=stage.writes) as bar:
         for label, source in settings.policies.items():
             done = sum(len(samples.completions) for samples in measured.values())
-            completions = _sample(work, settings, prompts, source, bar, done)
+            candidate = work.candidate(source, settings.sampling)
+            completions = _sample(work, settings, prompts, source, candidate.sampler, bar, done)
             values = _values(
                 work, completions, proxy, reference, settings.sampling.temperature, references
             )
+            if candidate.kl_bound is not None:
+                # log q / ref = log q / pi + log pi / ref, of which the first is bounded on average.
+                values["kl"] = [value + candidate.kl_bound for value in values["kl"]]
+                bounds[label] = candidate.kl_bound
             measured[label] = Samples(completions, values)
             write_records(stage.directory / f"samples-{label}.jsonl", completions)
     measures = {
@@ -58,12 +63,13 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
         "reward_model": work.run.stage(settings.reward).done_summary(),
         "hallucination": _hallucination(work, measured),
         "picking": _picking(measured),
+        "kl_bounds": bounds,
     }
     write_json(stage.directory / "measures.json", measures)
     return {
         "samples": total,
         "prompts": len(prompts),
-        "notes": work.left_out(settings.records, "heldout", prompts),
+        "notes": [*work.left_out(settings.records, "heldout", prompts), *_bounded(bounds)],
     }
 
 
@@ -84,10 +90,10 @@ def _sample(
     settings: Evaluate,
     prompts: Sequence[Prompt],
     source: str,
+    sampler: Sampler,
     bar: Display,
     done: int,
 ) -> list[Completion]:
-    sampler = work.sampler(work.policy(source), settings.sampling, source)
     n = _samples_a_prompt(settings, prompts)
     completions: list[Completion] = []
     for start in range(0, len(prompts), CHUNK):
@@ -100,7 +106,7 @@ def _sample(
 def _values(
     work: Workplace,
     completions: Sequence[Completion],
-    proxy: LearnedReward,
+    proxy: RewardFn,
     reference: Reference,
     temperature: float,
     references: Mapping[str, float],
@@ -129,6 +135,15 @@ def _values(
         "correct": [float(item.correct) for item in gold],
         **values,
     }
+
+
+def _bounded(bounds: Mapping[str, float]) -> list[str]:
+    """A note on each KL that is no measurement."""
+    return [
+        f"The KL of {label} is an upper bound: log n - (n - 1) / n, {bound:.2f} nats, beyond the "
+        "policy that it draws from."
+        for label, bound in bounds.items()
+    ]
 
 
 def _gaps(measured: Mapping[str, Samples]) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from heed.models.heads import ValueModel
 from heed.policies.ppo import Critic
 from heed.recipe import Ppo
 from heed.run import StageRun
@@ -13,7 +12,7 @@ from heed.stages.workplace import Summary, Workplace
 def ppo(work: Workplace, settings: Ppo, stage: StageRun) -> Summary:
     """Leaves `policy/`."""
     critic = Critic(
-        ValueModel.from_reward_model(work.reward_model(settings.reward)),
+        work.value_model(settings.reward, settings.policy),
         gamma=settings.gamma,
         lam=settings.lam,
         clip=settings.value_clip,

@@ -4,6 +4,7 @@
 <collect>/  items.jsonl, annotations.jsonl, comparisons.jsonl, heldout.jsonl, unpaired.jsonl,
             rewrites.jsonl; ceiling.json where the annotators are simulated
 <reward>/   model/
+<ensemble>/ member-0/model/, member-1/model/, ...
 <policy>/   policy/
 """
 
@@ -21,6 +22,7 @@ from heed.errors import UserError
 from heed.feedback.people import Desk
 from heed.files import read_records
 from heed.models.device import resolve_device, resolve_dtype
+from heed.models.heads import ValueModel
 from heed.models.language_model import LanguageModel, load_language_model
 from heed.models.modes import disable_dropout
 from heed.models.reward_model import RewardModel, load_reward_model
@@ -31,7 +33,6 @@ from heed.recipe import (
     Comparisons,
     People,
     Recipe,
-    Reward,
     Sampling,
     Speaker,
     TrainingStage,
@@ -41,6 +42,8 @@ from heed.rewards.learned import LearnedReward
 from heed.run import Run, StageRun, derive_seed
 from heed.sampling.local import LocalSampler
 from heed.sampling.remote import EndpointSampler
+from heed.stages.candidates import Candidate, candidate_of
+from heed.stages.rewards import MODEL, models, reward_of
 from heed.trainer import Callback, Method, Monitor, Trainer
 from heed.types import Comparison, Prompt, RewardFn, Sampler, Split
 from heed.world.gold import GoldReward
@@ -143,18 +146,34 @@ class Workplace:
         disable_dropout(policy.model)
         return policy
 
-    def reward_model(self, stage: str) -> RewardModel:
-        return load_reward_model(
-            self.path(stage, "model"), device=str(self.device), dtype="float32"
-        )
+    def reward_model(self, stage: str, folder: str = MODEL) -> RewardModel:
+        return load_reward_model(self.path(stage, folder), device=str(self.device), dtype="float32")
 
-    def reward(self, stage: str) -> LearnedReward:
-        """A stage's reward model as a reward function."""
-        settings = self.recipe.stage(stage)
-        if not isinstance(settings, Reward):
-            raise UserError(f"The stage {stage!r} is no reward stage: it trains no reward model.")
-        model = self.reward_model(stage)
-        return LearnedReward(model, context=context_of(model, settings.context))
+    def learned_reward(self, stage: str, folder: str, context: int) -> LearnedReward:
+        """One of a stage's reward models as a reward function."""
+        model = self.reward_model(stage, folder)
+        return LearnedReward(model, context=self.context(model, context))
+
+    def context(self, model: LanguageModel | RewardModel, wanted: int) -> int:
+        """The tokens a row may have; see `context_of`."""
+        return context_of(model, wanted)
+
+    def reward(self, stage: str) -> RewardFn:
+        """What a stage scores answers by; what is no number is an error that names the answer."""
+        return reward_of(self, stage)
+
+    def value_model(self, reward: str, policy: str) -> ValueModel:
+        """A critic from a stage's (first) reward model, or from a stage's policy where none is
+        learned; its head starts at zero either way.
+        """
+        folders = models(self.recipe.stage(reward))
+        if not folders:
+            return ValueModel.from_language_model(self.policy(policy))
+        return ValueModel.from_reward_model(self.reward_model(reward, folders[0]))
+
+    def candidate(self, stage: str, settings: Sampling) -> Candidate:
+        """What answers for a stage: its policy, or the best of several answers of another's."""
+        return candidate_of(self, stage, settings)
 
     def sampler(self, policy: LanguageModel, settings: Sampling, name: str) -> LocalSampler:
         return LocalSampler(

@@ -41,12 +41,15 @@ from heed.policies.kto import with_reference as kto_reference
 from heed.policies.policy_gradient import Baseline, PolicyGradient, Surrogate
 from heed.policies.ppo import Critic
 from heed.policies.reinforce import reinforce
+from heed.policies.rejection import RejectionSampling, Selection
 from heed.policies.rloo import rloo
 from heed.policies.sft import sft
 from heed.recipe import LOSSES, LossName
 from heed.rewards.bradley_terry import reward_modelling
 from heed.rewards.confident import Confident
 from heed.rewards.learned import LearnedReward
+from heed.rewards.plackett_luce import Ranked, ranking_modelling, ranking_rows
+from heed.rewards.process import Solution, step_modelling, step_rows
 from heed.sampling.local import LocalSampler
 from heed.trainer import Monitor, Trainer
 from heed.types import Comparison, Completion, Demonstration, Prompt
@@ -222,6 +225,52 @@ def whitened(folder: Path) -> Any:
     return on_policy(folder, reinforce(1))
 
 
+def ranking(folder: Path) -> Any:
+    model = reward_model(folder)
+    others = [*PREFERENCES[1:], PREFERENCES[0]]
+    ranked = [
+        Ranked(one.prompt, (one.rejected, one.chosen, other.rejected), (2, 1, 2 + place % 2))
+        for place, (one, other) in enumerate(zip(PREFERENCES, others, strict=True))
+    ]
+    rows = ranking_rows(model.chat, ranked, 64)
+    return ranking_modelling(model, rows, Order(len(rows), 16, 0))
+
+
+def rejection(folder: Path) -> Any:
+    lm, model = policy(), reward_model(folder)
+    head = lm.model.get_output_embeddings()  # a fresh model would hardly ever end an answer
+    head.bias = torch.nn.Parameter(torch.zeros(head.out_features))
+    head.bias.data[lm.chat.eos_id] = 4.5
+    return RejectionSampling(
+        lm,
+        sampler=LocalSampler(lm, max_new_tokens=12, temperature=0.9),
+        prompts=[item.prompt for item in DEMONSTRATIONS],
+        reward=LearnedReward(model, context=128),
+        reference=Reference(lm),
+        selection=Selection(
+            prompts=16,
+            candidates=4,
+            epochs=2.0,
+            batch=8,
+            missing_eos=-1.0,
+            temperature=0.9,
+            micro_tokens=200,
+        ),
+        seed=0,
+        watch={"questions": asks},
+    )
+
+
+def process(folder: Path) -> Any:
+    model = reward_model(folder)
+    solutions = [
+        Solution(each.prompt, (each.chosen, each.rejected, each.chosen), (True, False, True))
+        for each in PREFERENCES
+    ]
+    rows = step_rows(model.chat, solutions, "\n", 100)
+    return step_modelling(model, rows, Order(len(rows), 16, 0))
+
+
 METHODS: dict[str, tuple[Callable[[Path], Any], float]] = {
     "sft": (imitation, 3e-3),
     "sft_packed": (packed_imitation, 3e-3),
@@ -261,6 +310,9 @@ METHODS: dict[str, tuple[Callable[[Path], Any], float]] = {
         1e-3,
     ),
     "reinforce": (whitened, 1e-3),
+    "plackett_luce": (ranking, 3e-3),
+    "rejection": (rejection, 1e-3),
+    "process_reward": (process, 3e-3),
 }
 
 
@@ -273,7 +325,7 @@ def test_the_numbers_stay(
     method = make(tmp_path / "policy")
     measure = (
         []
-        if isinstance(method, PolicyGradient)
+        if isinstance(method, PolicyGradient | RejectionSampling)
         else [HeldoutLoss(method, method.data, every=5, last=20, micro_tokens=400)]
     )
     Trainer(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from heed.losses.reward import bradley_terry
+from heed.losses.reward import bradley_terry, centring
 
 
 def loss(chosen: float, rejected: float, margin: float = 0.0, weight: float = 1.0) -> float:
@@ -73,3 +73,20 @@ def test_gradients() -> None:
     assert torch.autograd.gradcheck(
         lambda *tensors: bradley_terry(*tensors)[0].total, (chosen, rejected, margin, weight)
     )
+
+
+def test_centring_by_hand() -> None:
+    chosen, rejected, weight = torch.tensor([[1.0, -2.0], [3.0, 0.5], [1.0, 2.0]])
+    term = centring(chosen, rejected, weight, 0.01)
+    assert term.total.item() == pytest.approx(4.0**2 + 2 * 1.5**2)
+    assert (term.name, term.count, term.weight) == ("centring", "weight", 0.01)
+
+
+def test_scores_on_either_side_of_0_are_centred() -> None:
+    gap = torch.tensor([0.5, 7.0])
+    assert centring(gap, -gap, torch.ones(2), 1.0).total.item() == 0.0
+
+
+def test_gradients_of_centring() -> None:
+    rows = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda rows: centring(*rows, 0.1).total, (rows,))

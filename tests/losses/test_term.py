@@ -14,12 +14,16 @@ from heed.losses.kl import KL_LOSSES, AnswerLogprobs, kl_penalty
 from heed.losses.kto import kto
 from heed.losses.policy import LOG_RATIOS, aggregations, entropy_bonus, ppo_clip
 from heed.losses.preference import PairLogprobs, dpo, orpo, preference_terms
-from heed.losses.reward import bradley_terry
+from heed.losses.ranking import plackett_luce
+from heed.losses.reward import bradley_terry, centring
 from heed.losses.sft import cross_entropy
+from heed.losses.steps import step_correctness
 from heed.losses.term import Term
 from heed.losses.value import clipped_value
 from heed.ops.batch import Answers, Batch, Pairs, Rollout, Sequences
 from heed.ops.logprobs import token_logprobs
+from heed.ops.rankings import Rankings
+from heed.ops.steps import Steps
 
 VOCABULARY, WIDTH = 13, 8
 LENGTHS = [(2, 9), (1, 1), (3, 4), (1, 12), (4, 2), (2, 1), (1, 5)]
@@ -88,6 +92,27 @@ def rollout() -> Rollout:
     )
 
 
+def rankings() -> Rankings:
+    places = [sequences(seed) for seed in (6, 7, 8)]
+    weight = torch.rand(len(LENGTHS), generator=torch.Generator().manual_seed(9)).double()
+    orders = ("123", "312", "212", "112", "120", "201", "321")
+    ranks = torch.tensor([[int(rank) for rank in order] for order in orders])
+    ids, mask, target = (
+        torch.stack([getattr(place, name) for place in places], 1)
+        for name in ("ids", "mask", "target")
+    )
+    here = (ranks > 0)[..., None]
+    return Rankings(ids, mask & here, target & here, ranks, weight)
+
+
+def steps() -> Steps:
+    base = sequences(10)
+    draw = torch.Generator().manual_seed(11)
+    ends = base.target & (torch.rand(base.ids.shape, generator=draw) < 0.5)
+    right = torch.randint(2, base.ids.shape, generator=draw).double()
+    return Steps(base.ids, base.mask, base.target, ends, right)
+
+
 def sft(model: Bigram, batch: Batch) -> list[Term]:
     assert isinstance(batch, Sequences)
     return cross_entropy(model(batch)[0], batch.target)
@@ -96,7 +121,20 @@ def sft(model: Bigram, batch: Batch) -> list[Term]:
 def reward(model: Bigram, batch: Batch) -> list[Term]:
     assert isinstance(batch, Pairs)
     scores = model.score(batch.chosen), model.score(batch.rejected)
-    return bradley_terry(*scores, batch.margin, batch.weight)
+    pull = centring(*scores, batch.weight, 0.1)
+    return [*bradley_terry(*scores, batch.margin, batch.weight), pull]
+
+
+def process(model: Bigram, batch: Batch) -> list[Term]:
+    assert isinstance(batch, Steps)
+    return step_correctness(model(batch)[2], batch.right, batch.ends)
+
+
+def ranking(model: Bigram, batch: Batch) -> list[Term]:
+    assert isinstance(batch, Rankings)
+    found = model.score(batch.answers)
+    scores = found.new_zeros(batch.ranks.shape).masked_scatter(batch.present, found)
+    return plackett_luce(scores, batch.ranks, batch.weight)
 
 
 def dpo_and_sft(model: Bigram, batch: Batch) -> list[Term]:
@@ -204,6 +242,8 @@ def gradient(model: Bigram, loss: Loss, batch: Batch, parts: list[Batch]) -> Ten
 CASES: list[tuple[Loss, Callable[[], Batch]]] = [
     (sft, lambda: sequences(1)),
     (reward, pairs),
+    (ranking, rankings),
+    (process, steps),
     (dpo_and_sft, pairs),
     (orpo_and_sft, pairs),
     (kahneman_tversky, answers),

@@ -1,0 +1,48 @@
+"""Rejection sampling: the policy imitates the best of its own answers, round by round."""
+
+from __future__ import annotations
+
+from heed.models.language_model import save_language_model
+from heed.models.reference import Reference
+from heed.policies.rejection import RejectionSampling, Selection
+from heed.recipe import Rejection
+from heed.run import StageRun
+from heed.stages.sft import with_lora
+from heed.stages.workplace import Summary, Workplace
+
+
+def rejection(work: Workplace, settings: Rejection, stage: StageRun) -> Summary:
+    """Leaves `policy/`."""
+    policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
+    sampler = work.sampler(policy, settings.sampling, stage.name)
+    prompts = work.askable(settings.records, "train", sampler)
+    method = RejectionSampling(
+        policy,
+        sampler=sampler,
+        prompts=prompts,
+        reward=work.reward(settings.reward),
+        reference=Reference(policy),
+        selection=Selection(
+            prompts=settings.prompts,
+            candidates=settings.candidates,
+            epochs=settings.epochs,
+            batch=settings.batch,
+            missing_eos=settings.missing_eos,
+            temperature=settings.sampling.temperature,
+            micro_tokens=settings.optim.micro_tokens,
+        ),
+        seed=work.seed(stage.name),
+        watch=work.gold,
+    )
+    summary = work.train(
+        stage,
+        settings,
+        method,
+        iterations=settings.rounds,
+        monitor=None,
+        shown=["proxy", "gold", "kl", "length"],
+    )
+    if stage.writes:
+        save_language_model(policy, stage.directory / "policy")
+    notes = [*summary.get("notes", []), *work.left_out(settings.records, "train", prompts)]
+    return {**summary, "notes": notes}
