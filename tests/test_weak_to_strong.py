@@ -1,6 +1,7 @@
-"""The shipped recipe on a smaller world: a stronger model makes more of weak labels than they say.
+"""The shipped recipe on a smaller world: there is a gap, and the students stand within it.
 
-Supervisor, students and ceiling are told apart on held-out pairs that the gold reward judges.
+Supervisor, students and ceiling are told apart on held-out pairs that the gold reward judges. How
+much of the gap is recovered, and whether the confidence loss helps, differs from run to run.
 """
 
 from __future__ import annotations
@@ -20,12 +21,11 @@ SMALLER = [
 
 
 @pytest.mark.slow
-def test_a_student_goes_beyond_its_supervisor(tmp_path: Path) -> None:
+def test_students_stand_between_their_supervisor_and_the_ceiling(tmp_path: Path) -> None:
     run = Run(load_recipe("weak_to_strong", SMALLER), tmp_path / "run")
     run_recipe(run, say=lambda line: None)
     summary = run.stage("weak_to_strong").done_summary()
-    print(summary)
     accuracy = {name: found["mean"] for name, found in summary["accuracy"].items()}
-    assert summary["gap"]["low"] > 0.03
-    assert accuracy["student"] > accuracy["weak"] - 0.02
-    assert accuracy["confident"] > accuracy["weak"] - 0.02
+    assert summary["gap"]["low"] > 0.05
+    for name in ("student", "confident"):
+        assert accuracy["weak"] - 0.05 < accuracy[name] < accuracy["ceiling"] - 0.05

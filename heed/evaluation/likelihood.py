@@ -14,13 +14,16 @@ from heed.stats.intervals import Estimate, ratio_interval
 
 
 @torch.no_grad()
-def target_nll(
-    policy: LanguageModel, data: Sequences, prompts: Sequence[str], micro_tokens: int
-) -> Estimate:
-    """-log p of a target token, in nats, over all of them, its interval clustered by prompt."""
+def nll(policy: LanguageModel, data: Sequences, micro_tokens: int) -> list[float]:
+    """-log p of each row's target tokens, summed, in nats."""
 
     def sums(part: Sequences) -> Tensor:
-        return completion_logprobs(policy.model, part)[0].sum(1)
+        return -completion_logprobs(policy.model, part)[0].sum(1)
 
-    logprobs = in_parts(data.to(policy.device), micro_tokens, sums)
-    return ratio_interval((-logprobs).tolist(), data.target.sum(1).tolist(), prompts)
+    values: list[float] = in_parts(data.to(policy.device), micro_tokens, sums).tolist()
+    return values
+
+
+def per_token(values: Sequence[float], data: Sequences, prompts: Sequence[str]) -> Estimate:
+    """What rows amount to a target token, over all of them; the interval is clustered by prompt."""
+    return ratio_interval(values, data.target.sum(1).tolist(), prompts)

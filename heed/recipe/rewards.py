@@ -54,6 +54,7 @@ class RewardModelling(TrainingStage):
     calibration: PositiveInt = 512
     """Samples of the policy on which scores are made mean 0, standard deviation 1."""
     confidence: Confidence | None = None
+    """Lets the model disagree with weak labels (Burns et al. 2023); null believes them all."""
     sampling: Sampling = Sampling()
 
     @model_validator(mode="after")

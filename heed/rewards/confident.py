@@ -16,6 +16,7 @@ from heed.models.reward_model import RewardModel
 from heed.offline import Offline
 from heed.ops.batch import Pairs, joined
 from heed.ops.order import Order
+from heed.ops.schedule import constant
 
 
 class Confident(Offline[Pairs]):
@@ -37,5 +38,5 @@ class Confident(Offline[Pairs]):
     def _loss(self, batch: Pairs) -> list[Term]:
         both = joined(batch.chosen, batch.rejected, pad=self.model.chat.pad_id)
         chosen, rejected = self.model.scores(both).chunk(2)
-        alpha = self.alpha * min(1.0, self.iteration / max(self.warmup, 1e-9))
+        alpha = self.alpha * constant(float(self.iteration), self.warmup)
         return confidence(chosen, rejected, batch.margin, batch.weight, alpha=alpha)

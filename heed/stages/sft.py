@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from heed.errors import UserError
-from heed.evaluation.likelihood import target_nll
+from heed.evaluation.likelihood import nll, per_token
 from heed.models.chat import ChatFormat
 from heed.models.forward import causal_lm
 from heed.models.language_model import LanguageModel, attach_lora, save_language_model
@@ -25,6 +25,8 @@ from heed.types import Demonstration
 EVERY = 20
 """Where no prompt is held out, every so many-th demonstration is, to measure the loss on."""
 
+TRAINED = "trained families"
+"""What the account calls the held-out demonstrations of families that training sees."""
 WITHOUT = "They name no families at all; leave held_families out."
 
 MakeRows = Callable[[ChatFormat, Sequence[Demonstration], int], Sequences]
@@ -54,7 +56,14 @@ def sft_stage(work: Workplace, settings: Sft, stage: StageRun) -> Summary:
 
     data = rows(train)
     order = Order(len(data), settings.batch, work.seed(stage.name, "order"))
-    before = _by_family(policy, settings, heldout, apart, rows)
+    families = {TRAINED: heldout, **apart} if apart else {}
+    measured = {family: rows(items) for family, items in families.items()}
+
+    def likelihoods() -> dict[str, list[float]]:
+        micro_tokens = settings.optim.micro_tokens
+        return {family: nll(policy, made, micro_tokens) for family, made in measured.items()}
+
+    before = likelihoods()
     summary = work.train_offline(
         stage,
         settings,
@@ -63,15 +72,17 @@ def sft_stage(work: Workplace, settings: Sft, stage: StageRun) -> Summary:
         epochs=settings.epochs,
         monitor=Monitor("heldout_nll", higher_is_better=False),
         shown=["nll", "heldout_nll"],
-        apart={family: rows(items) for family, items in apart.items()},
+        apart={family: measured[family] for family in apart},
     )
     if stage.writes:
         save_language_model(policy, stage.directory / "policy")
+    after = likelihoods()
+    account = {
+        family: _account(before[family], after[family], made, families[family])
+        for family, made in measured.items()
+    }
     summary = {**summary, "demonstrations": len(train)}
-    if not apart:
-        return summary
-    after = _by_family(policy, settings, heldout, apart, rows)
-    return {**summary, "heldout_nll": {"before": before, "after": after}}
+    return {**summary, "heldout_nll": account} if account else summary
 
 
 def with_lora(policy: LanguageModel, settings: Lora | None, seed: int) -> LanguageModel:
@@ -101,23 +112,17 @@ def _held(settings: Sft, demonstrations: Sequence[Demonstration]) -> dict[str, l
     }
 
 
-def _by_family(
-    policy: LanguageModel,
-    settings: Sft,
-    heldout: Sequence[Demonstration],
-    apart: Mapping[str, Sequence[Demonstration]],
-    rows: Callable[[Sequence[Demonstration]], Sequences],
+def _account(
+    before: Sequence[float],
+    after: Sequence[float],
+    rows: Sequences,
+    items: Sequence[Demonstration],
 ) -> dict[str, Any]:
-    """Nats a token of what training does not see: of its own families, and of those held out."""
-    if not apart:
-        return {}
-    sets = {"trained families": heldout, **apart}
-    return {
-        name: target_nll(
-            policy, rows(items), [item.prompt.id for item in items], settings.optim.micro_tokens
-        ).to_json()
-        for name, items in sets.items()
-    }
+    """Nats a target token before training and after, and how far they moved, token by token."""
+    prompts = [item.prompt.id for item in items]
+    moved = [late - early for early, late in zip(before, after, strict=True)]
+    values = {"before": before, "after": after, "change": moved}
+    return {name: per_token(each, rows, prompts).to_json() for name, each in values.items()}
 
 
 def _split(

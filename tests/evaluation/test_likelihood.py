@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from heed.evaluation.likelihood import target_nll
+from heed.evaluation.likelihood import nll, per_token
 from heed.models.forward import completion_logprobs
 from heed.models.rows import demonstration_rows
 from heed.ops.batch import packed
@@ -20,9 +20,11 @@ def test_it_is_the_mean_over_tokens(
     lm = toy_lm()
     items = [Demonstration(prompt, "yes " * at) for at, prompt in enumerate(toy_prompts)]
     rows = demonstration_rows(lm.chat, items, 64)
-    found = target_nll(lm, layout(rows), [item.prompt.id for item in items], micro_tokens)
+    values = nll(lm, layout(rows), micro_tokens)
+    found = per_token(values, rows, [item.prompt.id for item in items])
     with torch.no_grad():
         logprobs, _ = completion_logprobs(lm.model, rows)
+    assert values == pytest.approx((-logprobs.sum(1)).tolist(), rel=1e-5)
     assert found.mean == pytest.approx(-float(logprobs.sum() / rows.target.sum()), rel=1e-5)
     assert found.low < found.mean < found.high
     assert found.n == len(items)

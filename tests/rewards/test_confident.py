@@ -51,7 +51,7 @@ def test_alpha_rises_with_the_iteration_and_then_stays(
         alphas.append({term.name: term.weight for term in method.loss(batch)}["confidence"])
     assert alphas == pytest.approx([0, 0.125, 0.25, 0.5, 0.5])
     at_once = Confident(reward_model, rows, Order(6, 3, 0), alpha=0.5, warmup=0.0)
-    (batch,) = at_once.batches(1)
+    (batch,) = at_once.batches(0)
     assert at_once.loss(batch)[1].weight == 0.5
 
 

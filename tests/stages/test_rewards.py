@@ -143,9 +143,9 @@ def test_a_critic_starts_from_what_was_learned_or_from_the_policy(work: Workplac
         return next(parameter for name, parameter in module.named_parameters() if "q_proj" in name)
 
     member = work.reward_model("ensemble", "member-0/model")
-    assert torch.equal(first(work.value_model("ensemble", policy).backbone), first(member.backbone))
+    assert torch.equal(first(work.value_model("ensemble", "sft").backbone), first(member.backbone))
     for stage in ("correct", "gate", "judge"):
-        value = work.value_model(stage, policy)
+        value = work.value_model(stage, "sft")
         assert torch.equal(first(value.backbone), first(policy.model))
         assert not value.head.weight.any()
 
@@ -218,7 +218,7 @@ def test_a_process_reward_says_how_often_it_is_right(
     scores = work.reward("process_reward")(answers)
     assert all(0.0 <= score <= 1.0 for score in scores)
     member = work.reward_model("process_reward").backbone
-    value = work.value_model("process_reward", work.policy("sft")).backbone
+    value = work.value_model("process_reward", "sft").backbone
     for ours, theirs in zip(value.parameters(), member.parameters(), strict=True):
         assert torch.equal(ours, theirs)
 

@@ -14,7 +14,7 @@ from heed.files import read_records
 from heed.pipeline import run_recipe
 from heed.recipe import Sft
 from heed.run import Run
-from heed.stages.sft import EVERY, ROWS, _held, _split
+from heed.stages.sft import EVERY, ROWS, TRAINED, _held, _split
 from heed.types import Demonstration, Prompt, Split
 
 
@@ -105,18 +105,16 @@ def test_held_out_families_are_measured_and_not_trained_on(
     whole = read_records(base / "records" / "demonstrations.jsonl", Demonstration)
     kept = [item for item in whole if item.prompt.family not in held]
     assert summary["demonstrations"] == len(kept) - len(kept[::EVERY])
-    for moment in ("before", "after"):
-        found = summary["heldout_nll"][moment]
-        assert list(found) == ["trained families", *held]
+    account = summary["heldout_nll"]
+    assert list(account) == [TRAINED, *held]
+    for found in account.values():
         assert all(each["low"] < each["mean"] < each["high"] for each in found.values())
-    after = summary["heldout_nll"]["after"]
+        moved = found["after"]["mean"] - found["before"]["mean"]
+        assert found["change"]["mean"] == pytest.approx(moved, abs=1e-6)
+    assert account[TRAINED]["change"]["high"] < 0
     for name in held:  # the curve ends where the account does
-        assert rows[-1][f"heldout_nll/{name}"] == pytest.approx(after[name]["mean"], rel=1e-4)
-    assert rows[-1]["heldout_nll"] == pytest.approx(after["trained families"]["mean"], rel=1e-4)
-    assert (
-        after["trained families"]["mean"]
-        < (summary["heldout_nll"]["before"]["trained families"]["mean"])
-    )
+        assert rows[-1][f"heldout_nll/{name}"] == pytest.approx(account[name]["after"]["mean"])
+    assert rows[-1]["heldout_nll"] == pytest.approx(account[TRAINED]["after"]["mean"])
 
 
 @pytest.mark.parametrize(
