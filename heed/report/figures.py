@@ -30,7 +30,7 @@ from heed.stats.intervals import Estimate
 _INK, _MUTED, _LINE = "#111213", "#717273", "#d1d2d3"
 _VARIABLES = {_INK: "var(--ink)", _MUTED: "var(--muted)", _LINE: "var(--line)"}
 POLICY_COLOURS = {"base": "#8a8d93", "sft": "#3f7fbf", "dpo": "#2f9c86", "ppo": "#d07a2d"}
-_OTHERS = ("#a05a9c", "#b8505f", "#7d9a3c", "#5a6fb0")
+_OTHERS = ("#a05a9c", "#b8505f", "#7d9a3c", "#5a6fb0", "#8a6a45", "#3f9fb5", "#c98fb0", "#5f6f4a")
 PROXY_COLOUR, GOLD_COLOUR = "#3f7fbf", "#d07a2d"
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
