@@ -43,8 +43,10 @@ class Settings(BaseModel):
             value = getattr(self, name)
             if isinstance(value, Settings):
                 changed[name] = value.renamed(rename)
-            elif _names_stages(field.annotation) or _Name in field.metadata:
-                changed[name] = _renamed(value, rename)
+            elif _Name in field.metadata:
+                changed[name] = rename(value)
+            elif _names_stages(field.annotation):
+                changed[name] = _renamed(value, field.annotation, rename)
         return self.model_copy(update=changed)
 
 
@@ -157,16 +159,21 @@ def listed(comparisons: Comparisons) -> list[str]:
 
 
 def _names_stages(annotation: Any) -> bool:
-    """Whether a type holds names of stages: alone, in a list, as the values of a mapping."""
+    """Whether a type holds names of stages: alone, in a list, in a mapping."""
     return annotation is _Name or any(
         _names_stages(part)
         for part in (*get_args(annotation), *getattr(annotation, "__metadata__", ()))
     )
 
 
-def _renamed(value: Any, rename: Callable[[str], str]) -> Any:
+def _renamed(value: Any, annotation: Any, rename: Callable[[str], str]) -> Any:
     if isinstance(value, list):
         return [rename(name) for name in value]
     if isinstance(value, dict):
-        return {key: rename(name) for key, name in value.items()}
+        renames = [rename if _names_stages(part) else _same for part in get_args(annotation)]
+        return {renames[0](key): renames[1](each) for key, each in value.items()}
     return value and rename(value)
+
+
+def _same(value: Any) -> Any:
+    return value

@@ -312,7 +312,7 @@ class WeightedSum(WrittenReward):
     """A weighted sum of rewards."""
 
     kind: ClassVar[str] = "weighted_sum"
-    weights: dict[str, float] = Field(min_length=1)
+    weights: dict[StageName, float] = Field(min_length=1)
     """Reward stage -> what a unit of its score is worth."""
 
     @model_validator(mode="after")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,20 @@ ROUNDS = """\
 """
 
 
+NEEDED: dict[str, dict[str, Any]] = {
+    "exact": {"answers": "answers.jsonl"},
+    "maths": {"answers": "answers.jsonl"},
+    "regex": {"pattern": "a"},
+    "format": {"pattern": "a"},
+    "length": {"most": 9},
+    "function": {"call": "mine.py:score"},
+    "weighted_sum": {"weights": {"reward": 1.0, "length": 0.5}},
+    "gate": {"by": "correct"},
+    "process_reward": {"labels": "steps.jsonl"},
+}
+"""Settings that a stage cannot do without."""
+
+
 def load(folder: Path, text: str, *overrides: str) -> Recipe:
     path = folder / "mine.yaml"
     path.write_text(text)
@@ -41,7 +56,7 @@ def refusal(folder: Path, text: str, *overrides: str) -> str:
 
 @pytest.mark.parametrize("kind", STAGES)
 def test_every_stage_that_is_read_can_be_renamed(kind: str) -> None:
-    stage = STAGES[kind](name=kind)
+    stage = STAGES[kind].model_validate({"name": kind, **NEEDED.get(kind, {})})
     inputs = stage.inputs()
     assert stage.renamed(lambda name: f"{name}!").inputs() == [f"{name}!" for name in inputs]
     assert stage.renamed(lambda name: name) == stage
