@@ -18,6 +18,7 @@ stages:
   - collect
   - relabel: {name: truth, comparisons: collect}
   - reward: {name: weak, comparisons: truth}
+  - length: {name: brief, most: 20}
   - relabel: {name: soft, comparisons: truth, reward: weak}
   - reward: {name: student, comparisons: soft, confidence: {alpha: 0.5}}
   - reward: {name: ceiling, comparisons: truth}
@@ -44,7 +45,11 @@ def test_a_good_chain_is_read(chain: str) -> None:
     [
         ("sft.held_families=[verses]", r"held_families.*no family 'verses'\. Did you mean 'verse'"),
         ("sft.held_families=[opera]", r"no family 'opera'\. Valid: facts, arithmetic"),
-        ("soft.reward=sft", "'soft' needs reward models, but 'sft' is a stage of kind 'sft'"),
+        ("soft.reward=sft", "'soft' scores answers by 'sft', but sft stages score none"),
+        (
+            "soft.reward=brief",
+            "'soft' needs reward models, but 'brief' is a stage of kind 'length'",
+        ),
         ("weak_to_strong.students=[sft]", "'weak_to_strong' needs reward models, but 'sft'"),
         ("weak_to_strong.weak=truth", "'truth' is a stage of kind 'relabel'"),
         ("weak_to_strong.students=[]", "students"),
