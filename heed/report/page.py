@@ -130,7 +130,7 @@ def render(view: RunView) -> str:
         family_figure=_family_figure(view),
         family_tables=_family_tables(view),
         exposures=_exposures(view),
-        picked=in_order([family for table in view.picking.values() for family in table], ["all"]),
+        picked=_picked(view),
         reward_figure=_reward_figure(view),
         curves=[(stage, drawn) for stage in view.stages if (drawn := _curves(stage))],
         proxy_gold=_proxy_gold(view.stages),
@@ -185,6 +185,12 @@ def _exposures(view: RunView) -> list[tuple[str, str]]:
     return [
         (key, _EXPOSURES.get(key, key.replace("_", " "))) for key in in_order(found, _EXPOSURES)
     ]
+
+
+def _picked(view: RunView) -> list[str]:
+    """The families whose picks are shown, all together first; a single one says nothing more."""
+    found = in_order([family for table in view.picking.values() for family in table], ["all"])
+    return found if len(found) > 2 else found[:1]
 
 
 def _reward_figure(view: RunView) -> Markup | None:
