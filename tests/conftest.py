@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 
 import jaxtyping
 import pytest
+
+# A shell starts what runs behind it with Ctrl-C ignored, and what we start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Every shape annotation in the pure maths is checked while tests run, and only then.
 jaxtyping.install_import_hook(["heed.ops", "heed.losses"], "beartype.beartype")
