@@ -11,7 +11,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -21,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from heed.errors import UserError
 from heed.recipe import STAGES, WORLD_PEOPLE, Collect, Recipe, Rounds, Settings, Stage
-from heed.recipe.checks import complaints
+from heed.recipe.checks import complaints, nearest
 
 END = "...\n"
 """How PyYAML ends a document that is a single word."""
@@ -386,5 +385,4 @@ def _list(names: Sequence[str] | Mapping[str, Any]) -> str:
 
 def _nearest(name: str, valid: Sequence[str] | Mapping[str, Any]) -> str:
     """What the writer may have meant, as the end of a message."""
-    close = get_close_matches(name, list(valid), n=1, cutoff=0.5)
-    return f" Did you mean {close[0]!r}?" if close else f" Valid: {_list(valid)}."
+    return f" {nearest(name, list(valid))}"
