@@ -10,7 +10,6 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from heed.errors import UserError
 from heed.feedback.journal import Journal
 from heed.feedback.judge import Judged, JudgeSource
 from heed.judging.judge import Judge
+from heed.recipe.checks import nearest
 from heed.run import derive_seed
 from heed.types import Completion, Demonstration, Item, Message, Prompt, Sampler
 
@@ -282,8 +282,7 @@ def _mapping(
     for key, value in node.value:
         name = str(key.value)
         if name not in keys:
-            close = get_close_matches(name, keys, n=1, cutoff=0.5)
-            hint = f"Did you mean {close[0]!r}?" if close else f"Valid: {', '.join(keys)}."
+            hint = nearest(name, keys)
             raise UserError(f"{_place(key, source)}: unknown key {name!r}. {hint}")
         if name in found:
             raise UserError(f"{_place(key, source)}: {name!r} stands here twice.")
