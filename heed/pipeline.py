@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 
 from heed.feedback.people import nobody
+from heed.memory import watch_memory
 from heed.ranks import Ranks
 from heed.recipe import Recipe, Stage
 from heed.recipe.rewards import REWARDS
@@ -101,11 +102,12 @@ def _run_stage(work: Workplace, stage: Stage, place: StageRun, say: Say) -> None
     place.start()
     before = place.seconds_logged()
     Ranks.here().wait()
+    peak = watch_memory(work.device)
     if stage.trains or place.writes:
         with _precision(work):
             summary = STAGES[stage.kind](work, stage, place)
         seconds = before + time.perf_counter() - began
-        place.finish(seconds, summary)
+        place.finish(seconds, summary, memory=peak())
         say(f"{stage.name:<10} done in {seconds:.0f} s")
         for note in summary.get("notes", []):
             say(f"{'':<10} {note}")

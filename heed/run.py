@@ -152,13 +152,18 @@ class StageRun:
         rows = _whole_rows(path) if path.exists() else ()
         return sum(float(row["seconds"]) for row in rows if row["stage"] == self.name)
 
-    def finish(self, seconds: float, summary: Mapping[str, Any]) -> None:
-        """Mark the stage as finished; `summary` is what the report reads."""
+    def finish(
+        self, seconds: float, summary: Mapping[str, Any], *, memory: int | None = None
+    ) -> None:
+        """Mark the stage as finished; `summary` is what the report reads, `memory` the most bytes
+        that it held, where that is known.
+        """
         if self.writes:
             marker = {
                 "key": self.key,
                 "kind": self.stage.kind,
                 "seconds": round(seconds, 3),
+                "memory": memory,
                 "git": _git_state(Path(__file__).parent),
             }
             write_json(self.directory / "done.json", {**marker, "summary": dict(summary)})

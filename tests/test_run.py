@@ -92,12 +92,13 @@ def test_a_stage_is_done_under_its_key_only(run: Run) -> None:
     assert sft.done_summary() == {}
     assert run.pending() == STAGES
     sft.start()
-    sft.finish(1.5, {"iterations": 3})
+    sft.finish(1.5, {"iterations": 3}, memory=1024)
     done = sft.done()
     assert done is not None
     assert {"commit", "dirty"} == done.pop("git").keys()
     assert done == {
-        "key": sft.key, "kind": "sft", "seconds": 1.5, "summary": {"iterations": 3},
+        "key": sft.key, "kind": "sft", "seconds": 1.5, "memory": 1024,
+        "summary": {"iterations": 3},
     }  # fmt: skip
     assert sft.done_summary() == {"iterations": 3}
     assert "sft" not in run.pending()
