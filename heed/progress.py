@@ -36,17 +36,27 @@ class _Rate(ProgressColumn):
 
 
 class Display:
-    """Shows `total` steps of `label`; `shown` names the metrics printed beside the bar."""
+    """Shows `total` steps of `label`; `shown` names the metrics printed beside the bar.
+
+    `before` is how many of the steps were done when this process began, which its rate leaves out;
+    where it is not told, all but one of those that the first call speaks of.
+    """
 
     def __init__(
-        self, label: str, total: int, shown: Sequence[str] = (), *, visible: bool = True
+        self,
+        label: str,
+        total: int,
+        shown: Sequence[str] = (),
+        *,
+        before: int | None = None,
+        visible: bool = True,
     ) -> None:
         self.label = label
         self.total = total
         self.shown = shown
         self.visible = visible
         self.console = Console(stderr=True)
-        self.first: int | None = None
+        self.first = before
         self.tenths = 0
 
     def __enter__(self) -> Self:

@@ -10,6 +10,9 @@
       <stage>/done.json      the key, seconds and summary: the stage is finished
       report.html, report.json
 
+A recipe of several seeds leaves such a directory for each, runs/methods/seed-0 and so on, and
+league.html and league.json beside them.
+
 A stage's key is a hash of its settings, of what the recipe says for all, and of the keys of the
 stages it reads from. A finished stage with the same key is skipped; one with another key is redone.
 """
@@ -39,6 +42,8 @@ from heed.errors import UserError
 from heed.files import write_json, write_text
 from heed.recipe import Recipe, Stage
 
+SEED = "seed-"
+"""What the folders of a recipe's runs begin with, where it asks for several seeds."""
 PACKAGES = ("heed", "torch", "transformers", "tokenizers", "peft", "numpy", "scikit-learn")
 
 

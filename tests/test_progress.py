@@ -71,3 +71,13 @@ def test_a_slow_rate_is_told_in_seconds() -> None:
     assert _rate(12.34) == "12.3/s"
     assert _rate(0.5) == "2.0 s each"
     assert _rate(0.0) == "0.0/s"
+
+
+def test_a_first_step_of_many_counts_in_the_rate(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 10.0])
+    monkeypatch.setattr("heed.progress.time.monotonic", lambda: next(clock))
+    with Display("evaluate", 200, before=0) as bar:
+        bar(100)
+    assert "100/200  10.0/s  10 s left" in capsys.readouterr().err

@@ -9,12 +9,17 @@ import typer
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run's directory, finished or not.")],
+    run: Annotated[
+        Path, typer.Argument(help="A run's directory, finished or not, or that of several seeds.")
+    ],
 ) -> None:
-    """Write report.html and report.json anew and print where they are.
+    """Write report.html and report.json (league.html and league.json for several seeds) anew and
+    print where they are.
 
     [dim]Example:[/]  heed report runs/demo
     """
+    from heed.report.league import seeds_of
+    from heed.report.league_page import write_league
     from heed.report.page import write_report
 
-    typer.echo(f"Report: {write_report(run)}")
+    typer.echo(f"Report: {write_league(run) if seeds_of(run) else write_report(run)}")

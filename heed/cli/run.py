@@ -12,7 +12,7 @@ import typer
 
 from heed.config import load_recipe
 from heed.recipe import Recipe
-from heed.run import Run
+from heed.run import SEED, Run
 
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe's name (see heed recipes) or a YAML file.")
@@ -37,17 +37,37 @@ def run(recipe: RecipeName, set_: Overrides = None, out: Out = None, fresh: Fres
     carry_out(load_recipe(recipe, set_ or []), out, fresh=fresh)
 
 
-def carry_out(recipe: Recipe, out: Path | None, *, fresh: bool, only: Recipe | None = None) -> None:
-    """Bring a recipe's stages (or some of them) to their end and say where the result is."""
+def carry_out(recipe: Recipe, out: Path | None, *, fresh: bool, only: str | None = None) -> None:
+    """Bring a recipe (or one stage of it and what that needs) to its end, under every seed that it
+    asks for, and say where the result is.
+    """
     directory = out or Path("runs") / recipe.name
-    place = Run(recipe, directory, writes=_first())
-    if fresh or place.pending(only):
-        _work(place, fresh=fresh, only=only)
+    if recipe.seeds == 1:
+        report = _bring_to_end(recipe, directory, fresh=fresh, only=only)
     else:
-        _say(f"All stages of {recipe.name!r} are finished; nothing to do.")
-    if place.writes:
-        report = directory / "report.html"
-        typer.echo(f"Report: {report}" if only is None and report.exists() else f"Run: {directory}")
+        for own in recipe.by_seed():
+            _bring_to_end(own, directory / f"{SEED}{own.seed}", fresh=fresh, only=only)
+        report = _league(directory) if only is None and _first() else directory
+    if _first():
+        typer.echo(f"Run: {report}" if report == directory else f"Report: {report}")
+
+
+def _bring_to_end(recipe: Recipe, directory: Path, *, fresh: bool, only: str | None) -> Path:
+    """Where the run's report is, or else the run."""
+    place = Run(recipe, directory, writes=_first())
+    part = None if only is None else recipe.needed_for(only)
+    if fresh or place.pending(part):
+        _work(place, fresh=fresh, only=part)
+    else:
+        _say(f"All stages of {recipe.name!r} in {directory} are finished; nothing to do.")
+    report = directory / "report.html"
+    return report if only is None and report.exists() else directory
+
+
+def _league(directory: Path) -> Path:
+    from heed.report.league_page import write_league
+
+    return write_league(directory)
 
 
 def _work(place: Run, *, fresh: bool, only: Recipe | None) -> None:

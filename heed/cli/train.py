@@ -34,4 +34,4 @@ def train(
         raise UserError(
             f"The recipe {whole.name!r} has no stage {method!r}. It has: {', '.join(names)}."
         )
-    carry_out(whole, out, fresh=fresh, only=whole.needed_for(method))
+    carry_out(whole, out, fresh=fresh, only=method)

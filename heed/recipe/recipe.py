@@ -102,6 +102,8 @@ class Recipe(Settings):
     description: str = ""
     seed: int = 0
     """Everything random in training and sampling is derived from it."""
+    seeds: PositiveInt = 1
+    """Runs to make, each with `seed` and `world.seed` one higher; several are ranked together."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, ..."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -121,6 +123,19 @@ class Recipe(Settings):
             if stage.name == name:
                 return stage
         raise KeyError(name)
+
+    def by_seed(self) -> list[Recipe]:
+        """The runs that `seeds` asks for, each a recipe of its own."""
+        return [
+            self.model_copy(
+                update={
+                    "seed": self.seed + more,
+                    "seeds": 1,
+                    "world": self.world.model_copy(update={"seed": self.world.seed + more}),
+                }
+            )
+            for more in range(self.seeds)
+        ]
 
     def needed_for(self, name: str) -> Recipe:
         """The same recipe with only that stage and the stages it reads from."""

@@ -134,6 +134,42 @@ def accuracies(rows: Mapping[str, Estimate], chief: str) -> Markup:
         return _svg(figure, "Accuracy of " + ", ".join(rows))
 
 
+def league(rows: Mapping[str, tuple[Estimate, Sequence[float]]], key: str, baseline: str) -> Markup:
+    """How far every policy lies above the baseline, with its interval and a faint dot a seed."""
+    what = measure_of(key)
+    with rc_context({**_STYLE, "axes.grid.axis": "x"}):
+        figure, axes = _axes(5.2, 0.9 + 0.22 * len(rows))
+        axes.axvline(0.0, color=_MUTED, linewidth=1, linestyle=(0, (3, 3)))
+        for row, (_, (above, by_seed)) in enumerate(rows.items()):
+            sure = above.low > 0
+            axes.plot(by_seed, [row] * len(by_seed), "o", color=_MUTED, alpha=0.5, markersize=2.5)
+            _dot(axes, above, row, POLICY_COLOURS["dpo" if sure else "base"])
+        axes.set_yticks(range(len(rows)), [policy_name(name) for name in rows])
+        axes.tick_params(axis="y", length=0, labelcolor=_INK)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_xlabel(f"{what.label.lower()} above {policy_name(baseline)}")
+        return _svg(figure, f"{what.label} of {len(rows)} policies above {policy_name(baseline)}")
+
+
+def price(rows: Mapping[str, tuple[Estimate, Estimate]], key: str, baseline: str) -> Markup:
+    """What every policy gained against the KL that it paid; names stand at the dots."""
+    what = measure_of(key)
+    with rc_context(_STYLE):
+        figure, axes = _axes(5.2, 3.6)
+        for name, (kl, above) in rows.items():
+            x = math.sqrt(max(0.0, kl.mean))
+            axes.plot([x], [above.mean], "o", color=POLICY_COLOURS["sft"], markersize=4)
+            axes.annotate(
+                policy_name(name), (x, above.mean), (4, 2), textcoords="offset points", fontsize=7
+            )
+        axes.axhline(0.0, color=_MUTED, linewidth=1, linestyle=(0, (3, 3)))
+        axes.margins(x=0.15)
+        axes.set_xlim(left=0.0)
+        axes.set_xlabel(f"√KL from {policy_name(baseline)}, √nats")
+        axes.set_ylabel(f"{what.label.lower()} above {policy_name(baseline)}")
+        return _svg(figure, f"{what.label} of {len(rows)} policies against their KL")
+
+
 def proxy_gold(
     curves: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float]]], x_label: str
 ) -> list[Markup]:

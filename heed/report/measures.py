@@ -112,8 +112,20 @@ NAMES = {
     "base": "Base",
     "sft": "SFT",
     "dpo": "DPO",
+    "dpo_norm": "DPO, length-normalised",
+    "cdpo": "Conservative DPO",
+    "robust": "Robust DPO",
+    "odpo": "DPO with an offset",
+    "ipo": "IPO",
+    "ipo_norm": "IPO, a token",
+    "hinge": "Hinge (RSO)",
+    "slic": "SLiC",
+    "cpo": "CPO",
+    "simpo": "SimPO",
+    "orpo": "ORPO",
     "kto": "KTO",
     "ppo": "PPO",
+    "ppo_ensemble": "PPO, ensemble",
     "rloo": "RLOO",
     "grpo": "GRPO",
     "dr_grpo": "Dr. GRPO",
@@ -190,3 +202,8 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def size(amount: int) -> str:
+    """Bytes as a person says them."""
+    return f"{amount / 2**20:,.0f} MiB"

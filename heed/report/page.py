@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from heed.files import write_json, write_text
@@ -18,18 +16,14 @@ from heed.report.measures import (
     CURVES,
     METRICS,
     QUALITY,
-    SHARE,
     Measure,
     duration,
-    figure,
     in_order,
-    interval,
     measure_of,
     number,
-    policy_name,
     stage_name,
-    with_interval,
 )
+from heed.report.paper import fill
 from heed.report.read import RunView, StageView, Table, read_run
 from heed.report.verdict import findings, headline, main_measure, verdict
 from heed.stats.intervals import Estimate
@@ -98,23 +92,9 @@ def as_json(view: RunView) -> dict[str, Any]:
 
 def render(view: RunView) -> str:
     """The page as HTML; every text of the run is escaped."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.globals.update(
-        number=number,
-        figure=figure,
-        interval=interval,
-        with_interval=with_interval,
-        duration=duration,
-        measure_of=measure_of,
-        policy_name=policy_name,
-        stage_name=stage_name,
-        share=SHARE,
-    )
-    source = resources.files("heed.report").joinpath("template.html").read_text(encoding="utf-8")
     policies = list(view.policies)
-    return environment.from_string(source).render(
+    return fill(
+        "run.html",
         view=view,
         headline=headline(view),
         spent=_spent(view.stages),

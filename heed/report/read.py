@@ -30,6 +30,8 @@ class StageView:
     kind: str
     done: bool
     seconds: float | None
+    memory: int | None
+    """Bytes held at most."""
     tokens: int | None
     summary: dict[str, Any]
     rows: list[dict[str, Any]]
@@ -143,6 +145,7 @@ def _stages(directory: Path, recipe: Mapping[str, Any]) -> list[StageView]:
                 kind=kind,
                 done=bool(done),
                 seconds=done.get("seconds"),
+                memory=done.get("memory"),
                 tokens=done.get("tokens", summary.get("tokens")),
                 summary=summary,
                 rows=rows.get(name) or rows.get(f"{name}.0", []),  # an ensemble's first member

@@ -84,7 +84,7 @@ def _sampled(work: Workplace, settings: Collect, stage: StageRun) -> list[Item]:
     items: list[Item] = []
     labels: dict[Split, int] = {"train": settings.comparisons, "heldout": settings.heldout}
     counts = {split: -(-count // settings.per_item) for split, count in labels.items()}
-    with Display(stage.name, sum(counts.values()), visible=stage.writes) as bar:
+    with Display(stage.name, sum(counts.values()), before=0, visible=stage.writes) as bar:
         for split, count in counts.items():
             done = len(items)
             items += sample_items(

@@ -38,7 +38,7 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
     total = len(prompts) * _samples_a_prompt(settings, prompts) * len(settings.policies)
     measured: dict[str, Samples] = {}
     bounds: dict[str, float] = {}
-    with Display(stage.name, total, visible=stage.writes) as bar:
+    with Display(stage.name, total, before=0, visible=stage.writes) as bar:
         for label, source in settings.policies.items():
             done = sum(len(samples.completions) for samples in measured.values())
             candidate = work.candidate(source, settings.sampling)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,3 +123,41 @@ def test_a_report_of_an_unfinished_run(run_copy: Path) -> None:
     result = runner.invoke(app, ["report", str(run_copy)])
     assert result.exit_code == 0
     assert "not finished" in (run_copy / "report.html").read_text()
+
+
+def test_several_seeds_make_runs_side_by_side_and_a_league(
+    finished_run: Path, tiny_settings: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "seeds"
+    shutil.copytree(finished_run, out / "seed-0")
+    words = ["run", "quickstart", "--out", str(out), *arguments([*tiny_settings, "seeds=2"])]
+    done = runner.invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"Report: {out / 'league.html'}\n"
+    assert f"{out / 'seed-0'} are finished; nothing to do" in " ".join(done.stderr.split())
+    league = json.loads((out / "league.json").read_text())
+    assert league["seeds"] == [0, 1]
+    assert {row["policy"] for row in league["standings"]} == {"ppo", "dpo"}
+    assert rows(out / "seed-1", "sft") != rows(finished_run, "sft")
+    if Path("/proc/self/clear_refs").exists():
+        assert all(row["memory"] > 2**26 for row in league["standings"])
+
+    (out / "league.html").unlink()
+    again = runner.invoke(app, ["report", str(out)])
+    assert again.stdout == f"Report: {out / 'league.html'}\n"
+    nothing = runner.invoke(app, ["report", str(tmp_path / "nowhere")])
+    assert nothing.exit_code == 2
+
+
+def test_a_stage_is_trained_under_every_seed(
+    finished_run: Path, tiny_settings: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "seeds"
+    for seed in ("seed-0", "seed-1"):
+        shutil.copytree(finished_run, out / seed)
+    words = ["train", "records", "--out", str(out), *arguments([*tiny_settings, "seeds=2"])]
+    done = runner.invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"Run: {out}\n"
+    prompts = [(out / f"seed-{n}" / "records" / "prompts.jsonl").read_text() for n in (0, 1)]
+    assert prompts[0] != prompts[1]

@@ -1,0 +1,47 @@
+"""The pages' templates, their common style, and the words that figures are written in."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from heed.report.measures import (
+    SHARE,
+    duration,
+    figure,
+    interval,
+    measure_of,
+    number,
+    policy_name,
+    size,
+    stage_name,
+    with_interval,
+)
+
+
+def fill(template: str, **values: Any) -> str:
+    """A template of this package as HTML; every text among the values is escaped."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals.update(
+        number=number,
+        figure=figure,
+        interval=interval,
+        with_interval=with_interval,
+        duration=duration,
+        size=size,
+        measure_of=measure_of,
+        policy_name=policy_name,
+        stage_name=stage_name,
+        share=SHARE,
+        style=Markup(_text("style.css")),
+    )
+    return environment.from_string(_text(template)).render(**values)
+
+
+def _text(name: str) -> str:
+    return resources.files("heed.report").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,163 @@
+"""The league: hand-made runs of three seeds, ranked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from heed.config import dump_recipe, load_recipe
+from heed.errors import UserError
+from heed.report.league import read_league, seeds_of, why_not
+from heed.report.league_page import write_league
+from heed.run import Run
+from heed.stats.intervals import Estimate
+
+GOLD = {
+    "base": (-1.4, -1.2, -1.3),
+    "sft": (0.3, 0.4, 0.2),
+    "dpo": (0.9, 1.0, 0.8),  # +.6 in every seed
+    "ppo": (0.4, 0.3, 0.4),  # +.1, -.1, +.2: mean .0667, t interval [-.313, .446]
+}
+PROXY = {"base": -2.0, "sft": 0.0, "dpo": 0.8, "ppo": 1.5}
+KL = {"base": 1.0, "sft": 0.0, "dpo": 1.2, "ppo": 4.0}
+SECONDS = {"pretrain": 60.0, "sft": 20.0, "collect": 10.0, "reward": 30.0, "ppo": 50.0, "dpo": 40.0}
+
+
+def estimate(mean: float) -> dict[str, float]:
+    return {"mean": mean, "low": mean - 0.1, "high": mean + 0.1, "n": 900}
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """What `heed run quickstart --set seeds=3` leaves, with made-up figures."""
+    for number, recipe in enumerate(load_recipe("quickstart", ["seeds=3"]).by_seed()):
+        run = Run(recipe, tmp_path / f"seed-{recipe.seed}")
+        run.prepare()
+        for name, seconds in SECONDS.items():
+            run.stage(name).finish(seconds + number, {}, memory=(100 + number) * 2**20)
+        place = run.stage("evaluate")
+        place.finish(5.0, {})
+        table = {
+            policy: {
+                "gold": estimate(gold[number]),
+                "proxy": estimate(PROXY[policy]),
+                "kl": estimate(KL[policy]),
+            }
+            for policy, gold in GOLD.items()
+        }
+        (place.directory / "measures.json").write_text(json.dumps({"policies": table}))
+    return tmp_path
+
+
+def test_by_seed_gives_runs_that_differ_by_their_seeds_alone() -> None:
+    recipe = load_recipe("quickstart", ["seeds=3", "seed=4", "world.seed=7"])
+    runs = recipe.by_seed()
+    assert [(run.seed, run.world.seed, run.seeds) for run in runs] == [
+        (4, 7, 1), (5, 8, 1), (6, 9, 1),
+    ]  # fmt: skip
+    assert dump_recipe(runs[0]) == dump_recipe(
+        load_recipe("quickstart", ["seed=4", "world.seed=7"])
+    )
+
+
+def test_seeds_are_found_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for name in ("seed-10", "seed-9", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.yaml").write_text("name: x\n")
+    assert [path.name for path in seeds_of(tmp_path)] == ["seed-9", "seed-10"]
+    assert seeds_of(tmp_path / "seed-9") == []
+
+
+def test_differences_are_paired_by_seed(runs: Path) -> None:
+    league = read_league(runs)
+    assert league.baseline == "sft"
+    assert league.seeds == [0, 1, 2]
+    assert [each.policy for each in league.standings] == ["dpo", "ppo"]
+    assert [each.policy for each in league.before] == ["base"]
+    dpo, ppo = league.standings
+    assert dpo.above["gold"].mean == pytest.approx(0.6)
+    assert dpo.above["gold"].low == pytest.approx(0.6)
+    assert (dpo.verdict, dpo.why) == ("better", "")
+    # Of .1, -.1, .2: mean .0667, deviation .1528, Student's t(2) at 97.5% 4.3027.
+    half = 4.302653 * 0.1527525 / 3**0.5
+    assert ppo.above["gold"].low == pytest.approx(0.0666667 - half, abs=1e-5)
+    assert ppo.by_seed == pytest.approx([0.1, -0.1, 0.2])
+    assert ppo.verdict == "unclear"
+    assert "did not follow" in ppo.why
+
+
+def test_time_counts_what_a_method_needs_beyond_the_baseline(runs: Path) -> None:
+    dpo, ppo = read_league(runs).standings
+    assert (dpo.seconds, ppo.seconds) == (41.0, 51.0)
+    assert dpo.whole == pytest.approx(41 + 11)  # and the comparisons
+    assert ppo.whole == pytest.approx(51 + 11 + 31)  # and the reward model
+    assert dpo.memory == 102 * 2**20
+
+
+def test_the_page_and_its_figures(runs: Path) -> None:
+    page = write_league(runs).read_text()
+    found = json.loads((runs / "league.json").read_text())
+    assert found["headline"] == (
+        "Over 3 seeds, 1 of 2 trained policies are better than SFT in gold reward beyond the 95% "
+        "interval; DPO leads, by 0.60 [0.60, 0.60]."
+    )
+    assert found["headline"] in page
+    assert found["standings"][0]["figures"]["kl"]["mean"] == pytest.approx(1.2)
+    assert "PPO: 0.07 [−0.31, 0.45]." in page
+    assert page.count("<svg") == 2
+    assert not re.search(r"\{\{|\{%|undefined", page)
+    assert "102 MiB" in page
+
+
+def test_a_seed_that_is_not_evaluated_is_named_and_left_out(runs: Path) -> None:
+    (runs / "seed-1" / "evaluate" / "done.json").unlink()
+    league = read_league(runs)
+    assert league.seeds == [0, 2]
+    assert league.notes == ["seed-1 is not evaluated yet."]
+
+
+def test_nothing_to_rank_is_told(runs: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no evaluated run"):
+        read_league(tmp_path / "nowhere")
+    for number in range(3):
+        (runs / f"seed-{number}" / "evaluate" / "done.json").unlink()
+    with pytest.raises(UserError, match="nothing to rank"):
+        read_league(runs)
+
+
+def test_without_its_baseline_there_is_nothing_to_stand_above(runs: Path) -> None:
+    for recipe in load_recipe(
+        "quickstart", ["seeds=3", "evaluate.policies={dpo: dpo, ppo: ppo}"]
+    ).by_seed():
+        run = Run(recipe, runs / f"seed-{recipe.seed}")
+        run.prepare()
+        run.stage("evaluate").finish(5.0, {})
+    with pytest.raises(UserError, match="do not include 'sft'"):
+        read_league(runs)
+
+
+@pytest.mark.parametrize(
+    ("kl", "proxy", "gold", "says"),
+    [
+        ((0.05, 0.0, 0.1), (0.2, 0.1, 0.3), (0.0, -0.1, 0.1), "hardly moved: KL 0.05"),
+        ((4.0, 3.0, 5.0), (1.0, 0.9, 1.1), (-0.5, -0.6, -0.4), "the true reward fell"),
+        ((4.0, 3.0, 5.0), (1.0, 0.9, 1.1), (0.0, -0.6, 0.6), "did not follow"),
+        ((4.0, 3.0, 5.0), (-1.0, -1.1, -0.9), (-0.5, -0.6, -0.4), "worth less than"),
+        ((4.0, 3.0, 5.0), (0.1, -0.1, 0.3), (0.1, -0.1, 0.3), "less than the seeds differ"),
+        ((4.0, 3.0, 5.0), (0.1, -0.1, 0.3), (-0.1, -0.3, 0.1), "did not rise, nor fall"),
+        ((4.0, 3.0, 5.0), (0.1, float("nan"), float("nan")), (0.1, float("nan"), float("nan")),
+         "One seed alone"),
+    ],
+)  # fmt: skip
+def test_why_a_policy_is_not_above(
+    kl: Sequence[float], proxy: Sequence[float], gold: Sequence[float], says: str
+) -> None:
+    above = {
+        name: Estimate(*values, n=3)
+        for name, values in (("kl", kl), ("proxy", proxy), ("gold", gold))
+    }
+    assert says in why_not(above, "gold")
