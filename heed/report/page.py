@@ -73,12 +73,17 @@ def as_json(view: RunView) -> dict[str, Any]:
             policy: _json_table(table) for policy, table in view.hallucination.items()
         },
         "picking": {policy: _json_table(table) for policy, table in view.picking.items()},
+        "own_reward": {
+            policy: {"reward": name, **_json_row(found)}
+            for policy, (name, found) in view.own_reward.items()
+        },
         "stages": [
             {
                 "name": stage.name,
                 "kind": stage.kind,
                 "done": stage.done,
                 "seconds": stage.seconds,
+                "memory": stage.memory,
                 "tokens": stage.tokens,
             }
             for stage in view.stages

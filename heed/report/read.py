@@ -84,6 +84,8 @@ class RunView:
     """By policy, how often the fact was seen, and outcome."""
     picking: dict[str, Table] = field(default_factory=dict)
     """By policy, family (or "all"), and what is written, picked, and the best of both."""
+    own_reward: dict[str, tuple[str, dict[str, Estimate]]] = field(default_factory=dict)
+    """By policy, the reward model that it learned from, and what it gained by that and by gold."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -169,6 +171,8 @@ def _read_measures(view: RunView, path: Path) -> None:
                 key: _estimates(table, view.notes, f"{where}, {name}.{policy}.{key}")
                 for key, table in tables.items()
             }
+    for policy, found in (measures.get("own_reward") or {}).items():
+        view.own_reward[policy] = (found["reward"], _estimates(found, [], where))
     for gap in measures.get("gaps") or []:
         found = _estimates(gap, [], where)
         if "difference" in found:

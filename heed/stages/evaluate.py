@@ -9,12 +9,14 @@ from typing import Any
 from heed.evaluation.kl import sequence_kl
 from heed.evaluation.measures import Samples, gap
 from heed.evaluation.picking import picking
+from heed.evaluation.proxy_gap import proxy_gap
 from heed.files import write_json, write_records
 from heed.models.reference import Reference
 from heed.progress import Display
 from heed.recipe import Evaluate
 from heed.rewards.accuracy import beats
 from heed.run import StageRun
+from heed.stages.rewards import models
 from heed.stages.workplace import Summary, Workplace
 from heed.stats.intervals import Estimate
 from heed.types import Completion, Demonstration, Prompt, RewardFn, Sampler
@@ -63,6 +65,7 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
         "reward_model": work.run.stage(settings.reward).done_summary(),
         "hallucination": _hallucination(work, measured),
         "picking": _picking(measured),
+        "own_reward": _own_rewards(work, settings, measured),
         "kl_bounds": bounds,
     }
     write_json(stage.directory / "measures.json", measures)
@@ -225,6 +228,34 @@ def _picking(measured: Mapping[str, Samples]) -> dict[str, Any]:
             families = dict.fromkeys(item.prompt.family for item in samples.completions)
             parts = {ALL: samples, **{name: samples.family(name) for name in families}}
             table[label] = {name: _json(picking(part, "gold")) for name, part in parts.items()}
+    return table
+
+
+def _own_rewards(
+    work: Workplace, settings: Evaluate, measured: Mapping[str, Samples]
+) -> dict[str, Any]:
+    """By the reward model that each policy was trained on, where gold and the reference are known.
+
+    Written rewards mean what they say, and a judge is not asked again.
+    """
+    before = next(
+        (label for label, stage in settings.policies.items() if stage == settings.reference), None
+    )
+    if before is None or "gold" not in measured[before].values:
+        return {}
+    reference, table = measured[before], {}
+    if len(set(reference.values["gold"])) == 1:
+        return {}
+    for label, samples in measured.items():
+        stage = work.recipe.stage(settings.policies[label])
+        for name in stage.rewards() if stage.trains else ():
+            if not models(work.recipe.stage(name)):
+                continue
+            reward = work.reward(name)
+            proxy = reward(reference.completions)
+            if len(set(proxy)) > 1:
+                found = proxy_gap(samples, reward(samples.completions), reference, proxy)
+                table[label] = {"reward": name, **_json(found)}
     return table
 
 

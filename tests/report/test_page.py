@@ -80,6 +80,7 @@ def test_the_figures_as_json(run_directory: Path) -> None:
         "kind": "reward",
         "done": True,
         "seconds": 105.5,
+        "memory": 700 * 2**20,
         "tokens": 1_236_000,
     }
     assert (found["seed"], found["versions"]["torch"]) == (0, "2.13.0")
@@ -96,6 +97,9 @@ def test_the_page_tells_the_whole_story(run_directory: Path) -> None:
         "What it cost",
         "Made-up facts",
         "Does it pick better than it writes?",
+        "Does the reward still mean what it says?",
+        "0.31 [0.11, 0.51]",
+        "700 MiB",
         "It orders 74.2% [72.2, 76.2] of the 1,200 held-out pairs",
         "Proxy against gold",
         "the capital of peru is lima",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +108,21 @@ def test_facts_by_how_often_they_were_told(measures: Any, samples: Any) -> None:
             outcomes = measures["hallucination"][label][name]
             assert sum(found["mean"] for found in outcomes.values()) == pytest.approx(1.0)
             assert outcomes["correct"]["n"] == len(chosen) > 0
+
+
+def test_what_a_policy_gained_by_its_own_reward_model(
+    measures: Any, samples: Any, finished_run: Path
+) -> None:
+    """The quickstart's PPO learns from `reward`; DPO, SFT and the base learn from none."""
+    assert set(measures["own_reward"]) == {"ppo"}
+    found = measures["own_reward"]["ppo"]
+    assert found["reward"] == "reward"
+    table, world = measures["policies"], World(0)
+    gold = [world.gold(item.prompt, item.text).total for item in samples["sft"]]
+    rise = table["ppo"]["gold"]["mean"] - table["sft"]["gold"]["mean"]
+    assert found["gold_gain"]["mean"] == pytest.approx(rise / statistics.pstdev(gold))
+    assert (found["proxy_gain"]["mean"] > 0) == (
+        table["ppo"]["proxy"]["mean"] > table["sft"]["proxy"]["mean"]
+    )
+    gap = found["proxy_gain"]["mean"] - found["gold_gain"]["mean"]
+    assert found["gap"]["mean"] == pytest.approx(gap)
