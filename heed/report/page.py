@@ -25,7 +25,7 @@ from heed.report.measures import (
 )
 from heed.report.paper import fill
 from heed.report.read import RunView, StageView, Table, read_run
-from heed.report.verdict import findings, headline, main_measure, verdict
+from heed.report.verdict import findings, headline, main_measure, told, verdict
 from heed.stats.intervals import Estimate
 
 MOST_SAMPLES = 24
@@ -105,7 +105,7 @@ def render(view: RunView) -> str:
         spent=_spent(view.stages),
         findings=findings(view),
         other_gaps=[
-            (gap, verdict(gap)) for gap in view.gaps if gap.measure != main_measure(view.gaps)
+            (gap, verdict(gap)) for gap in told(view) if gap.measure != main_measure(view.gaps)
         ],
         colours=figures.colours(policies),
         policies=policies,

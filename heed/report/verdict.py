@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from heed.report.measures import measure_of, policy_name, with_interval
 from heed.report.read import Gap, RunView
 
+FEW = 6
+"""Policies up to which every two are compared in words; of more, each with the one to beat."""
+TO_BEAT = "sft"
+"""What the preferences bought is the step from SFT; the step from the base is mostly SFT's."""
 Verdict = str
 BETTER, WORSE, UNCLEAR = "better", "worse", "unclear"
 
@@ -41,9 +45,8 @@ def headline(view: RunView) -> str:
     if measure is None:
         return "This run compared no two policies, so it cannot say whether anything got better."
     gaps = [gap for gap in view.gaps if gap.measure == measure]
-    # What the preferences bought is the step from SFT; the step from the base is mostly SFT's.
-    chief = [gap for gap in gaps if gap.worse == "sft"] or gaps
-    text = "; ".join(_clause(gap) for gap in chief)
+    chief = [gap for gap in gaps if gap.worse == TO_BEAT] or gaps
+    text = _count(chief) if len(chief) > FEW else "; ".join(_clause(gap) for gap in chief)
     if measure == "proxy":
         return (
             f"By the reward model that the policies were trained on, which proves little: {text}."
@@ -52,11 +55,34 @@ def headline(view: RunView) -> str:
 
 
 def findings(view: RunView) -> list[Finding]:
-    """Every gap of the main measure as a sentence with both figures."""
+    """The gaps of the main measure, each as a sentence with both figures."""
     measure = main_measure(view.gaps)
     return [
-        Finding(verdict(gap), _sentence(gap, view)) for gap in view.gaps if gap.measure == measure
+        Finding(verdict(gap), _sentence(gap, view)) for gap in told(view) if gap.measure == measure
     ]
+
+
+def told(view: RunView) -> list[Gap]:
+    """The gaps that the page puts into words: all; of many policies those from SFT, widest first.
+
+    report.json holds them all.
+    """
+    chief = [gap for gap in view.gaps if gap.worse == TO_BEAT]
+    if len(view.policies) <= FEW or not chief:
+        return view.gaps
+    return sorted(chief, key=lambda gap: gap.difference.mean, reverse=True)
+
+
+def _count(gaps: Sequence[Gap]) -> str:
+    """How many of many policies are better, and which by the most."""
+    what = measure_of(gaps[0].measure)
+    better = [gap for gap in gaps if verdict(gap) == BETTER]
+    best = max(gaps, key=lambda gap: gap.difference.mean)
+    return (
+        f"{len(better)} of {len(gaps)} policies are better than {policy_name(gaps[0].worse)} "
+        f"beyond the 95% interval; {policy_name(best.better)} by the most, "
+        f"{with_interval(best.difference, what)} in {_lower(what.label)}"
+    )
 
 
 def _clause(gap: Gap) -> str:

@@ -270,3 +270,27 @@ def test_a_broken_file_is_named(run_directory: Path) -> None:
 def _read(path: Path) -> dict[str, str]:
     content: dict[str, str] = json.loads(path.read_text())
     return content
+
+
+def test_many_policies_are_counted_and_compared_with_sft_alone(run_directory: Path) -> None:
+    """Eight policies beside SFT: not 36 sentences, but 8, the best first."""
+    path = run_directory / "evaluate" / "measures.json"
+    measures = json.loads(path.read_text())
+    names = [f"p{number}" for number in range(8)]
+    measures["policies"] |= dict.fromkeys(names, measures["policies"]["dpo"])
+    measures["gaps"] = [
+        {"better": better, "worse": worse, "measure": "gold",
+         "difference": {"mean": 0.1 * n - 0.25, "low": 0.1 * n - 0.35, "high": 0.1 * n, "n": 800}}
+        for n, better in enumerate(names)
+        for worse in ("sft", "base", *names[:n])
+    ]  # fmt: skip
+    path.write_text(json.dumps(measures))
+    page, found = report(run_directory)
+    assert found["headline"] == (
+        "On held-out prompts 4 of 8 policies are better than SFT beyond the 95% interval; p7 by "
+        "the most, 0.45 [0.35, 0.70] in gold reward."
+    )
+    assert len(found["gaps"]) == 44
+    assert page.text.count("against SFT") == 8
+    assert page.text.index("p7 1.42") < page.text.index("p6 1.42")
+    assert "against p0" not in page.text

@@ -28,7 +28,7 @@ def extended(tiny_settings: list[str], run_copy: Path) -> Any:
         recipe = load_recipe("quickstart", tiny_settings)
         recipe = recipe.model_copy(update={"stages": (*recipe.stages, *stages)})
         for stage in stages:
-            carry_out(recipe, run_copy, fresh=False, only=recipe.needed_for(stage.name))
+            carry_out(recipe, run_copy, fresh=False, only=stage.name)
         return recipe
 
     return run
