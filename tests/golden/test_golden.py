@@ -50,6 +50,7 @@ from heed.rewards.confident import Confident
 from heed.rewards.learned import LearnedReward
 from heed.rewards.plackett_luce import Ranked, ranking_modelling, ranking_rows
 from heed.rewards.process import Solution, step_modelling, step_rows
+from heed.run import StageRun
 from heed.sampling.local import LocalSampler
 from heed.trainer import Monitor, Trainer
 from heed.types import Comparison, Completion, Demonstration, Prompt
@@ -316,13 +317,21 @@ METHODS: dict[str, tuple[Callable[[Path], Any], float]] = {
 }
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_the_numbers_stay(
-    name: str, place: Any, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    make, lr = METHODS[name]
-    run = place(optim={"lr": lr, "schedule": "cosine", "warmup": 0.2, "micro_tokens": 400})
-    method = make(tmp_path / "policy")
+class KilledError(Exception):
+    """What ends a run between two checkpoints."""
+
+
+def kill_at(iteration: int) -> Callable[[int, Any], None]:
+    def call(done: int, _: Any) -> None:
+        if done == iteration:
+            raise KilledError
+
+    return call
+
+
+def train(name: str, run: StageRun, folder: Path, *more: Callable[[int, Any], Any]) -> list[str]:
+    """Twenty steps of a method, and what they logged."""
+    method = METHODS[name][0](folder)
     measure = (
         []
         if isinstance(method, PolicyGradient | RejectionSampling)
@@ -335,9 +344,36 @@ def test_the_numbers_stay(
         iterations=STEPS,
         seed=0,
         monitor=Monitor("nothing"),
-        callbacks=measure,
+        callbacks=[*measure, *more],
     ).train()
-    lines = (run.run / "metrics.jsonl").read_text().splitlines()
+    return (run.run / "metrics.jsonl").read_text().splitlines()
+
+
+def optimisation(name: str) -> dict[str, Any]:
+    return {"lr": METHODS[name][1], "schedule": "cosine", "warmup": 0.2, "micro_tokens": 400}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+def test_a_run_that_was_killed_and_goes_on_is_the_same_to_the_bit(
+    name: str, place: Any, tmp_path: Path
+) -> None:
+    """Killed after 8 steps, with a checkpoint at 5; on one thread, as `make test-slow` sets it."""
+    settings = {"optim": optimisation(name), "checkpoint_every": 5}
+    whole = train(name, place("whole", **settings), tmp_path / "policy")
+    torn = place("torn", **settings)
+    with pytest.raises(KilledError):
+        train(name, torn, tmp_path / "torn-policy", kill_at(8))
+    assert len((torn.run / "metrics.jsonl").read_text().splitlines()) == 7
+    assert train(name, torn, tmp_path / "torn-policy") == whole
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_numbers_stay(
+    name: str, place: Any, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    run = place(optim=optimisation(name))
+    lines = train(name, run, tmp_path / "policy")
     rows = [json.loads(line) for line in lines]
     # Where the policy still is the reference, which side is ahead is rounding.
     if name == "kto" or name in [loss for loss, facts in LOSSES.items() if facts.reference]:
