@@ -214,6 +214,14 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, tiny_settings: list[s
     return directory
 
 
+@pytest.fixture(scope="session")
+def small_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that learning tests begin from (see small_base.py): minutes, once."""
+    from small_base import run_stages
+
+    return run_stages("", tmp_path_factory.mktemp("small"))
+
+
 @pytest.fixture
 def run_copy(finished_run: Path, tmp_path: Path) -> Path:
     """A finished run to change."""

@@ -10,29 +10,12 @@ import json
 from pathlib import Path
 
 import pytest
+from small_base import run_stages
 from transformers import AutoModelForCausalLM
-
-from heed.config import load_recipe
-from heed.pipeline import run_recipe
-from heed.run import Run
 
 # One run for all of them, which the first test waits for.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
-BASE = """\
-name: methods
-threads: 1
-stages:
-  - records: {corpus: 12000, demonstrations: 1500}
-  - pretrain:
-      batch: 32
-      architecture: {model_type: llama, hidden_size: 96, intermediate_size: 256,
-                     num_hidden_layers: 3, num_attention_heads: 4, num_key_value_heads: 2}
-      optim: {lr: 3e-3, schedule: cosine, warmup: 0.05, micro_tokens: 1600}
-  - sft: {epochs: 2, batch: 32, optim: {lr: 1e-3, micro_tokens: 1600}}
-  - collect: {policies: [sft, pretrain], comparisons: 2500, heldout: 400}
-  - reward: {epochs: 2, batch: 64, optim: {lr: 1e-3, micro_tokens: 3200}}
-"""
 STAGES = """\
   - rloo: {iterations: 30, epochs: 2, minibatches: 2, kl: {coef: 0.15},
            optim: {lr: 3e-4, micro_tokens: 3200}}
@@ -61,15 +44,11 @@ RISES = {
 
 
 @pytest.fixture(scope="module")
-def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def learned(small_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run in which all of them learned."""
-    folder = tmp_path_factory.mktemp("methods")
     policies = ", ".join(f"{name}: {name}" for name in ("sft", *RISES))
     evaluated = f"  - evaluate: {{samples: 800, policies: {{{policies}}}}}\n  - report\n"
-    (folder / "methods.yaml").write_text(BASE + STAGES + evaluated)
-    run = Run(load_recipe(str(folder / "methods.yaml")), folder / "run")
-    run_recipe(run, say=lambda line: None)
-    return run.directory
+    return run_stages(STAGES + evaluated, tmp_path_factory.mktemp("methods"), small_base)
 
 
 @pytest.mark.parametrize("name", RISES)
