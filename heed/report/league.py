@@ -118,7 +118,7 @@ def read_league(directory: Path) -> League:
         baseline_figures=account.figures(baseline),
         standings=[each for each in ranked if evaluate.policies[each.policy] not in before],
         before=[each for each in ranked if evaluate.policies[each.policy] in before],
-        notes=notes,
+        notes=notes + [note for note in runs[0].notes if note.startswith(f"{evaluate.name}: ")],
     )
 
 

@@ -60,6 +60,7 @@ def render(league: League) -> str:
         if "kl" in each.figures
     }
     found = [key for each in league.standings for key in each.figures]
+    several = len(league.seeds) > 1
     return fill(
         "league.html",
         league=league,
@@ -77,7 +78,7 @@ def render(league: League) -> str:
             league.baseline,
         ),
         paid=figures.price(paid, league.measure, league.baseline) if paid else None,
-        short=[each for each in league.standings if each.verdict != BETTER],
+        short=[each for each in league.standings if each.verdict != BETTER] if several else [],
     )
 
 
@@ -91,10 +92,14 @@ def headline(league: League) -> str:
     if not counts:
         return "No policy but the baseline was evaluated."
     first = league.standings[0]
-    seeds = f"{len(league.seeds)} seeds" if len(league.seeds) > 1 else "one seed"
     lead = with_interval(first.above[league.measure], what)
+    if len(league.seeds) == 1:
+        return (
+            f"One seed alone says nothing of the next; in it {policy_name(first.policy)} leads, "
+            f"{lead} above {baseline} in {what.label.lower()}."
+        )
     return (
-        f"Over {seeds}, {' and '.join(counts)} are better than {baseline} in "
+        f"Over {len(league.seeds)} seeds, {' and '.join(counts)} are better than {baseline} in "
         f"{what.label.lower()} beyond the 95% interval; {policy_name(first.policy)} leads, "
         f"by {lead}."
     )

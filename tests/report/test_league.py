@@ -120,6 +120,22 @@ def test_a_seed_that_is_not_evaluated_is_named_and_left_out(runs: Path) -> None:
     assert league.notes == ["seed-1 is not evaluated yet."]
 
 
+def test_one_seed_gives_an_order_and_no_verdict(runs: Path) -> None:
+    for number in (1, 2):
+        (runs / f"seed-{number}" / "evaluate" / "done.json").unlink()
+    page = write_league(runs).read_text()
+    assert "One seed alone says nothing of the next; in it DPO leads, 0.60 above SFT" in page
+    assert "Not shown to be better" not in page
+
+
+def test_what_an_evaluation_notes_stands_in_the_league(runs: Path) -> None:
+    for number in range(3):
+        place = Run(load_recipe(str(runs / f"seed-{number}" / "recipe.yaml")),
+                    runs / f"seed-{number}").stage("evaluate")  # fmt: skip
+        place.finish(5.0, {"notes": ["The KL of dpo is an upper bound."]})
+    assert read_league(runs).notes == ["evaluate: The KL of dpo is an upper bound."]
+
+
 def test_nothing_to_rank_is_told(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no evaluated run"):
         read_league(tmp_path / "nowhere")
