@@ -118,7 +118,11 @@ def _commented(settings: Settings, indent: str, leave_out: str = "") -> Iterator
             yield from _commented(value, f"{indent}  ")
         else:
             text = yaml.safe_dump(
-                plain[name], default_flow_style=True, width=math.inf, allow_unicode=True
+                plain[name],
+                default_flow_style=True,
+                width=math.inf,
+                allow_unicode=True,
+                sort_keys=False,  # of policies the order counts
             )
             comment = " ".join((field_.description or "").split())
             text = text.removesuffix(END).strip()

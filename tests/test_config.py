@@ -216,3 +216,10 @@ def test_an_unknown_key_within_a_list_is_named() -> None:
     principle = "{name: n, critique: c, revise: r, prefer: p, prefre: x}"
     with pytest.raises(UserError, match=r"principles\.0\.prefre'.* Did you mean 'prefer'"):
         load_recipe("quickstart", [f"collect.constitution.principles=[{principle}]"])
+
+
+def test_a_dumped_recipe_keeps_the_order_of_what_it_names() -> None:
+    """The order of policies is that of the report, and part of the evaluation's key."""
+    recipe = load_recipe("quickstart")
+    text = dump_recipe(recipe)
+    assert "policies: {base: pretrain, sft: sft, dpo: dpo, ppo: ppo}" in text
