@@ -51,7 +51,8 @@ def new_adapter(
         task_type=task,
         fan_in_fan_out=_stores_transposed(model),
     )
-    # For a classifier peft would make a second copy of the head, and train that.
+    # Its class for classifiers would train a second copy of the head; all it is to know of the
+    # task is which layer is the head, and so none of "all-linear".
     make = get_peft_model if task == "CAUSAL_LM" else PeftModel
     try:
         with seeded(seed):
@@ -61,6 +62,7 @@ def new_adapter(
             f"LoRA cannot be attached to {targets!r} of a {type(model).__name__}: "
             f"{sources.reason(error)} Set the targets to all-linear or to names of its layers."
         ) from error
+    settings.task_type = task if task == "CAUSAL_LM" else None
     return made
 
 
