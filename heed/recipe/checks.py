@@ -6,7 +6,7 @@ a function and a place in `CHECKS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from heed.recipe.base import Stage
@@ -100,14 +100,15 @@ def shared_bases(_: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
     by_name = {stage.name: stage for stage in stages}
     for index, stage in enumerate(stages):
         if isinstance(stage, OnPolicy | Rejection) and stage.lora and stage.lora.share:
-            learned = list(_learned(stage, by_name))
+            learned = {model.name: model for model in _learned(stage, by_name)}.values()
             yield from ((index, "lora.share", said) for said in _unshared(stage, learned))
             if not learned and not isinstance(stage, Ppo):
                 yield (
                     index,
                     "lora.share",
-                    f"{stage.name!r} has nothing to share its base with: its reward is no model, "
-                    "and its reference is its own base with any lora. Leave share out.",
+                    f"{stage.name!r} has nothing to share its base with: no model is trained for "
+                    "its reward, and with any `lora` its reference is its own base. Leave "
+                    "lora.share out.",
                 )
 
 
@@ -121,20 +122,20 @@ def _learned(stage: Stage, by_name: Mapping[str, Stage]) -> Iterator[LearnedStag
             yield from _learned(reward, by_name)
 
 
-def _unshared(stage: OnPolicy | Rejection, learned: Sequence[LearnedStage]) -> Iterator[str]:
+def _unshared(stage: OnPolicy | Rejection, learned: Iterable[LearnedStage]) -> Iterator[str]:
     """Why each reward model that is on another base is."""
     for model in learned:
         if model.lora is None:
             yield (
                 f"{stage.name!r} shares its base, but the reward {model.name!r} was trained in "
-                f"full and has weights of its own. Give {model.name!r} a `lora`, or leave share "
-                "out."
+                f"full and has weights of its own. Give {model.name!r} a `lora`, or leave "
+                "lora.share out."
             )
         elif model.policy != stage.policy:
             yield (
                 f"{stage.name!r} shares the base of {stage.policy!r}, but the reward "
                 f"{model.name!r} is an adapter on {model.policy!r}. Set the policy of both to the "
-                "same stage, or leave share out."
+                "same stage, or leave lora.share out."
             )
 
 

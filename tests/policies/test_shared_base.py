@@ -184,9 +184,7 @@ def test_what_trains_is_two_adapters_and_a_head_and_the_rest_stays(
     assert sum(tensor.numel() for tensor in tensors.values()) == numbers
 
 
-def test_the_value_model_has_its_learning_rate(
-    folders: Path, toy_prompts: Any, place: Any
-) -> None:
+def test_the_value_model_has_its_learning_rate(folders: Path, toy_prompts: Any, place: Any) -> None:
     made = method(folders, together, toy_prompts)
     run = place(optim={"lr": 1e-3})
     trainer = Trainer(
