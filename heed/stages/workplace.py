@@ -6,6 +6,8 @@
 <reward>/   model/
 <ensemble>/ member-0/model/, member-1/model/, ...
 <policy>/   policy/
+
+With `lora` a model or policy has its adapter alone beside its merged weights, in adapter/.
 """
 
 from __future__ import annotations
