@@ -36,11 +36,11 @@ device: cpu
 stages:
   - records: {{corpus: 300, demonstrations: 40}}
   - pretrain: {{architecture: {ARCHITECTURE}, batch: 32, optim: {{lr: 3e-3, micro_tokens: 1600}}}}
-  - collect: {{policies: [pretrain], comparisons: 32, heldout: 16, {SHORT}}}
-  - reward: {{policy: pretrain, batch: 16, calibration: 32, lora: {{rank: 8}},
+  - collect: {{policies: [pretrain], comparisons: 24, heldout: 8, {SHORT}}}
+  - reward: {{policy: pretrain, batch: 16, calibration: 16, lora: {{rank: 8}},
              optim: {{lr: 1e-2, micro_tokens: 1600}}, {SHORT}}}
 """
-STAGE = f"policy: pretrain, iterations: 3, rollouts: 16, checkpoint_every: 99, {SHORT}"
+STAGE = f"policy: pretrain, iterations: 2, rollouts: 8, checkpoint_every: 99, {SHORT}"
 METHODS = ("ppo", "rloo")
 SIDES = {"apart": "lora: {rank: 8}", "shared": "lora: {rank: 8, share: true}"}
 IMPORTS = "import heed.pipeline, heed.cli.run"
