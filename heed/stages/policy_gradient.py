@@ -28,9 +28,7 @@ def policy_gradient(
     aggregate: Aggregate = over_tokens,
     lr_scales: Mapping[str, float] | None = None,
 ) -> Summary:
-    """Leaves `policy/`. The baseline is made where its model is to live: on a base of its own, or
-    on the policy's.
-    """
+    """Leaves `policy/`. The baseline's model has a base of its own, or the policy's."""
     policy, models = policy_and_models(work, settings, stage)
     sampler = work.sampler(policy, settings.sampling, stage.name)
     prompts = work.askable(settings.records, "train", sampler)

@@ -22,8 +22,8 @@ STAGES = {
     "grpo": Grpo(name="grpo", clip_high=0.28, minibatches=2, **SHARED),
     "dr_grpo": Grpo(name="dr_grpo", std=False, aggregation="constant", **SHARED),
     "gspo": Grpo(
-        name="gspo", ratio="sequence", clip_low=3e-4, clip_high=4e-4, epochs=2, lora=SharedLora(rank=2),
-        kl=GrpoKl(loss="k2_sequence"), **SHARED,
+        name="gspo", ratio="sequence", clip_low=3e-4, clip_high=4e-4, epochs=2,
+        lora=SharedLora(rank=2), kl=GrpoKl(loss="k2_sequence"), **SHARED,
     ),
     "reinforce": Reinforce(name="reinforce", kl=Kl(loss="k3_sequence"), **SHARED),
     "reinforce_baseline": Reinforce(name="reinforce_baseline", group=4, **SHARED),
