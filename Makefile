@@ -31,6 +31,7 @@ bench: .venv/made ## Side-by-side runs; each prints ratios.
 	$(BIN)/python -m benchmarks.label_load
 	$(BIN)/python -m benchmarks.annotators
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.packing
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.shared_base
 
 .venv/made: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

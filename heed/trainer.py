@@ -98,7 +98,8 @@ class Trainer(Generic[Rows]):
     monitor: Monitor | None
     callbacks: Sequence[Callback] = ()
     lr_scales: Mapping[str, float] = field(default_factory=dict)
-    """Learning rates relative to the stage's, by prefix of the parameters' names."""
+    """Learning rates relative to the stage's, by a part of the parameters' names: a module's, an
+    adapter's."""
 
     def __post_init__(self) -> None:
         self.optimizer = self._make_optimizer()
@@ -196,7 +197,8 @@ class Trainer(Generic[Rows]):
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in self.method.module.named_parameters():
             if parameter.requires_grad:
-                scale = next((s for p, s in self.lr_scales.items() if name.startswith(p)), 1.0)
+                parts = name.split(".")
+                scale = next((s for part, s in self.lr_scales.items() if part in parts), 1.0)
                 decay = optim.weight_decay if parameter.ndim > 1 else 0.0
                 groups.setdefault((scale, decay), []).append(parameter)
         return torch.optim.AdamW(

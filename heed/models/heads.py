@@ -1,4 +1,4 @@
-"""The value model: a backbone of its own and a linear head that starts at zero.
+"""The value model: a backbone, its own or a shared one, and a linear head that starts at zero.
 
 Dims: B rows, T tokens, D hidden width.
 """
@@ -6,16 +6,21 @@ Dims: B rows, T tokens, D hidden width.
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from heed.models.adapters import FOLDER, AdaptedBackbone, add_adapter
 from heed.models.forward import causal_lm, hidden_states
 from heed.models.language_model import LanguageModel, merged
 from heed.models.reward_model import RewardModel
 from heed.ops.batch import Sequences
+
+VALUE = "baseline"
+"""Its adapter on a shared base, called like the part of a method that its head belongs to."""
 
 
 class ValueModel(nn.Module):
@@ -45,6 +50,16 @@ class ValueModel(nn.Module):
         """Start from a copy of a reward model's backbone."""
         backbone = copy.deepcopy(reward_model.backbone).requires_grad_(True)
         return cls(backbone, reward_model.head.weight.shape[1])
+
+    @classmethod
+    def on_shared_base(cls, lm: LanguageModel, start: Path | None, seed: int = 0) -> Self:
+        """An adapter beside the policy's own, which trains: a saved reward model's (in its folder
+        `start`), or without one a fresh one like the policy's, which is 0 at first.
+        """
+        folder = None if start is None else start / FOLDER
+        add_adapter(lm.model, VALUE, folder, trains=True, seed=seed)
+        width = causal_lm(lm.model).get_output_embeddings().weight.shape[1]
+        return cls(AdaptedBackbone(lm.model, VALUE), width)
 
     def forward(self, sequences: Sequences) -> Tensor:
         """Values [B, T] in float32, zero outside `target`."""

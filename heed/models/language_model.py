@@ -13,12 +13,13 @@ from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 from heed.errors import UserError
 from heed.files import new_directory
 from heed.models import source as sources
+from heed.models.adapters import FOLDER, new_adapter, save_adapter
 from heed.models.chat import ChatFormat
 from heed.models.device import resolve_device, resolve_dtype
 from heed.models.modes import seeded
@@ -102,8 +103,7 @@ def save_language_model(lm: LanguageModel, path: Path) -> None:
     with new_directory(path) as directory:
         model.save_pretrained(directory)
         lm.tokenizer.save_pretrained(directory)
-        if isinstance(lm.model, PeftModel):
-            lm.model.save_pretrained(directory / "adapter", save_embedding_layers=False)
+        save_adapter(lm.model, directory / FOLDER)
 
 
 def attach_lora(
@@ -125,22 +125,7 @@ def attach_lora(
     Raises UserError for targets that the model does not have.
     """
     base = lm.model.merge_and_unload() if isinstance(lm.model, PeftModel) else lm.model
-    settings = LoraConfig(
-        r=rank,
-        lora_alpha=alpha,
-        lora_dropout=dropout,
-        target_modules=targets,
-        task_type="CAUSAL_LM",
-        fan_in_fan_out=_stores_transposed(base),
-    )
-    try:
-        with seeded(seed):
-            model = get_peft_model(base, settings)
-    except ValueError as error:
-        raise UserError(
-            f"LoRA cannot be attached to {targets!r} of a {type(base).__name__}: "
-            f"{sources.reason(error)} Set the targets to all-linear or to names of its layers."
-        ) from error
+    model = new_adapter(base, rank=rank, alpha=alpha, dropout=dropout, targets=targets, seed=seed)
     return LanguageModel(model, lm.tokenizer, lm.chat)
 
 
@@ -151,11 +136,6 @@ def merged(model: Any) -> Any:
     if not isinstance(model, PeftModel):
         return model
     return copy.deepcopy(model).merge_and_unload()
-
-
-def _stores_transposed(model: Any) -> bool:
-    """GPT-2's Conv1D keeps [in, out]; peft wants to be told."""
-    return any(type(part).__name__ == "Conv1D" for part in model.modules())
 
 
 def _generation_stops(model: Any) -> list[int]:

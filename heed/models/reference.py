@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from contextlib import nullcontext
 
 import torch
 from peft import PeftModel
 from torch import Tensor
 
+from heed.models.adapters import wearing
 from heed.models.forward import completion_logprobs
 from heed.models.language_model import LanguageModel
 from heed.models.modes import evaluating
@@ -37,6 +37,5 @@ class Reference:
     def logprobs(self, sequences: Sequences, temperature: float = 1.0) -> Tensor:
         """Log-probs of the target tokens, [B, T], zero outside `target`; without gradient."""
         model = self.lm.model
-        adapter_off = model.disable_adapter() if self.shares_weights else nullcontext()
-        with evaluating(model), adapter_off:
+        with evaluating(model), wearing(model, None):  # a copy wears none
             return completion_logprobs(model, sequences, temperature=temperature)[0]

@@ -1,5 +1,8 @@
 """Reward models: a transformers sequence classifier with one label, and a score of its own.
 
+With LoRA the backbone trains by an adapter and the head in full. What is saved is merged, so that
+plain transformers gives the same logits; the adapter alone lies beside it, for `on_shared_base`.
+
 score = logit + offset: the logit is what plain transformers gives, the offset stands in the
 config as `heed_offset` (0 where it is missing) because the head has no bias.
 """
@@ -12,38 +15,54 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from heed.errors import UserError
 from heed.files import new_directory
+from heed.models.adapters import (
+    FOLDER,
+    AdaptedBackbone,
+    add_adapter,
+    new_adapter,
+    save_adapter,
+)
 from heed.models.chat import ChatFormat
 from heed.models.device import resolve_device, resolve_dtype
-from heed.models.forward import hidden_states
-from heed.models.language_model import load_language_model
+from heed.models.forward import causal_lm, hidden_states
+from heed.models.language_model import LanguageModel, load_language_model, merged
 from heed.models.modes import seeded
 from heed.models.source import load_tokenizer, load_weights
 from heed.ops.batch import Sequences
 
 PAD = "<pad>"
+HEAD = "score.weight"
 
 
 @dataclass
 class RewardModel:
-    """`model` is a sequence classifier with one label whose head is a linear layer `score`."""
+    """`model` is a sequence classifier with one label whose head is a linear layer `score`, or a
+    peft model around one.
+    """
 
     model: Any
     tokenizer: Any
     chat: ChatFormat
 
     @property
+    def classifier(self) -> Any:
+        """The sequence classifier itself."""
+        return causal_lm(self.model)
+
+    @property
     def backbone(self) -> nn.Module:
-        module: nn.Module = self.model.base_model
+        module: nn.Module = self.classifier.base_model
         return module
 
     @property
     def head(self) -> nn.Linear:
-        layer: nn.Linear = self.model.score
+        layer: nn.Linear = self.classifier.score
         return layer
 
     @property
@@ -53,7 +72,7 @@ class RewardModel:
     @property
     def offset(self) -> float:
         """What is added to the model's logit."""
-        return float(getattr(self.model.config, "heed_offset", 0.0))
+        return float(getattr(self.classifier.config, "heed_offset", 0.0))
 
     def scores(self, sequences: Sequences) -> Tensor:
         """One score a row, [B], float32, with gradient.
@@ -62,7 +81,7 @@ class RewardModel:
         made by Heed, whose pad token is its own, and plain transformers' choice for any other.
         """
         hidden = hidden_states(self.backbone, sequences)
-        pad = self.model.config.get_text_config().pad_token_id
+        pad = self.classifier.config.get_text_config().pad_token_id
         real = sequences.mask if pad is None else sequences.mask & (sequences.ids != pad)
         places = torch.arange(real.shape[1], device=real.device)
         last = (places * real).argmax(1)
@@ -91,7 +110,7 @@ class RewardModel:
         if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
             raise ValueError(f"cannot calibrate to mean {mean} and std {std}")
         self.head.weight.div_(std)
-        self.model.config.heed_offset = (self.offset - mean) / std
+        self.classifier.config.heed_offset = (self.offset - mean) / std
 
 
 def new_reward_model(
@@ -122,6 +141,60 @@ def new_reward_model(
     )
 
 
+def with_adapter(
+    reward_model: RewardModel,
+    *,
+    rank: int,
+    alpha: float,
+    targets: str | list[str] = "all-linear",
+    seed: int = 0,
+) -> RewardModel:
+    """The model with a fresh LoRA adapter, which trains together with the head, and nothing else.
+
+    Raises UserError for targets that the model does not have, and for the head, which is no part
+    of the base.
+    """
+    model = new_adapter(
+        reward_model.model, rank=rank, alpha=alpha, targets=targets, seed=seed, task="SEQ_CLS"
+    )
+    adapted = RewardModel(model, reward_model.tokenizer, reward_model.chat)
+    if not isinstance(adapted.head, nn.Linear):
+        raise UserError(
+            f"LoRA cannot be attached to {targets!r}: the head of a reward model, `score`, trains "
+            "in full. Set the targets to all-linear or to names of the backbone's layers."
+        )
+    adapted.head.requires_grad_(True)
+    return adapted
+
+
+class _AdaptedClassifier(nn.Module):
+    """What RewardModel knows of a sequence classifier, on a backbone that others use too."""
+
+    def __init__(self, base_model: nn.Module, score: nn.Linear, config: Any) -> None:
+        super().__init__()
+        self.base_model = base_model
+        self.score = score
+        self.config = config
+
+
+def on_shared_base(lm: LanguageModel, source: Path, name: str) -> RewardModel:
+    """A saved reward model as an adapter beside the policy's own, called `name`; it is frozen.
+
+    `source` was trained as an adapter on the very weights that are the policy's base. Text becomes
+    the policy's tokens, which differ in the pad token at most, and a score is read where the mask
+    says that a row ends. Asked again for the same name, it is the same adapter.
+    """
+    if name not in lm.model.peft_config:
+        add_adapter(lm.model, name, source / FOLDER, trains=False)
+    config = AutoConfig.from_pretrained(source)
+    config.get_text_config().pad_token_id = None
+    weight = _saved_head(source).to(lm.device)
+    head = nn.Linear(weight.shape[1], 1, bias=False, device=lm.device, dtype=weight.dtype)
+    head.weight.data.copy_(weight)
+    model = _AdaptedClassifier(AdaptedBackbone(lm.model, name), head.requires_grad_(False), config)
+    return RewardModel(model.eval(), lm.tokenizer, lm.chat)
+
+
 def load_reward_model(
     source: str | Path, *, device: str = "auto", dtype: str = "auto"
 ) -> RewardModel:
@@ -138,10 +211,24 @@ def load_reward_model(
 
 
 def save_reward_model(reward_model: RewardModel, path: Path) -> None:
-    """Write weights, config (with the offset) and tokenizer to a directory, atomically."""
+    """Write weights, config (with the offset) and tokenizer to a directory, atomically.
+
+    A model with an adapter is saved merged, and the adapter alone beside it in `adapter/`.
+    """
     with new_directory(path) as directory:
-        reward_model.model.save_pretrained(directory)
+        merged(reward_model.model).save_pretrained(directory)
         reward_model.tokenizer.save_pretrained(directory)
+        save_adapter(reward_model.model, directory / FOLDER)
+
+
+def _saved_head(source: Path) -> Tensor:
+    """The weight of a saved reward model's head, the rest left on disk."""
+    for file in sorted(source.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            if HEAD in tensors.keys():  # noqa: SIM118 (it is no mapping)
+                weight: Tensor = tensors.get_tensor(HEAD)
+                return weight
+    raise UserError(f"{source} is no reward model: it has no {HEAD}.")
 
 
 def _classifier(config: Any, dtype: torch.dtype, source: str | Path) -> Any:

@@ -82,6 +82,15 @@ class Lora(Settings):
     """Names of the modules that get an adapter."""
 
 
+class SharedLora(Lora):
+    """Low-rank adapters where other models may stand on the same base."""
+
+    share: bool = False
+    """One copy of the base's weights for policy, reference, value and reward, each an adapter: the
+    reward is trained with `lora`, from the same policy.
+    """
+
+
 class Sampling(Settings):
     """How completions are drawn."""
 

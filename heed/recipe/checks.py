@@ -6,16 +6,19 @@ a function and a place in `CHECKS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from heed.recipe.base import Stage
+from heed.recipe.policy_gradient import OnPolicy, Ppo
 from heed.recipe.recipe import Recipe
-from heed.recipe.rewards import Correct, Reward
+from heed.recipe.rewards import Correct, ProcessReward, Reward, RewardModelling
+from heed.recipe.selection import Rejection
 from heed.recipe.training import Sft
 from heed.recipe.weak_to_strong import Relabel, WeakToStrong
 
 Complaint = tuple[int, str, str]
+LearnedStage = RewardModelling | ProcessReward
 
 
 def complaints(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
@@ -92,6 +95,50 @@ def reward_models(_: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
                 )
 
 
+def shared_bases(_: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
+    """Whoever shares a base has a reward model that is an adapter on the very same weights."""
+    by_name = {stage.name: stage for stage in stages}
+    for index, stage in enumerate(stages):
+        if isinstance(stage, OnPolicy | Rejection) and stage.lora and stage.lora.share:
+            learned = {model.name: model for model in _learned(stage, by_name)}.values()
+            yield from ((index, "lora.share", said) for said in _unshared(stage, learned))
+            if not learned and not isinstance(stage, Ppo):
+                yield (
+                    index,
+                    "lora.share",
+                    f"{stage.name!r} has nothing to share its base with: no model is trained for "
+                    "its reward, and with any `lora` its reference is its own base. Leave "
+                    "lora.share out.",
+                )
+
+
+def _learned(stage: Stage, by_name: Mapping[str, Stage]) -> Iterator[LearnedStage]:
+    """The stages whose models a stage scores by, through sums and gates of rewards."""
+    for name in stage.rewards():
+        reward = by_name[name]
+        if isinstance(reward, RewardModelling | ProcessReward):
+            yield reward
+        else:
+            yield from _learned(reward, by_name)
+
+
+def _unshared(stage: OnPolicy | Rejection, learned: Iterable[LearnedStage]) -> Iterator[str]:
+    """Why each reward model that is on another base is."""
+    for model in learned:
+        if model.lora is None:
+            yield (
+                f"{stage.name!r} shares its base, but the reward {model.name!r} was trained in "
+                f"full and has weights of its own. Give {model.name!r} a `lora`, or leave "
+                "lora.share out."
+            )
+        elif model.policy != stage.policy:
+            yield (
+                f"{stage.name!r} shares the base of {stage.policy!r}, but the reward "
+                f"{model.name!r} is an adapter on {model.policy!r}. Set the policy of both to the "
+                "same stage, or leave lora.share out."
+            )
+
+
 def nearest(name: str, valid: Sequence[str]) -> str:
     """What the writer may have meant, or else what there is, as a sentence."""
     close = get_close_matches(name, valid, n=1, cutoff=0.5)
@@ -104,4 +151,5 @@ CHECKS: Sequence[Callable[[Recipe, Sequence[Stage]], Iterator[Complaint]]] = (
     families,
     gold_judges,
     reward_models,
+    shared_bases,
 )

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from heed.recipe.base import Lora, Sampling, Settings, StageName, TrainingStage
+from heed.recipe.base import Sampling, Settings, SharedLora, StageName, TrainingStage
 
 
 class Kl(Settings):
@@ -86,7 +86,7 @@ class OnPolicy(TrainingStage):
     """Bonus for entropy, per nat."""
     missing_eos: float = -1.0
     """Score of a completion that was cut before its end."""
-    lora: Lora | None = None
+    lora: SharedLora | None = None
     sampling: Sampling = Sampling()
     keep: Literal["last"] = "last"
     """The final weights: the best proxy is no sign of the best policy."""

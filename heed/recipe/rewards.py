@@ -15,6 +15,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 
 from heed.recipe.base import (
     Comparisons,
+    Lora,
     Sampling,
     Settings,
     Stage,
@@ -55,6 +56,8 @@ class RewardModelling(TrainingStage):
     """Samples of the policy on which scores are made mean 0, standard deviation 1."""
     confidence: Confidence | None = None
     """Lets the model disagree with weak labels (Burns et al. 2023); null believes them all."""
+    lora: Lora | None = None
+    """An adapter in place of the whole backbone; the head trains in full. Null trains it all."""
     sampling: Sampling = Sampling()
 
     @model_validator(mode="after")
@@ -135,6 +138,8 @@ class ProcessReward(TrainingStage):
     batch: PositiveInt = 32
     """Answers an optimiser step."""
     context: PositiveInt = 512
+    lora: Lora | None = None
+    """An adapter in place of the whole backbone; the head trains in full. Null trains it all."""
 
     def inputs(self) -> list[str]:
         return [self.policy]

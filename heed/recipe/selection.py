@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from heed.recipe.base import Lora, Sampling, Stage, StageName, TrainingStage
+from heed.recipe.base import Sampling, SharedLora, Stage, StageName, TrainingStage
 
 
 class BestOfN(Stage):
@@ -42,7 +42,7 @@ class Rejection(TrainingStage):
     """Answers an optimiser step."""
     missing_eos: float = -1.0
     """Score of an answer that was cut before its end; such a one is never imitated."""
-    lora: Lora | None = None
+    lora: SharedLora | None = None
     sampling: Sampling = Sampling()
     keep: Literal["last"] = "last"
     """The final weights: the best proxy is no sign of the best policy."""

@@ -35,7 +35,7 @@ def _critic_free(
         work,
         settings,
         stage,
-        baseline,
+        lambda _: baseline,
         group=settings.group,
         log_ratio=LOG_RATIOS[settings.ratio],
         aggregate=aggregations(settings.sampling.max_new_tokens)[settings.aggregation],

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from heed.losses.kl import KL_LOSSES, kl_penalty
 from heed.losses.policy import Aggregate, LogRatio, over_tokens, ppo_clip, token_log_ratio
-from heed.models.language_model import save_language_model
+from heed.models.language_model import LanguageModel, save_language_model
 from heed.models.reference import Reference
 from heed.policies.kl_control import KlController
 from heed.policies.policy_gradient import Baseline, PolicyGradient, Surrogate
-from heed.recipe import OnPolicy
+from heed.recipe import OnPolicy, Rejection
 from heed.run import StageRun
 from heed.stages.sft import with_lora
 from heed.stages.workplace import Summary, Workplace
@@ -21,24 +21,24 @@ def policy_gradient(
     work: Workplace,
     settings: OnPolicy,
     stage: StageRun,
-    baseline: Baseline,
+    make_baseline: Callable[[Workplace], Baseline],
     *,
     group: int = 1,
     log_ratio: LogRatio = token_log_ratio,
     aggregate: Aggregate = over_tokens,
     lr_scales: Mapping[str, float] | None = None,
 ) -> Summary:
-    """Leaves `policy/`."""
-    policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
+    """Leaves `policy/`. The baseline's model has a base of its own, or the policy's."""
+    policy, models = policy_and_models(work, settings, stage)
     sampler = work.sampler(policy, settings.sampling, stage.name)
     prompts = work.askable(settings.records, "train", sampler)
     kl = settings.kl
     method = PolicyGradient(
         policy,
-        baseline,
+        make_baseline(models),
         sampler=sampler,
         prompts=prompts,
-        reward=work.reward(settings.reward),
+        reward=models.reward(settings.reward),
         reference=Reference(policy),
         kl=KlController(kl.coef, kl.target, kl.horizon),
         surrogate=Surrogate(
@@ -77,3 +77,14 @@ def policy_gradient(
         save_language_model(policy, stage.directory / "policy")
     notes = [*summary.get("notes", []), *work.left_out(settings.records, "train", prompts)]
     return {**summary, "kl_coef": method.kl.coef, "notes": notes}
+
+
+def policy_and_models(
+    work: Workplace, settings: OnPolicy | Rejection, stage: StageRun
+) -> tuple[LanguageModel, Workplace]:
+    """The policy that trains, under its adapter if it has one, and where to get the models that
+    serve it: with `lora.share` they stand on its base.
+    """
+    policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
+    shared = settings.lora is not None and settings.lora.share
+    return policy, work.sharing(policy) if shared else work

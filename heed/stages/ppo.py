@@ -11,14 +11,17 @@ from heed.stages.workplace import Summary, Workplace
 
 def ppo(work: Workplace, settings: Ppo, stage: StageRun) -> Summary:
     """Leaves `policy/`."""
-    critic = Critic(
-        work.value_model(settings.reward, settings.policy),
-        gamma=settings.gamma,
-        lam=settings.lam,
-        clip=settings.value_clip,
-        coef=settings.value_coef,
-        whiten_rewards=settings.whiten_rewards,
-        micro_tokens=settings.optim.micro_tokens,
-    )
+
+    def critic(models: Workplace) -> Critic:
+        return Critic(
+            models.value_model(settings.reward, settings.policy),
+            gamma=settings.gamma,
+            lam=settings.lam,
+            clip=settings.value_clip,
+            coef=settings.value_coef,
+            whiten_rewards=settings.whiten_rewards,
+            micro_tokens=settings.optim.micro_tokens,
+        )
+
     scales = {"baseline": settings.value_lr_scale}
     return policy_gradient(work, settings, stage, critic, lr_scales=scales)

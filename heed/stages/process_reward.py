@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from heed.errors import UserError
-from heed.models.modes import disable_dropout
-from heed.models.reward_model import new_reward_model, save_reward_model
+from heed.models.reward_model import save_reward_model
 from heed.ops.order import Order
 from heed.recipe import ProcessReward
 from heed.rewards import process
 from heed.rewards.process import Solution, read_solutions, step_modelling, step_rows
 from heed.run import StageRun
+from heed.stages.reward import started
 from heed.stages.workplace import Summary, Workplace, context_of
 from heed.stats.intervals import proportion_interval
 from heed.trainer import Monitor
@@ -21,13 +21,7 @@ from heed.types import Completion
 def process_reward(work: Workplace, settings: ProcessReward, stage: StageRun) -> Summary:
     """Leaves `model/`."""
     train, heldout = _split(work, settings)
-    model = new_reward_model(
-        work.policy_source(settings.policy),
-        device=str(work.device),
-        dtype="float32",
-        seed=work.seed(stage.name),
-    )
-    disable_dropout(model.model)
+    model = started(work, settings, work.seed(stage.name))
     context = context_of(model, settings.context)
     data, measured = (
         step_rows(model.chat, each, settings.separator, context) for each in (train, heldout)

@@ -7,20 +7,20 @@ from heed.models.reference import Reference
 from heed.policies.rejection import RejectionSampling, Selection
 from heed.recipe import Rejection
 from heed.run import StageRun
-from heed.stages.sft import with_lora
+from heed.stages.policy_gradient import policy_and_models
 from heed.stages.workplace import Summary, Workplace
 
 
 def rejection(work: Workplace, settings: Rejection, stage: StageRun) -> Summary:
     """Leaves `policy/`."""
-    policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
+    policy, models = policy_and_models(work, settings, stage)
     sampler = work.sampler(policy, settings.sampling, stage.name)
     prompts = work.askable(settings.records, "train", sampler)
     method = RejectionSampling(
         policy,
         sampler=sampler,
         prompts=prompts,
-        reward=work.reward(settings.reward),
+        reward=models.reward(settings.reward),
         reference=Reference(policy),
         selection=Selection(
             prompts=settings.prompts,

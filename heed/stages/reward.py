@@ -12,11 +12,16 @@ from heed.errors import UserError
 from heed.evaluation.baselines import length_baseline, tfidf_baseline
 from heed.feedback.preferences import training_votes
 from heed.models.modes import disable_dropout
-from heed.models.reward_model import RewardModel, new_reward_model, save_reward_model
+from heed.models.reward_model import (
+    RewardModel,
+    new_reward_model,
+    save_reward_model,
+    with_adapter,
+)
 from heed.models.rows import pair_rows
 from heed.offline import Offline
 from heed.ops.order import Order
-from heed.recipe import Reward, RewardModelling, listed
+from heed.recipe import ProcessReward, Reward, RewardModelling, listed
 from heed.rewards.accuracy import correctness
 from heed.rewards.bradley_terry import reward_modelling
 from heed.rewards.confident import Confident
@@ -55,13 +60,7 @@ def train_reward_model(
     samples: Sequence[Completion],
 ) -> tuple[LearnedReward, Summary]:
     """Train one model, calibrate it on samples of the policy, save it as `model/`."""
-    model = new_reward_model(
-        work.policy_source(settings.policy),
-        device=str(work.device),
-        dtype="float32",
-        seed=work.seed(stage.name),
-    )
-    disable_dropout(model.model)
+    model = started(work, settings, work.seed(stage.name))
     context = context_of(model, settings.context)
     seed = work.seed(stage.name, "order")
     method, heldout = METHODS[settings.loss](model, settings, examples, context, seed)
@@ -83,6 +82,17 @@ def train_reward_model(
         chosen = "The checkpoint was chosen on the held-out pairs: its accuracy flatters it."
         summary = {**summary, "notes": [*summary.get("notes", []), chosen]}
     return score, {**summary, "calibrated_from": {"mean": mean, "std": std}}
+
+
+def started(work: Workplace, settings: RewardModelling | ProcessReward, seed: int) -> RewardModel:
+    """A policy's backbone under a fresh head, and under a fresh adapter with `lora`."""
+    source = work.policy_source(settings.policy)
+    model = new_reward_model(source, device=str(work.device), dtype="float32", seed=seed)
+    disable_dropout(model.model)
+    if settings.lora is None:
+        return model
+    lora = settings.lora
+    return with_adapter(model, rank=lora.rank, alpha=lora.alpha, targets=lora.targets, seed=seed)
 
 
 def pairs(work: Workplace, settings: RewardModelling) -> Splits:

@@ -6,12 +6,14 @@
 <reward>/   model/
 <ensemble>/ member-0/model/, member-1/model/, ...
 <policy>/   policy/
+
+With `lora` a model or policy has its adapter alone beside its merged weights, in adapter/.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +27,7 @@ from heed.models.device import resolve_device, resolve_dtype
 from heed.models.heads import ValueModel
 from heed.models.language_model import LanguageModel, load_language_model
 from heed.models.modes import disable_dropout
-from heed.models.reward_model import RewardModel, load_reward_model
+from heed.models.reward_model import RewardModel, load_reward_model, on_shared_base
 from heed.offline import HeldoutLoss, Offline
 from heed.ops.batch import Batch
 from heed.progress import Display
@@ -64,6 +66,9 @@ class Workplace:
     run: Run
     say: Say
     desk: OpenDesk
+    base: LanguageModel | None = None
+    """The policy on whose weights reward and value models stand; without one they have their own.
+    """
 
     @property
     def recipe(self) -> Recipe:
@@ -133,6 +138,10 @@ class Workplace:
         note = f"{missing} {split} prompts are too long for the model's context and were left out."
         return [note] if missing else []
 
+    def sharing(self, policy: LanguageModel) -> Workplace:
+        """The same, where reward and value models are adapters beside this policy's own."""
+        return replace(self, base=policy)
+
     def policy_source(self, stage: str) -> str:
         """The directory of a stage's policy, or the name of a model used as it is."""
         given = self.run.stage(stage).done_summary().get("source")
@@ -147,7 +156,10 @@ class Workplace:
         return policy
 
     def reward_model(self, stage: str, folder: str = MODEL) -> RewardModel:
-        return load_reward_model(self.path(stage, folder), device=str(self.device), dtype="float32")
+        path = self.path(stage, folder)
+        if self.base is not None:
+            return on_shared_base(self.base, path, f"{stage}/{folder}")
+        return load_reward_model(path, device=str(self.device), dtype="float32")
 
     def learned_reward(self, stage: str, folder: str, context: int) -> LearnedReward:
         """One of a stage's reward models as a reward function."""
@@ -167,6 +179,9 @@ class Workplace:
         learned; its head starts at zero either way.
         """
         folders = models(self.recipe.stage(reward))
+        if self.base is not None:
+            start = self.path(reward, folders[0]) if folders else None
+            return ValueModel.on_shared_base(self.base, start, self.seed(reward, "value"))
         if not folders:
             return ValueModel.from_language_model(self.policy(policy))
         return ValueModel.from_reward_model(self.reward_model(reward, folders[0]))

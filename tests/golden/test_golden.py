@@ -25,10 +25,23 @@ from heed.feedback.comparisons import each_by_itself
 from heed.losses.kl import KL_LOSSES, kl_penalty
 from heed.losses.policy import LOG_RATIOS, aggregations, ppo_clip
 from heed.losses.preference import PREFERENCE_LOSSES
+from heed.models.adapters import OWN, adapter_weights
 from heed.models.heads import ValueModel
-from heed.models.language_model import LanguageModel, new_language_model, save_language_model
+from heed.models.language_model import (
+    LanguageModel,
+    attach_lora,
+    new_language_model,
+    save_language_model,
+)
+from heed.models.modes import seeded
 from heed.models.reference import Reference
-from heed.models.reward_model import RewardModel, new_reward_model
+from heed.models.reward_model import (
+    RewardModel,
+    new_reward_model,
+    on_shared_base,
+    save_reward_model,
+    with_adapter,
+)
 from heed.models.rows import answer_rows, demonstration_rows, pair_rows
 from heed.offline import HeldoutLoss
 from heed.ops.batch import packed
@@ -165,9 +178,33 @@ def ending_policy() -> LanguageModel:
     return lm
 
 
-def on_policy(folder: Path, baseline: Baseline | None = None, **more: Any) -> Any:
+Models = tuple[LanguageModel, RewardModel, ValueModel]
+
+
+def each_its_own(folder: Path) -> Models:
+    model = reward_model(folder)
+    return ending_policy(), model, ValueModel.from_reward_model(model)
+
+
+def on_one_base(folder: Path) -> Models:
+    lm = attach_lora(ending_policy(), rank=4, alpha=8.0)
+    reward = with_adapter(reward_model(folder), rank=2, alpha=8.0, seed=1)
+    with seeded(2), torch.no_grad():
+        for weight in adapter_weights(reward.model, OWN):
+            weight.add_(torch.randn_like(weight), alpha=0.1)
+    save_reward_model(reward, folder / "reward")
+    value = ValueModel.on_shared_base(lm, folder / "reward")
+    return lm, on_shared_base(lm, folder / "reward", "reward"), value
+
+
+def on_policy(
+    folder: Path,
+    baseline: Baseline | None = None,
+    models: Callable[[Path], Models] = each_its_own,
+    **more: Any,
+) -> Any:
     """PPO, or another baseline; `more` goes to Surrogate, the rest of ppo_clip as named."""
-    lm, model = ending_policy(), reward_model(folder)
+    lm, model, value = models(folder)
     clip = {"clip_low": 0.2, "clip_high": 0.2}
     settings = {
         "rollouts": 16,
@@ -180,7 +217,7 @@ def on_policy(folder: Path, baseline: Baseline | None = None, **more: Any) -> An
         "micro_tokens": 200,
     }
     critic = Critic(
-        ValueModel.from_reward_model(model),
+        value,
         gamma=1.0,
         lam=0.95,
         clip=0.2,
@@ -281,6 +318,7 @@ METHODS: dict[str, tuple[Callable[[Path], Any], float]] = {
     **{name: (of_the_family(name), 1e-3) for name in LOSSES if name != "dpo"},
     "kto": (unpaired, 1e-3),
     "ppo": (on_policy, 1e-3),
+    "ppo_shared_base": (partial(on_policy, models=on_one_base), 3e-3),
     "rloo": (leave_one_out, 1e-3),
     "grpo": (
         partial(

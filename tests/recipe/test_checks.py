@@ -80,3 +80,57 @@ def test_other_data_have_families_of_their_own(tmp_path: Path) -> None:
         "  - sft: {held_families: [opera]}\n"
     )
     assert load_recipe(str(path)).stage("sft").held_families == ["opera"]  # type: ignore[attr-defined]
+
+
+SHARED = """\
+name: mine
+stages:
+  - records
+  - pretrain
+  - sft
+  - collect
+  - reward: {lora: {rank: 4}}
+  - ensemble: {lora: {rank: 4}}
+  - reward: {name: full}
+  - reward: {name: elsewhere, policy: pretrain, lora: {rank: 4}}
+  - length: {most: 20}
+  - weighted_sum: {weights: {ensemble: 1.0, length: 0.5, reward: 1.0}}
+  - gate: {reward: weighted_sum, by: full}
+  - ppo: {lora: {share: true}}
+  - rloo: {reward: weighted_sum, lora: {share: true}}
+  - rejection: {reward: ensemble, lora: {share: true}}
+  - dpo: {lora: {rank: 4}}
+"""
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> str:
+    path = tmp_path / "shared.yaml"
+    path.write_text(SHARED)
+    return str(path)
+
+
+def test_a_base_can_be_shared_with_adapters_and_rewards_that_are_no_models(shared: str) -> None:
+    load_recipe(shared)
+    load_recipe(shared, ["ppo.reward=length"])  # the critic shares
+    load_recipe(shared, ["ppo.reward=gate", "gate.by=length"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "ppo.reward=full",
+            r"'full' was trained in full.*Give 'full' a `lora`, or leave lora\.share out",
+        ),
+        ("ppo.reward=gate", "'ppo' shares its base, but the reward 'full' was trained in full"),
+        ("rloo.reward=elsewhere", r"base of 'sft'.*'elsewhere' is an adapter on 'pretrain'\. Set"),
+        ("rejection.policy=pretrain", "base of 'pretrain', but the reward 'ensemble' is .*'sft'"),
+        ("rloo.reward=length", r"'rloo' has nothing to share.*Leave lora\.share out\."),
+        ("dpo.lora={share: true}", r"unknown key 'lora\.share'"),
+        ("reward.lora={share: true}", r"unknown key 'lora\.share'"),
+    ],
+)
+def test_a_base_that_cannot_be_shared_is_refused(shared: str, override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_recipe(shared, [override])

@@ -12,18 +12,18 @@ from transformers import AutoModelForCausalLM
 
 from heed.cli.run import carry_out
 from heed.config import load_recipe
-from heed.recipe import Grpo, Kl, Lora, OnPolicy, Reinforce, Rloo, Sampling
+from heed.recipe import Grpo, Kl, OnPolicy, Reinforce, Rloo, Sampling, SharedLora
 from heed.recipe.policy_gradient import GrpoKl
 
 SHARED: dict[str, Any] = {"iterations": 2, "rollouts": 16, "sampling": Sampling(max_new_tokens=20)}
 STAGES = {
     "rloo": Rloo(name="rloo", kl=Kl(coef=0.1, target=2.0), **SHARED),
-    "rloo_lora": Rloo(name="rloo_lora", lora=Lora(rank=2), minibatches=2, **SHARED),
+    "rloo_lora": Rloo(name="rloo_lora", lora=SharedLora(rank=2), minibatches=2, **SHARED),
     "grpo": Grpo(name="grpo", clip_high=0.28, minibatches=2, **SHARED),
     "dr_grpo": Grpo(name="dr_grpo", std=False, aggregation="constant", **SHARED),
     "gspo": Grpo(
-        name="gspo", ratio="sequence", clip_low=3e-4, clip_high=4e-4, epochs=2, lora=Lora(rank=2),
-        kl=GrpoKl(loss="k2_sequence"), **SHARED,
+        name="gspo", ratio="sequence", clip_low=3e-4, clip_high=4e-4, epochs=2,
+        lora=SharedLora(rank=2), kl=GrpoKl(loss="k2_sequence"), **SHARED,
     ),
     "reinforce": Reinforce(name="reinforce", kl=Kl(loss="k3_sequence"), **SHARED),
     "reinforce_baseline": Reinforce(name="reinforce_baseline", group=4, **SHARED),
