@@ -48,10 +48,8 @@ class InContext:
     def notes(self, prompts: Sequence[Prompt]) -> list[str]:
         """On the prompts before which not all found room, where there are any."""
         cut = sum(self.asked(prompt) != self.ways(prompt)[0] for prompt in prompts)
-        note = (
-            f"{cut} of {len(prompts)} prompts left no room for all that should stand before them."
-        )
-        return [note] if cut else []
+        left = f"{cut} of {len(prompts)} prompts left no room for all that should stand before them"
+        return [f"{left}, and were asked with less."] if cut else []
 
 
 def with_system(prompt: Prompt, text: str) -> Prompt:

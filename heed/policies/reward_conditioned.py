@@ -1,6 +1,6 @@
 """Reward-conditioned fine-tuning: learn answers with their level of reward, ask for the best.
 
-    maximise  log pi(y | level(r(x, y)), x)  over answers y good and bad;   then  y ~ pi(. | best, x)
+    maximise  log pi(y | level(r(x, y)), x)  over answers good and bad;   then  y ~ pi(. | best, x)
 
 Return-conditioned policies: Chen et al. 2021 (arXiv:2106.01345), section 3. Levels as quantiles of
 a pool of samples, put before the prompt: Lu et al. 2022, Quark (arXiv:2205.13636), section 2.1,

@@ -142,7 +142,8 @@ def speakers(_: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
     for index, stage in enumerate(stages):
         for key in type(stage).model_fields:
             value = getattr(stage, key)
-            source = by_name.get(value.policy) if isinstance(value, Speaker) else None
+            named = value.policy if isinstance(value, Speaker) else None
+            source = by_name.get(named or "")
             if source is not None and (source.weightless or source.conditioned):
                 yield (
                     index,
