@@ -14,13 +14,13 @@ import pytest
 
 STAGES = (
     "pretrain", "sft", "packed", "reward", "confident", "ensemble.1", "ppo", "rloo", "grpo",
-    "reinforce", "dpo", "kto", "orpo", "rejection",
+    "reinforce", "dpo", "kto", "orpo", "rejection", "chosen", "reward_conditioned",
 )  # fmt: skip
 MODELS = (
     "pretrain/policy", "sft/policy", "packed/policy", "reward/model", "confident/model",
     "ensemble/member-0/model", "ensemble/member-1/model", "ppo/policy", "rloo/policy",
     "grpo/policy", "reinforce/policy", "dpo/policy", "kto/policy", "orpo/policy",
-    "rejection/policy",
+    "rejection/policy", "chosen/policy", "reward_conditioned/policy",
 )  # fmt: skip
 POINTS = (1, 5, 10)
 """Rows logged before the kill; checkpoints come every 4 iterations, so one kill comes before the
@@ -61,6 +61,10 @@ stages:
   - dpo: {name: orpo, loss: orpo, epochs: 1, batch: 8, checkpoint_every: 4, lora: {rank: 2}}
   - rejection: {rounds: 12, reward: ensemble, prompts: 16, candidates: 3, batch: 4,
                 checkpoint_every: 4, sampling: {max_new_tokens: 60}}
+  - sft: {name: chosen, policy: sft, comparisons: collect, epochs: 1, batch: 8,
+          checkpoint_every: 4, keep: best}
+  - reward_conditioned: {samples: 240, batch: 8, epochs: 1, checkpoint_every: 4,
+                         sampling: {max_new_tokens: 60}}
 """
 
 

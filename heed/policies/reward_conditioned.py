@@ -9,7 +9,7 @@ here without its KL term; Korbak et al. 2023 (arXiv:2302.08582), section 2, in p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from scipy.stats import rankdata
@@ -26,6 +26,35 @@ def levels_of(scores: Sequence[float], levels: int) -> list[int]:
     """
     middle = rankdata(scores, method="average") - 0.5
     return [int(level) for level in 1 + np.floor(levels * middle / len(scores))]
+
+
+def among_all(_: Sequence[Completion], scores: Sequence[float], levels: int) -> list[int]:
+    """The level of each score among all, as Quark has it: easy prompts have high ones."""
+    return levels_of(scores, levels)
+
+
+def among_its_prompts(
+    samples: Sequence[Completion], scores: Sequence[float], levels: int
+) -> list[int]:
+    """The level of each score among those of the same prompt: then a level says how good the
+    answer is, and nothing of the prompt.
+    """
+    groups: dict[str, list[int]] = {}
+    for at, each in enumerate(samples):
+        groups.setdefault(each.prompt.id, []).append(at)
+    found = [0] * len(samples)
+    for places in groups.values():
+        own = levels_of([scores[at] for at in places], levels)
+        for at, level in zip(places, own, strict=True):
+            found[at] = level
+    return found
+
+
+LEVELS: Mapping[str, Callable[[Sequence[Completion], Sequence[float], int], list[int]]] = {
+    "all": among_all,
+    "prompt": among_its_prompts,
+}
+"""By whose scores a score is ranked among."""
 
 
 def conditioned(

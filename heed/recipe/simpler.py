@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -89,6 +89,8 @@ class RewardConditioned(TrainingStage):
     """Answers drawn from the policy, scored and imitated; those cut before their end are not."""
     levels: int = Field(5, ge=2)
     """Parts of like size into which the scores are cut, 1 for the lowest."""
+    among: Literal["all", "prompt"] = "all"
+    """Scores that are cut: of all answers, or of those to each prompt by themselves."""
     template: str = "How good is the answer? {level}."
     """The system message that says the level, in words that the tokenizer knows."""
     epochs: PositiveFloat = 2.0

@@ -16,7 +16,7 @@ from heed.models.chat import ChatFormat
 from heed.models.language_model import LanguageModel, save_language_model
 from heed.models.rows import demonstration_rows
 from heed.ops.order import Order
-from heed.policies.reward_conditioned import conditioned, levels_of
+from heed.policies.reward_conditioned import LEVELS, conditioned
 from heed.policies.sft import sft
 from heed.progress import Display
 from heed.recipe import LEVEL, RewardConditioned
@@ -37,7 +37,7 @@ def reward_conditioned(work: Workplace, settings: RewardConditioned, stage: Stag
     texts = {level: said(settings, level) for level in range(1, settings.levels + 1)}
     _tell_apart(policy.chat, settings, list(texts.values()))
     samples, scores = _scored(work, settings, stage, policy)
-    levels = levels_of(scores, settings.levels)
+    levels = LEVELS[settings.among](samples, scores, settings.levels)
     if len(set(levels)) == 1:
         raise UserError(
             f"{stage.name}: all {len(scores)} finished answers are of one level, which says "

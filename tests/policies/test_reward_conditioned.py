@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 from heed.models.rows import demonstration_rows
 from heed.ops.order import Order
 from heed.policies.in_context import with_system
-from heed.policies.reward_conditioned import conditioned, levels_of
+from heed.policies.reward_conditioned import LEVELS, conditioned, levels_of
 from heed.policies.sft import sft
 from heed.types import Completion, Demonstration, Prompt
 
@@ -38,6 +38,14 @@ def test_levels_keep_the_order(scores: list[float], levels: int) -> None:
     counts = [found.count(level) for level in range(1, levels + 1)]
     if len(set(scores)) == len(scores):
         assert max(counts) - min(counts) <= 1
+
+
+def test_among_all_or_among_those_to_its_prompt(toy_prompts: list[Prompt]) -> None:
+    samples = [Completion(toy_prompts[at % 2], "yes") for at in range(6)]
+    scores = [0.0, 10.0, 1.0, 30.0, 2.0, 20.0]
+    assert LEVELS["all"](samples, scores, 3) == [1, 2, 1, 3, 2, 3]
+    assert LEVELS["prompt"](samples, scores, 3) == [1, 1, 2, 3, 3, 2]
+    assert LEVELS["prompt"](samples[:2], scores[:2], 3) == [2, 2]  # alone, an answer is middling
 
 
 def test_every_answer_stands_behind_its_level(toy_prompts: list[Prompt]) -> None:
