@@ -5,7 +5,6 @@ their level of reward, raise gold beyond SFT; documents before a prompt are read
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
