@@ -1,5 +1,5 @@
-"""What comes before reinforcement learning: imitation of what people chose, and of all answers with
-their level of reward, raise gold beyond SFT; documents before a prompt are read.
+"""What comes before reinforcement learning: to imitate what people chose, or all answers with their
+level of reward, raises gold beyond SFT by stated amounts.
 """
 
 from __future__ import annotations
@@ -52,10 +52,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(("policy", "least"), [("chosen", 0.0), ("conditioned", 0.0)])
+@pytest.mark.parametrize(("policy", "least"), [("chosen", 0.06), ("conditioned", 0.12)])
 def test_gold_rises(report: dict[str, Any], policy: str, least: float) -> None:
+    """Measured: .17 and .26."""
     (gap,) = [
         gap["difference"] for gap in report["gaps"]
         if (gap["better"], gap["worse"], gap["measure"]) == (policy, "sft", "gold")
     ]  # fmt: skip
     assert gap["mean"] > least
+    assert gap["low"] > 0.0
