@@ -63,7 +63,7 @@ stages:
                 checkpoint_every: 4, sampling: {max_new_tokens: 60}}
   - sft: {name: chosen, policy: sft, comparisons: collect, epochs: 1, batch: 8,
           checkpoint_every: 4, keep: best}
-  - reward_conditioned: {samples: 240, batch: 8, epochs: 1, checkpoint_every: 4,
+  - reward_conditioned: {samples: 240, batch: 8, epochs: 2, checkpoint_every: 4,
                          sampling: {max_new_tokens: 60}}
 """
 
