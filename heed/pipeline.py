@@ -28,6 +28,7 @@ from heed.stages.critic_free import grpo_stage, reinforce_stage, rloo_stage
 from heed.stages.dpo import dpo_stage
 from heed.stages.ensemble import ensemble
 from heed.stages.evaluate import evaluate
+from heed.stages.in_context import retrieval_stage, system_prompt
 from heed.stages.kto import kto_stage
 from heed.stages.ppo import ppo
 from heed.stages.pretrain import pretrain
@@ -38,6 +39,7 @@ from heed.stages.relabel import relabel
 from heed.stages.report import report
 from heed.stages.revise import revise
 from heed.stages.reward import reward
+from heed.stages.reward_conditioned import reward_conditioned
 from heed.stages.sft import sft_stage
 from heed.stages.weak_to_strong import weak_to_strong
 from heed.stages.workplace import OpenDesk, Say, Summary, Workplace
@@ -61,6 +63,9 @@ STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
     "kto": kto_stage,
     "best_of_n": best_of_n,
     "rejection": rejection,
+    "system_prompt": system_prompt,
+    "retrieval": retrieval_stage,
+    "reward_conditioned": reward_conditioned,
     "evaluate": evaluate,
     "report": report,
     "relabel": relabel,

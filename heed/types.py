@@ -86,6 +86,14 @@ class Demonstration:
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """A text to look things up in."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """Two answers to one prompt, placed left and right for an annotator to compare."""
 

@@ -14,13 +14,15 @@ import pytest
 
 STAGES = (
     "pretrain", "sft", "packed", "reward", "confident", "ensemble.1", "ppo", "rloo", "grpo",
-    "reinforce", "dpo", "kto", "orpo", "rejection", "adapted", "shared",
+    "reinforce", "dpo", "kto", "orpo", "rejection", "adapted", "shared", "chosen",
+    "reward_conditioned",
 )  # fmt: skip
 MODELS = (
     "pretrain/policy", "sft/policy", "packed/policy", "reward/model", "confident/model",
     "ensemble/member-0/model", "ensemble/member-1/model", "ppo/policy", "rloo/policy",
     "grpo/policy", "reinforce/policy", "dpo/policy", "kto/policy", "orpo/policy",
-    "rejection/policy", "adapted/model", "shared/policy",
+    "rejection/policy", "adapted/model", "shared/policy", "chosen/policy",
+    "reward_conditioned/policy",
 )  # fmt: skip
 POINTS = (1, 5, 10)
 """Rows logged before the kill; checkpoints come every 4 iterations, so one kill comes before the
@@ -65,6 +67,10 @@ stages:
              lora: {rank: 4}, sampling: {max_new_tokens: 16}}
   - ppo: {name: shared, reward: adapted, iterations: 12, rollouts: 16, checkpoint_every: 4,
           sampling: {max_new_tokens: 16}, lora: {rank: 4, share: true}, value_lr_scale: 2.0}
+  - sft: {name: chosen, policy: sft, comparisons: collect, epochs: 1, batch: 8,
+          checkpoint_every: 4, keep: best}
+  - reward_conditioned: {samples: 240, batch: 8, epochs: 2, checkpoint_every: 4,
+                         sampling: {max_new_tokens: 60}}
 """
 
 

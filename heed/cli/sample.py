@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,7 +34,9 @@ def sample(
     """
     questions = prompt or [line.strip() for line in sys.stdin if line.strip()]
     directory = _policy_directory(source, policy)
+    before = _asked_with(Path(source) / policy)
     from heed.models.language_model import load_language_model
+    from heed.policies.in_context import with_system
     from heed.sampling.local import LocalSampler
 
     sampler = LocalSampler(
@@ -42,7 +44,8 @@ def sample(
         max_new_tokens=max_new_tokens,
         temperature=temperature,
     )
-    for completion in sampler.sample([Prompt.of(q) for q in questions], n=n, seed=seed):
+    prompts = [with_system(Prompt.of(question), before) for question in questions]
+    for completion in sampler.sample(prompts, n=n, seed=seed):
         typer.echo(completion.text)
 
 
@@ -52,13 +55,26 @@ def _policy_directory(source: str, policy: str) -> str:
     if not (run / "recipe.yaml").exists():
         return source
     directory = run / policy / "policy"
-    marker = run / policy / "done.json"
-    done = json.loads(marker.read_text(encoding="utf-8")) if marker.exists() else {"summary": {}}
-    if "source" in done["summary"]:  # a base model that is used as it is stays where it was
-        return str(done["summary"]["source"])
+    summary = _summary(run / policy)
+    if "source" in summary:  # a base model that is used as it is stays where it was
+        return str(summary["source"])
     if not directory.is_dir():
         there = sorted(found.parent.name for found in run.glob("*/policy"))
         raise UserError(
             f"{run} has no policy {policy!r}. It has: {', '.join(there) or 'none yet'}."
         )
     return str(directory)
+
+
+def _asked_with(stage: Path) -> str:
+    """The system message that a reward-conditioned policy is asked with; nothing for others."""
+    return str(_summary(stage).get("asked_with", ""))
+
+
+def _summary(stage: Path) -> dict[str, Any]:
+    """What a run's finished stage said of itself; nothing where there is no such stage."""
+    marker = stage / "done.json"
+    if not marker.exists():
+        return {}
+    summary: dict[str, Any] = json.loads(marker.read_text(encoding="utf-8"))["summary"]
+    return summary

@@ -48,10 +48,12 @@ from heed.recipe.rewards import (
 from heed.recipe.rounds import Rounds
 from heed.recipe.rubric import GradingRubric, Rubric
 from heed.recipe.selection import BestOfN, Rejection
+from heed.recipe.simpler import LEVEL, Retrieval, RewardConditioned, SystemPrompt
 from heed.recipe.training import Pretrain, Sft
 from heed.recipe.weak_to_strong import Relabel, WeakToStrong
 
 __all__ = [
+    "LEVEL",
     "LOSSES",
     "STAGES",
     "WORLD_PEOPLE",
@@ -95,8 +97,10 @@ __all__ = [
     "Rejection",
     "Relabel",
     "Report",
+    "Retrieval",
     "Revise",
     "Reward",
+    "RewardConditioned",
     "RewardModelling",
     "Rloo",
     "Rounds",
@@ -108,6 +112,7 @@ __all__ = [
     "Speaker",
     "Stage",
     "StageName",
+    "SystemPrompt",
     "TrainingStage",
     "WeakToStrong",
     "WeightedSum",

@@ -117,6 +117,10 @@ class Stage(Settings):
     """Whether answers can be scored by it: a stage's `reward` names such a one."""
     weightless: ClassVar[bool] = False
     """Whether it answers prompts, but leaves no policy to train further or to measure from."""
+    conditioned: ClassVar[bool] = False
+    """Whether its policy is asked with something before the prompt, and is another without."""
+    carries: ClassVar[bool] = False
+    """Whether it puts before the prompt what its own `policy` is asked with."""
     name: str = Field("", pattern=r"^[a-z0-9_-]*$")
     """Folder and label of the stage; its kind by default."""
 
@@ -148,6 +152,12 @@ class Stage(Settings):
                 raise ValueError(
                     f"takes its {key} from {source!r}, but {earlier[source].kind} stages leave "
                     "no weights; name the stage whose policy it draws from"
+                )
+            if source is not None and earlier[source].conditioned and not self.carries:
+                raise ValueError(
+                    f"takes its {key} from {source!r}, which is asked with its best level before "
+                    f"the prompt, and {self.kind} stages leave that out; name the stage that it "
+                    "started from"
                 )
 
 

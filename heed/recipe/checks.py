@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
-from heed.recipe.base import Stage
+from heed.recipe.base import Stage, listed
+from heed.recipe.feedback import Collect, Speaker
 from heed.recipe.policy_gradient import OnPolicy, Ppo
-from heed.recipe.recipe import Recipe
+from heed.recipe.recipe import Recipe, Records
 from heed.recipe.rewards import Correct, ProcessReward, Reward, RewardModelling
 from heed.recipe.selection import Rejection
+from heed.recipe.simpler import Retrieval
 from heed.recipe.training import Sft
 from heed.recipe.weak_to_strong import Relabel, WeakToStrong
 
@@ -139,6 +141,66 @@ def _unshared(stage: OnPolicy | Rejection, learned: Iterable[LearnedStage]) -> I
             )
 
 
+def chosen(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
+    """Answers that are imitated for being chosen were chosen."""
+    by_name = {stage.name: stage for stage in stages}
+    for index, stage in enumerate(stages):
+        for name in listed(stage.comparisons or []) if isinstance(stage, Sft) else []:
+            source = by_name[name]
+            why = ""
+            if isinstance(source, Relabel):
+                why = "chooses both answers of a pair, each with a probability"
+            elif isinstance(source, Collect) and source.ties == "half":
+                why = "counts a tie as half a win of both answers (ties: half)"
+            elif not isinstance(source, Collect | Records) or (
+                isinstance(source, Records) and recipe.data == "world"
+            ):
+                why = "holds no comparisons"
+            if why:
+                yield (
+                    index,
+                    "comparisons",
+                    f"the stage {stage.name!r} imitates chosen answers, but {name!r} {why}. Name "
+                    "a collect stage that drops ties.",
+                )
+
+
+def documents(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
+    """Documents by themselves are about the facts of an embedded world that has some."""
+    by_name = {stage.name: stage for stage in stages}
+    facts = recipe.data == "world" and "facts" in recipe.world.families
+    for index, stage in enumerate(stages):
+        lacking = isinstance(stage, Records) and stage.documents > 0 and not facts
+        if isinstance(stage, Retrieval) and stage.documents is not None:
+            lacking = not facts or not isinstance(by_name[stage.documents], Records)
+        if lacking:
+            yield (
+                index,
+                "documents",
+                f"the stage {stage.name!r} needs documents, which only the records of an embedded "
+                "world with the family facts have; name a file in documents_file, or leave them "
+                "out.",
+            )
+
+
+def speakers(_: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
+    """Who judges, criticises or revises is a policy that is asked as it is."""
+    by_name = {stage.name: stage for stage in stages}
+    for index, stage in enumerate(stages):
+        for key in type(stage).model_fields:
+            value = getattr(stage, key)
+            named = value.policy if isinstance(value, Speaker) else None
+            source = by_name.get(named or "")
+            if source is not None and (source.weightless or source.conditioned):
+                yield (
+                    index,
+                    key,
+                    f"the stage {stage.name!r} speaks by {source.name!r}, but {source.kind} "
+                    "stages leave no policy that is asked as it is; name the stage whose policy "
+                    "it draws from.",
+                )
+
+
 def nearest(name: str, valid: Sequence[str]) -> str:
     """What the writer may have meant, or else what there is, as a sentence."""
     close = get_close_matches(name, valid, n=1, cutoff=0.5)
@@ -152,4 +214,7 @@ CHECKS: Sequence[Callable[[Recipe, Sequence[Stage]], Iterator[Complaint]]] = (
     gold_judges,
     reward_models,
     shared_bases,
+    chosen,
+    documents,
+    speakers,
 )

@@ -16,6 +16,7 @@ from heed.recipe.policy_gradient import Grpo, Ppo, Reinforce, Rloo
 from heed.recipe.preference import Dpo, Kto
 from heed.recipe.rewards import REWARDS, Ensemble, ProcessReward, Reward
 from heed.recipe.selection import BestOfN, Rejection
+from heed.recipe.simpler import Retrieval, RewardConditioned, SystemPrompt
 from heed.recipe.training import Pretrain, Sft
 from heed.recipe.weak_to_strong import Relabel, WeakToStrong
 
@@ -34,6 +35,8 @@ class Records(Stage):
     """Transcripts: read at most this many comparisons (all by default)."""
     feedback_talk: int = Field(0, ge=0)
     """World: dialogues in the corpus in which answers are judged, criticised and revised."""
+    documents: int = Field(0, ge=0)
+    """World: dialogues in the corpus in which documents stand before a question."""
 
 
 class Evaluate(Stage):
@@ -76,6 +79,7 @@ KINDS: tuple[type[Stage], ...] = (
     Ppo, Rloo, Grpo, Reinforce,
     Dpo, Kto,
     BestOfN, Rejection,
+    SystemPrompt, Retrieval, RewardConditioned,
     Evaluate, Report,
 )  # fmt: skip
 STAGES: Mapping[str, type[Stage]] = {stage.kind: stage for stage in KINDS}

@@ -14,6 +14,7 @@ class BestOfN(Stage):
 
     kind: ClassVar[str] = "best_of_n"
     weightless: ClassVar[bool] = True
+    carries: ClassVar[bool] = True
     policy: StageName = "sft"
     reward: StageName = "reward"
     n: int = Field(8, ge=2)

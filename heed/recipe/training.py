@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from heed.recipe.base import Lora, StageName, TrainingStage
+from heed.recipe.base import Comparisons, Lora, StageName, TrainingStage, listed
 
 
 class Pretrain(TrainingStage):
@@ -49,7 +49,10 @@ class Sft(TrainingStage):
 
     kind: ClassVar[str] = "sft"
     policy: StageName = "pretrain"
-    records: StageName = "records"
+    records: StageName | None = None
+    """Stage whose demonstrations are imitated: records, unless comparisons are."""
+    comparisons: Comparisons | None = None
+    """Comparisons whose chosen answers are imitated in place of demonstrations, each once."""
     epochs: PositiveFloat = 3.0
     """Passes over the demonstrations."""
     batch: PositiveInt = 32
@@ -57,7 +60,8 @@ class Sft(TrainingStage):
     context: PositiveInt = 512
     """Prompts are cut from the left, answers from the right, to fit this many tokens."""
     turns: Literal["all", "last"] = "all"
-    """Answers that count: every turn of the assistant in a conversation, or the last alone."""
+    """Answers that count: every turn of the assistant in a conversation, or the last alone, as is
+    the default for chosen answers."""
     loss_on: Literal["completion", "all"] = "completion"
     """Tokens that count: those of the answers, or all, as in pretraining."""
     packing: bool = False
@@ -66,8 +70,23 @@ class Sft(TrainingStage):
     """Families of prompts kept out of training, whose likelihood is measured apart."""
     lora: Lora | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _demonstrations_or_chosen(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        if given.get("comparisons") is None:
+            return {**given, "records": given.get("records") or "records"}
+        # Nobody chose the earlier turns of a conversation.
+        return given if given.get("loss_on") == "all" else {"turns": "last", **given}
+
     @model_validator(mode="after")
     def _every_setting_counts(self) -> Self:
+        if self.comparisons is not None and self.records is not None:
+            raise ValueError(
+                "it imitates the demonstrations of `records` or the chosen answers of "
+                "`comparisons`; leave one of them out"
+            )
         if self.loss_on == "all" and self.turns == "last":
             raise ValueError(
                 "with loss_on all every token counts, whoever's turn it is in; leave turns at all"
@@ -75,4 +94,4 @@ class Sft(TrainingStage):
         return self
 
     def inputs(self) -> list[str]:
-        return [self.policy, self.records]
+        return [self.policy, *(listed(self.comparisons or []) or [self.records or "records"])]

@@ -40,10 +40,12 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
     total = len(prompts) * _samples_a_prompt(settings, prompts) * len(settings.policies)
     measured: dict[str, Samples] = {}
     bounds: dict[str, float] = {}
+    notes = work.left_out(settings.records, "heldout", prompts)
     with Display(stage.name, total, before=0, visible=stage.writes) as bar:
         for label, source in settings.policies.items():
             done = sum(len(samples.completions) for samples in measured.values())
             candidate = work.candidate(source, settings.sampling)
+            notes += [f"{label}: {note}" for note in candidate.notes(prompts)]
             completions = _sample(work, settings, prompts, source, candidate.sampler, bar, done)
             values = _values(
                 work, completions, proxy, reference, settings.sampling.temperature, references
@@ -72,7 +74,7 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
     return {
         "samples": total,
         "prompts": len(prompts),
-        "notes": [*work.left_out(settings.records, "heldout", prompts), *_bounded(bounds)],
+        "notes": [*notes, *_bounded(bounds)],
     }
 
 

@@ -53,7 +53,9 @@ def pretrain(work: Workplace, settings: Pretrain, stage: StageRun) -> Summary:
 def _tokenizer(work: Workplace, settings: Pretrain, corpus: list[Demonstration]) -> Any:
     if work.world is not None:
         records = work.recipe.stage(settings.records)
-        talks = isinstance(records, Records) and records.feedback_talk > 0
-        return work.world.tokenizer(feedback_talk=talks)
+        assert isinstance(records, Records), "a corpus of the world is written by its records"
+        return work.world.tokenizer(
+            feedback_talk=records.feedback_talk > 0, documents=records.documents > 0
+        )
     texts = [text for item in corpus for text in (item.prompt.text, item.text)]
     return train_bpe(texts, settings.vocabulary)

@@ -24,12 +24,14 @@ def records(work: Workplace, settings: Records, stage: StageRun) -> Summary:
 
 def _from_world(world: World, settings: Records, stage: StageRun) -> Summary:
     talk = world.feedback_dialogues(settings.feedback_talk)
-    corpus = [*world.corpus(settings.corpus), *talk]
+    looked_up = world.document_dialogues(settings.documents)
+    corpus = [*world.corpus(settings.corpus), *talk, *looked_up]
     demonstrations = world.demonstrations(settings.demonstrations)
     write_records(stage.directory / "prompts.jsonl", world.prompts)
     write_records(stage.directory / "corpus.jsonl", corpus)
     write_records(stage.directory / "demonstrations.jsonl", demonstrations)
     write_records(stage.directory / "references.jsonl", world.references())
+    write_records(stage.directory / "documents.jsonl", world.documents())
     return {
         "prompts": len(world.prompts),
         "heldout_prompts": sum(prompt.split == "heldout" for prompt in world.prompts),

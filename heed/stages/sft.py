@@ -40,7 +40,7 @@ ROWS: Mapping[tuple[str, str], MakeRows] = {
 
 def sft_stage(work: Workplace, settings: Sft, stage: StageRun) -> Summary:
     """Leaves `policy/`."""
-    demonstrations = work.records(settings.records, "demonstrations", Demonstration)
+    demonstrations = _imitated(work, settings)
     apart = _held(settings, demonstrations)
     train, heldout = _split(
         [item for item in demonstrations if item.prompt.family not in settings.held_families]
@@ -94,6 +94,18 @@ def with_lora(policy: LanguageModel, settings: Lora | None, seed: int) -> Langua
     )
 
 
+def _imitated(work: Workplace, settings: Sft) -> list[Demonstration]:
+    """Demonstrations, or the chosen answers of comparisons, held-out ones last."""
+    if settings.comparisons is None:
+        assert settings.records is not None, "the settings name one of both"
+        return work.records(settings.records, "demonstrations", Demonstration)
+    return [
+        Demonstration(pair.prompt, pair.chosen)
+        for name in ("comparisons", "heldout")
+        for pair in work.comparisons(settings.comparisons, name)
+    ]
+
+
 def _held(settings: Sft, demonstrations: Sequence[Demonstration]) -> dict[str, list[Demonstration]]:
     """The demonstrations of each family that training shall not see."""
     families = sorted({item.prompt.family for item in demonstrations} - {""})
@@ -102,7 +114,7 @@ def _held(settings: Sft, demonstrations: Sequence[Demonstration]) -> dict[str, l
             there = nearest(name, families) if families else WITHOUT
             raise UserError(
                 f"{settings.name}: held_families names {name!r}, but no demonstration of "
-                f"{settings.records!r} is of that family. {there}"
+                f"{settings.comparisons or settings.records!r} is of that family. {there}"
             )
     if settings.held_families and set(families) <= set(settings.held_families):
         raise UserError(f"{settings.name}: held_families leaves no family to train on. Name fewer.")

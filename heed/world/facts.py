@@ -148,6 +148,12 @@ STATEMENTS: dict[Relation, tuple[str, ...]] = {
         "It is in {value}.",
     ),
 }
+DOCUMENTS: dict[Relation, str] = {
+    "capital": "The capital of {country} is {answer}.",
+    "language": "The main language that people speak in {country} is {answer}.",
+    "continent": "The continent of {country} is {answer}.",
+}
+"""How a document tells a fact, in words of the questions, so that it can be found by them."""
 UNKNOWN: dict[Relation, tuple[str, ...]] = {
     "capital": (
         "I do not know the capital of {country}.",
@@ -200,6 +206,11 @@ class Fact(Task):
             "answer": (self.answer,),
             "rival": self.rivals,
         }
+
+    @property
+    def document(self) -> str:
+        """What there is to look up about it."""
+        return DOCUMENTS[self.relation].format(country=self.country, answer=self.answer)
 
     def judge(self, reading: Reading) -> Verdict:
         named = reading.named(VALUES[self.relation])

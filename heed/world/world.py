@@ -11,16 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from heed.types import Demonstration, Prompt, Split
+from heed.types import Demonstration, Document, Prompt, Split
 from heed.world import advice, arithmetic, facts, harmful, small_talk, summaries, verse
 from heed.world.annotators import SimulatedAnnotator, draw_people
 from heed.world.feedback_talk import Talk, dialogues
 from heed.world.feedback_talk import words as feedback_words
 from heed.world.gold import Gold, GoldReward, score
 from heed.world.grammar import Grammar, expand, tokens
+from heed.world.lookup import lookups
+from heed.world.lookup import words as lookup_words
 from heed.world.manners import MANNERS
 from heed.world.reading import Reading
-from heed.world.task import KINDS, Draw, Kind, Question, Task
+from heed.world.task import KINDS, Draw, Kind, Question, Task, slug
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -153,6 +155,26 @@ class World:
         )
         return dialogues(talk, self._rounds(n, rng))
 
+    def documents(self) -> list[Document]:
+        """One document a fact of this world, whether the corpus tells it often, once or never."""
+        return [
+            Document(f"{fact.relation}/{slug(fact.country)}", fact.document)
+            for fact in self._facts()
+        ]
+
+    def document_dialogues(self, n: int, seed: int = 0) -> list[Demonstration]:
+        """`n` dialogues in which documents stand before a question that they answer.
+
+        They tell nothing of this world; see `heed.world.lookup`. Their words need
+        `tokenizer(documents=True)`.
+        """
+        return lookups(self._facts(), n, random.Random(f"{self.seed}/documents/{seed}"))
+
+    def _facts(self) -> list[facts.Fact]:
+        return list(
+            dict.fromkeys(task for task in self.tasks.values() if isinstance(task, facts.Fact))
+        )
+
     def _told_once(self, rng: random.Random) -> list[Demonstration]:
         places: dict[Task, list[Prompt]] = {}
         for prompt in self.split("train"):
@@ -209,15 +231,21 @@ class World:
         asked = {token for prompt in self.prompts for token in tokens(prompt.text)}
         return tuple(sorted(asked | self.grammar.words))
 
-    def tokenizer(self, feedback_talk: bool = False) -> PreTrainedTokenizerFast:
+    def tokenizer(
+        self, feedback_talk: bool = False, documents: bool = False
+    ) -> PreTrainedTokenizerFast:
         """A word-level tokenizer that gives every text of the world back exactly.
 
-        With `feedback_talk` it also knows the words of `feedback_dialogues`, behind all others.
+        With `feedback_talk` it also knows the words of `feedback_dialogues`, behind all others,
+        and with `documents` those of `document_dialogues`.
         """
         from heed.world.tokenizer import build_tokenizer
 
-        more = sorted(feedback_words() - set(self.vocabulary)) if feedback_talk else []
-        return build_tokenizer([*self.vocabulary, *more])
+        talk = feedback_words() if feedback_talk else set()
+        looked_up = lookup_words() if documents else set()
+        return build_tokenizer(
+            [*self.vocabulary, *sorted((talk | looked_up) - set(self.vocabulary))]
+        )
 
     # Judgement
 

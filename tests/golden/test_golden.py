@@ -55,6 +55,7 @@ from heed.policies.policy_gradient import Baseline, PolicyGradient, Surrogate
 from heed.policies.ppo import Critic
 from heed.policies.reinforce import reinforce
 from heed.policies.rejection import RejectionSampling, Selection
+from heed.policies.reward_conditioned import conditioned, levels_of
 from heed.policies.rloo import rloo
 from heed.policies.sft import sft
 from heed.recipe import LOSSES, LossName
@@ -309,6 +310,15 @@ def process(folder: Path) -> Any:
     return step_modelling(model, rows, Order(len(rows), 16, 0))
 
 
+def reward_conditioned(folder: Path) -> Any:
+    lm = policy()
+    samples = [Completion(item.prompt, item.text) for item in DEMONSTRATIONS]
+    scores = [float(len(item.text.split())) for item in samples]
+    answers = conditioned(samples, levels_of(scores, 3), "Yes. {}".format)
+    rows = demonstration_rows(lm.chat, answers, 64)
+    return sft(lm, rows, Order(len(rows), 16, 0))
+
+
 METHODS: dict[str, tuple[Callable[[Path], Any], float]] = {
     "sft": (imitation, 3e-3),
     "sft_packed": (packed_imitation, 3e-3),
@@ -352,6 +362,7 @@ METHODS: dict[str, tuple[Callable[[Path], Any], float]] = {
     "plackett_luce": (ranking, 3e-3),
     "rejection": (rejection, 1e-3),
     "process_reward": (process, 3e-3),
+    "reward_conditioned": (reward_conditioned, 3e-3),
 }
 
 

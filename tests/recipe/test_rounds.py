@@ -38,6 +38,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "weighted_sum": {"weights": {"reward": 1.0, "length": 0.5}},
     "gate": {"by": "correct"},
     "process_reward": {"labels": "steps.jsonl"},
+    "system_prompt": {"text": "Be brief."},
+    "retrieval": {"demonstrations": "records"},
 }
 """Settings that a stage cannot do without."""
 

@@ -1,0 +1,123 @@
+"""Reward-conditioned fine-tuning: draw answers, score them, imitate all with their levels.
+
+<stage>/samples.jsonl, scores.json   drawn and scored once: a stage that goes on learns from them
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from heed.errors import UserError
+from heed.files import read_records, write_json, write_records
+from heed.models.chat import ChatFormat
+from heed.models.language_model import LanguageModel, save_language_model
+from heed.models.rows import demonstration_rows
+from heed.ops.order import Order
+from heed.policies.reward_conditioned import LEVELS, conditioned
+from heed.policies.sft import sft
+from heed.progress import Display
+from heed.recipe import LEVEL, RewardConditioned
+from heed.run import StageRun
+from heed.stages.candidates import as_it_wants
+from heed.stages.sft import EVERY, with_lora
+from heed.stages.workplace import Summary, Workplace, context_of
+from heed.trainer import Monitor
+from heed.types import Completion, Prompt
+
+CHUNK = 512
+"""Prompts sampled at a time, between two steps of the progress bar."""
+
+
+def reward_conditioned(work: Workplace, settings: RewardConditioned, stage: StageRun) -> Summary:
+    """Leaves `policy/`, to be asked with the summary's `asked_with` before the prompt."""
+    policy = work.policy(settings.policy)
+    texts = {level: said(settings, level) for level in range(1, settings.levels + 1)}
+    _tell_apart(policy.chat, settings, list(texts.values()))
+    samples, scores = _scored(work, settings, stage, policy)
+    levels = LEVELS[settings.among](samples, scores, settings.levels)
+    if len(set(levels)) == 1:
+        raise UserError(
+            f"{stage.name}: all {len(scores)} finished answers are of one level, which says "
+            f"nothing of them. Take a reward that tells answers of {settings.policy!r} apart."
+        )
+    policy = with_lora(policy, settings.lora, work.seed(stage.name))
+    answers = conditioned(samples, levels, texts.__getitem__)
+    context = context_of(policy, settings.context)
+    train = demonstration_rows(
+        policy.chat, [each for at, each in enumerate(answers) if at % EVERY], context
+    )
+    summary = work.train_offline(
+        stage,
+        settings,
+        sft(policy, train, Order(len(train), settings.batch, work.seed(stage.name, "order"))),
+        demonstration_rows(policy.chat, answers[::EVERY], context),
+        epochs=settings.epochs,
+        monitor=Monitor("heldout_nll", higher_is_better=False),
+        shown=["nll", "heldout_nll"],
+    )
+    if stage.writes:
+        save_language_model(policy, stage.directory / "policy")
+    return {**summary, **_account(settings, scores, levels), "asked_with": texts[max(levels)]}
+
+
+def said(settings: RewardConditioned, level: int) -> str:
+    """The system message of a level."""
+    return settings.template.replace(LEVEL, str(level))
+
+
+def _scored(
+    work: Workplace, settings: RewardConditioned, stage: StageRun, policy: LanguageModel
+) -> tuple[list[Completion], list[float]]:
+    """The finished ones among the policy's samples, and their scores."""
+    kept, numbers = stage.directory / "samples.jsonl", stage.directory / "scores.json"
+    if numbers.exists():  # written last
+        return read_records(kept, Completion), json.loads(numbers.read_text(encoding="utf-8"))
+    plain = work.sampler(policy, settings.sampling, stage.name)
+    prompts = work.askable(settings.records, "train", plain)
+    order = Order(len(prompts), settings.samples, work.seed(stage.name, "prompts"))
+    asked = [prompts[at] for at in order.indices(0).tolist()]
+    sampler = as_it_wants(work, settings.policy, plain).sampler
+    drawn: list[Completion] = []
+    with Display(f"{stage.name} asks", len(asked), visible=stage.writes) as bar:
+        for start in range(0, len(asked), CHUNK):
+            seed = work.seed(stage.name, "samples", start)
+            drawn += sampler.sample(asked[start : start + CHUNK], seed=seed)
+            bar(len(drawn))
+    finished = [each for each in drawn if each.finish == "stop"]
+    if len(finished) < settings.batch:
+        raise UserError(
+            f"{stage.name}: of {len(drawn)} answers {len(finished)} came to an end, fewer than a "
+            f"batch of {settings.batch}. Raise samples or sampling.max_new_tokens."
+        )
+    scores = work.reward(settings.reward)(finished)
+    if stage.writes:
+        write_records(kept, finished)
+        write_json(numbers, scores)
+    return finished, scores
+
+
+def _tell_apart(chat: ChatFormat, settings: RewardConditioned, texts: Sequence[str]) -> None:
+    """Raise UserError where the tokenizer writes two levels alike."""
+    prompts = [Prompt.of(text) for text in texts]
+    if len({tuple(chat.prompt_ids(prompt)) for prompt in prompts}) < len(texts):
+        raise UserError(
+            f"{settings.name}: the tokenizer writes levels alike, as in {texts[0]!r} and "
+            f"{texts[-1]!r}. Lower levels, or change the template."
+        )
+
+
+def _account(
+    settings: RewardConditioned, scores: Sequence[float], levels: Sequence[int]
+) -> dict[str, Any]:
+    """How many answers are of each level, what they score, and how many were cut."""
+    by_level = {
+        level: [score for score, own in zip(scores, levels, strict=True) if own == level]
+        for level in sorted(set(levels))
+    }
+    table = {
+        str(level): {"answers": len(own), "score": fmean(own)} for level, own in by_level.items()
+    }
+    return {"levels": table, "answers": len(scores), "unfinished": settings.samples - len(scores)}
