@@ -112,9 +112,7 @@ class Workplace:
             for comparison in self.records(stage, name, Comparison)
         ]
 
-    def prompts(
-        self, stage: str, split: Split, families: Collection[str] = ()
-    ) -> list[Prompt]:
+    def prompts(self, stage: str, split: Split, families: Collection[str] = ()) -> list[Prompt]:
         """The prompts of a split, or of some families of it.
 
         Raises UserError where it has none of one of these.
