@@ -7,7 +7,6 @@ operands that were never told stay unknown to such a model (docs/log.md).
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
