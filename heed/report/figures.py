@@ -201,7 +201,7 @@ def learning(panel: Panel, colour: Mapping[str, str]) -> Markup:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_title(panel.title)
         axes.set_xlabel("samples drawn")
-        axes.legend(loc="best")
+        figure.legend(loc="outside lower left", ncols=2)
         return _svg(figure, f"{panel.title}, against samples drawn: {', '.join(told)}")
 
 

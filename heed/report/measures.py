@@ -54,7 +54,6 @@ METRICS = {
     "reward_margin": Measure("Margin of rewards", "chosen − rejected"),
     "proxy": Measure("Proxy reward", "score"),
     "gold": Measure("Gold reward", "score"),
-    "correct": Measure("Right answers", "share"),
     "chosen_score": Measure("Reward of what is imitated", "score"),
     "kl": Measure("KL from the reference", "nats an answer"),
     "length": Measure("Length", "words"),
