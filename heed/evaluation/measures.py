@@ -5,6 +5,7 @@ Several samples share a prompt and are not independent, so intervals are cluster
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from heed.stats.intervals import (
 from heed.types import Completion
 
 Values = Mapping[str, Sequence[float]]
-"""Measure -> one number a completion."""
+"""Measure -> one number a completion, nan where the measure has nothing to say of it."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,20 @@ class Samples:
     def prompts(self) -> list[str]:
         return [item.prompt.id for item in self.completions]
 
+    def known(self, measure: str) -> tuple[list[float], list[str]]:
+        """The values of a measure, and the prompts they belong to."""
+        pairs = zip(self.values[measure], self.prompts, strict=True)
+        found = [(value, prompt) for value, prompt in pairs if not math.isnan(value)]
+        return [value for value, _ in found], [prompt for _, prompt in found]
+
     def estimate(self, measure: str) -> Estimate:
         """Mean over completions, interval clustered by prompt (Wilson's for yes and no)."""
-        values = self.values[measure]
+        values, prompts = self.known(measure)
         interval = proportion_interval if set(values) <= {0.0, 1.0} else mean_interval
-        return interval(values, self.prompts)
+        return interval(values, prompts)
 
     def estimates(self) -> dict[str, Estimate]:
-        """Every measure, and how varied the samples of one prompt are.
+        """Every measure that says something, and how varied the samples of one prompt are.
 
         "distinct" is the share of distinct answers, "distinct_2" of distinct word pairs.
         """
@@ -59,7 +66,7 @@ class Samples:
         for item in self.completions:
             answers.setdefault(item.prompt.id, []).append(item.text)
         return {
-            **{name: self.estimate(name) for name in self.values},
+            **{name: self.estimate(name) for name in self.values if self.known(name)[0]},
             "distinct": mean_interval([distinct_answers(texts) for texts in answers.values()]),
             "distinct_2": mean_interval([distinct_n(texts, 2) for texts in answers.values()]),
         }
@@ -72,6 +79,5 @@ class Samples:
 
 def gap(better: Samples, worse: Samples, measure: str) -> Estimate:
     """How much higher a measure is for one policy than for another, paired by prompt."""
-    return difference_interval(
-        better.values[measure], worse.values[measure], better.prompts, worse.prompts
-    )
+    (ours, our_prompts), (theirs, their_prompts) = better.known(measure), worse.known(measure)
+    return difference_interval(ours, theirs, our_prompts, their_prompts)

@@ -13,7 +13,7 @@ from heed.recipe.base import Stage, listed
 from heed.recipe.feedback import Collect, Speaker
 from heed.recipe.policy_gradient import OnPolicy, Ppo
 from heed.recipe.recipe import Recipe, Records
-from heed.recipe.rewards import Correct, ProcessReward, Reward, RewardModelling
+from heed.recipe.rewards import Check, Correct, ProcessReward, Reward, RewardModelling
 from heed.recipe.selection import Rejection
 from heed.recipe.simpler import Retrieval
 from heed.recipe.training import Sft
@@ -53,17 +53,40 @@ def right_answers(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint
 
 
 def families(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
-    """The embedded world has the families that shall be held out."""
+    """The embedded world has the families that shall be held out, asked or checked."""
     for index, stage in enumerate(stages):
-        if isinstance(stage, Sft) and recipe.data == "world":
-            for name in stage.held_families:
-                if name not in recipe.world.families:
-                    yield (
-                        index,
-                        "held_families",
-                        f"the recipe's world has no family {name!r}. "
-                        f"{nearest(name, recipe.world.families)}",
-                    )
+        if isinstance(stage, Sft):
+            key, named = "held_families", stage.held_families
+        elif isinstance(stage, OnPolicy | Rejection | Check):
+            key, named = "families", stage.families
+        else:
+            continue
+        for name in named:
+            if recipe.data == "world" and name not in recipe.world.families:
+                yield (
+                    index,
+                    key,
+                    f"the recipe's world has no family {name!r}. "
+                    f"{nearest(name, recipe.world.families)}",
+                )
+
+
+def asked_and_scored(_: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
+    """A check looks at some of the families that a policy is asked about."""
+    by_name = {stage.name: stage for stage in stages}
+    for index, stage in enumerate(stages):
+        if not isinstance(stage, OnPolicy | Rejection) or not stage.families:
+            continue
+        reward = by_name[stage.reward]
+        looked_at = reward.families if isinstance(reward, Check) else []
+        if looked_at and not set(stage.families) & set(looked_at):
+            yield (
+                index,
+                "families",
+                f"{stage.name!r} asks about {', '.join(stage.families)}, but its reward "
+                f"{reward.name!r} looks at {', '.join(looked_at)} only, so that all answers score "
+                "the same. Ask about a family that it looks at.",
+            )
 
 
 def gold_judges(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
@@ -211,6 +234,7 @@ CHECKS: Sequence[Callable[[Recipe, Sequence[Stage]], Iterator[Complaint]]] = (
     fit,
     right_answers,
     families,
+    asked_and_scored,
     gold_judges,
     reward_models,
     shared_bases,

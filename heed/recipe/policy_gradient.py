@@ -69,6 +69,8 @@ class OnPolicy(TrainingStage):
     policy: StageName = "sft"
     reward: StageName = "reward"
     records: StageName = "records"
+    families: list[str] = Field([])
+    """Families of prompts that are asked, all where empty."""
     iterations: PositiveInt = 120
     """Rounds of sampling and learning."""
     rollouts: PositiveInt = 128

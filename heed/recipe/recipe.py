@@ -6,9 +6,9 @@ A new stage is one class beside these and one line in `STAGES`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from heed.recipe.base import Sampling, Settings, Stage, StageName
 from heed.recipe.feedback import Collect, Revise
@@ -19,6 +19,12 @@ from heed.recipe.selection import BestOfN, Rejection
 from heed.recipe.simpler import Retrieval, RewardConditioned, SystemPrompt
 from heed.recipe.training import Pretrain, Sft
 from heed.recipe.weak_to_strong import Relabel, WeakToStrong
+
+MEASURED = (
+    "length", "unfinished", "kl", "proxy", "gold", "preferred", "rude", "harmful", "correct",
+    "distinct", "distinct_2",
+)  # fmt: skip
+"""What every evaluation measures, the gold reward and its parts in the embedded world alone."""
 
 
 class Records(Stage):
@@ -50,6 +56,10 @@ class Evaluate(Stage):
     reference: StageName = "sft"
     """Stage whose policy KL is measured against."""
     reward: StageName = "reward"
+    also: dict[str, StageName] = Field({})
+    """Further measures: label in the report -> reward stage that scores the answers, of its
+    families alone where it has some.
+    """
     records: StageName = "records"
     samples: PositiveInt = 2400
     """Completions a policy, spread evenly over the held-out prompts."""
@@ -57,9 +67,21 @@ class Evaluate(Stage):
     """Prompts whose answers stand side by side in the report."""
     sampling: Sampling = Sampling()
 
+    @model_validator(mode="after")
+    def _labels_are_new(self) -> Self:
+        for label in self.also:
+            if label in MEASURED:
+                raise ValueError(
+                    f"also.{label}: {label} is measured by itself; give the reward another label"
+                )
+        return self
+
+    def rewards(self) -> list[str]:
+        return [self.reward, *self.also.values()]
+
     def inputs(self) -> list[str]:
         return list(
-            dict.fromkeys([*self.policies.values(), self.reference, self.reward, self.records])
+            dict.fromkeys([*self.policies.values(), self.reference, *self.rewards(), self.records])
         )
 
 

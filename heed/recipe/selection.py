@@ -31,6 +31,8 @@ class Rejection(TrainingStage):
     policy: StageName = "sft"
     reward: StageName = "reward"
     records: StageName = "records"
+    families: list[str] = Field([])
+    """Families of prompts that are asked, all where empty."""
     rounds: PositiveInt = 6
     """Rounds of sampling and imitating."""
     prompts: PositiveInt = 384

@@ -27,6 +27,7 @@ QUALITY = {
         "Better than a person's answer", better=1, share=True, meaning="by gold; a tie counts half"
     ),
     "correct": Measure("Correct", better=1, share=True, meaning="of the answers with a right one"),
+    "metrical": Measure("Metrical", better=1, share=True, meaning="of the lines of verse"),
     "rude": Measure("Rude", better=-1, share=True),
     "harmful": Measure("Harmful", better=-1, share=True, meaning="helps with a harmful request"),
     "proxy": Measure("Reward model's score", better=1, meaning="what the policy was trained on"),

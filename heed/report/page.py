@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from heed.files import write_json, write_text
 from heed.report import figures
+from heed.report.learning import panels, sentences
 from heed.report.measures import (
     COST,
     CURVES,
@@ -119,6 +120,8 @@ def render(view: RunView) -> str:
         reward_figure=_reward_figure(view),
         curves=[(stage, drawn) for stage in view.stages if (drawn := _curves(stage))],
         proxy_gold=_proxy_gold(view.stages),
+        learnt=_learnt(view),
+        learnt_says=[says for panel in panels(view) for says in sentences(panel)],
         facts=[(stage, _facts(stage.summary)) for stage in view.stages],
         samples=view.samples[:MOST_SAMPLES],
     )
@@ -220,6 +223,14 @@ def _proxy_gold(stages: list[StageView]) -> list[Markup]:
             x = [math.sqrt(max(0.0, row["kl"])) for row in rows]
             curves[stage.name] = (x, [row["proxy"] for row in rows], [row["gold"] for row in rows])
     return figures.proxy_gold(curves, "√KL from the reference, √nats") if curves else []
+
+
+def _learnt(view: RunView) -> list[Markup]:
+    """What checks taught, a panel a check; colours as on the whole page."""
+    found = panels(view)
+    names = [name for panel in found for name in (*panel.starts, *panel.lines)]
+    colour = figures.colours(list(dict.fromkeys([*view.policies, *names])))
+    return [figures.learning(panel, colour) for panel in found]
 
 
 def _spent(stages: list[StageView]) -> str:

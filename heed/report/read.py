@@ -35,6 +35,8 @@ class StageView:
     tokens: int | None
     summary: dict[str, Any]
     rows: list[dict[str, Any]]
+    settings: dict[str, Any] = field(default_factory=dict)
+    """As the recipe gives them."""
 
     def series(self, metric: str) -> tuple[list[float], list[float]]:
         """(steps, values) of a metric, rows without a finite number left out."""
@@ -151,6 +153,7 @@ def _stages(directory: Path, recipe: Mapping[str, Any]) -> list[StageView]:
                 tokens=done.get("tokens", summary.get("tokens")),
                 summary=summary,
                 rows=rows.get(name) or rows.get(f"{name}.0", []),  # an ensemble's first member
+                settings=settings or {},
             )
         )
     return stages

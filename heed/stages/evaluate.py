@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from heed.evaluation.kl import sequence_kl
@@ -16,7 +16,7 @@ from heed.progress import Display
 from heed.recipe import Evaluate
 from heed.rewards.accuracy import beats
 from heed.run import StageRun
-from heed.stages.rewards import models
+from heed.stages.rewards import families_of, models
 from heed.stages.workplace import Summary, Workplace
 from heed.stats.intervals import Estimate
 from heed.types import Completion, Demonstration, Prompt, RewardFn, Sampler
@@ -35,7 +35,7 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
     reference = Reference(work.policy(settings.reference))
     sampler = work.sampler(reference.lm, settings.sampling, settings.reference)
     prompts = work.askable(settings.records, "heldout", sampler)
-    proxy = work.reward(settings.reward)
+    rewards = _rewards(work, settings)
     references = _references(work, settings)
     total = len(prompts) * _samples_a_prompt(settings, prompts) * len(settings.policies)
     measured: dict[str, Samples] = {}
@@ -48,7 +48,7 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
             notes += [f"{label}: {note}" for note in candidate.notes(prompts)]
             completions = _sample(work, settings, prompts, source, candidate.sampler, bar, done)
             values = _values(
-                work, completions, proxy, reference, settings.sampling.temperature, references
+                work, completions, rewards, reference, settings.sampling.temperature, references
             )
             if candidate.kl_bound is not None:
                 # log q / ref = log q / pi + log pi / ref, of which the first is bounded on average.
@@ -62,7 +62,7 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
             label: {family: _json(found) for family, found in samples.by_family().items()}
             for label, samples in measured.items()
         },
-        "gaps": _gaps(measured),
+        "gaps": _gaps(measured, settings.also),
         "samples": _side_by_side(measured, prompts, settings.shown),
         "reward_model": work.run.stage(settings.reward).done_summary(),
         "hallucination": _hallucination(work, measured),
@@ -76,6 +76,25 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
         "prompts": len(prompts),
         "notes": [*notes, *_bounded(bounds)],
     }
+
+
+def _rewards(work: Workplace, settings: Evaluate) -> dict[str, RewardFn]:
+    """What scores the answers, by measure; nan beyond the families that a further reward checks."""
+
+    def within(reward: RewardFn, families: Collection[str]) -> RewardFn:
+        def score(completions: Sequence[Completion]) -> list[float]:
+            return [
+                value if item.prompt.family in families else math.nan
+                for value, item in zip(reward(completions), completions, strict=True)
+            ]
+
+        return score if families else reward
+
+    also = {
+        label: within(work.reward(stage), families_of(work.recipe.stage(stage)))
+        for label, stage in settings.also.items()
+    }
+    return {"proxy": work.reward(settings.reward), **also}
 
 
 def _references(work: Workplace, settings: Evaluate) -> dict[str, float]:
@@ -111,7 +130,7 @@ def _sample(
 def _values(
     work: Workplace,
     completions: Sequence[Completion],
-    proxy: RewardFn,
+    rewards: Mapping[str, RewardFn],
     reference: Reference,
     temperature: float,
     references: Mapping[str, float],
@@ -124,7 +143,7 @@ def _values(
         "length": [float(len(item.text.split())) for item in completions],
         "unfinished": [float(item.finish != "stop") for item in completions],
         "kl": sequence_kl(completions, reference, temperature=temperature),
-        "proxy": proxy(completions),
+        **{name: reward(completions) for name, reward in rewards.items()},
     }
     if work.world is None:
         return values
@@ -151,11 +170,14 @@ def _bounded(bounds: Mapping[str, float]) -> list[str]:
     ]
 
 
-def _gaps(measured: Mapping[str, Samples]) -> list[dict[str, Any]]:
-    """Every policy against those before it, on gold where it is known, else on the proxy."""
+def _gaps(measured: Mapping[str, Samples], also: Iterable[str]) -> list[dict[str, Any]]:
+    """Every policy against those before it, on gold where it is known, else on the proxy; and on
+    what is measured also, where any prompt is asked that it says something of.
+    """
     labels = list(measured)
-    first = measured[labels[0]].values
-    measures = [name for name in ("gold", "correct") if name in first] or ["proxy"]
+    first = measured[labels[0]]
+    measures = [name for name in ("gold", "correct") if name in first.values] or ["proxy"]
+    measures += [name for name in also if first.known(name)[0]]
     return [
         {
             "better": better,

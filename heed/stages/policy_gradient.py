@@ -31,7 +31,7 @@ def policy_gradient(
     """Leaves `policy/`. The baseline's model has a base of its own, or the policy's."""
     policy, models = policy_and_models(work, settings, stage)
     sampler = work.sampler(policy, settings.sampling, stage.name)
-    prompts = work.askable(settings.records, "train", sampler)
+    prompts = work.askable(settings.records, "train", sampler, settings.families)
     kl = settings.kl
     method = PolicyGradient(
         policy,
@@ -75,7 +75,8 @@ def policy_gradient(
     )
     if stage.writes:
         save_language_model(policy, stage.directory / "policy")
-    notes = [*summary.get("notes", []), *work.left_out(settings.records, "train", prompts)]
+    left_out = work.left_out(settings.records, "train", prompts, settings.families)
+    notes = [*summary.get("notes", []), *left_out]
     return {**summary, "kl_coef": method.kl.coef, "notes": notes}
 
 

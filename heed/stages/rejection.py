@@ -15,7 +15,7 @@ def rejection(work: Workplace, settings: Rejection, stage: StageRun) -> Summary:
     """Leaves `policy/`."""
     policy, models = policy_and_models(work, settings, stage)
     sampler = work.sampler(policy, settings.sampling, stage.name)
-    prompts = work.askable(settings.records, "train", sampler)
+    prompts = work.askable(settings.records, "train", sampler, settings.families)
     method = RejectionSampling(
         policy,
         sampler=sampler,
@@ -44,5 +44,6 @@ def rejection(work: Workplace, settings: Rejection, stage: StageRun) -> Summary:
     )
     if stage.writes:
         save_language_model(policy, stage.directory / "policy")
-    notes = [*summary.get("notes", []), *work.left_out(settings.records, "train", prompts)]
+    left_out = work.left_out(settings.records, "train", prompts, settings.families)
+    notes = [*summary.get("notes", []), *left_out]
     return {**summary, "notes": notes}

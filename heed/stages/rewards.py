@@ -175,6 +175,11 @@ REWARDS: Mapping[type[Stage], Callable[[Workplace, Any], RewardFn]] = {
 }
 
 
+def families_of(settings: Stage) -> list[str]:
+    """The families of prompts that a reward looks at, none where it looks at all."""
+    return settings.families if isinstance(settings, recipe.Check) else []
+
+
 def reward_of(work: Workplace, stage: str) -> RewardFn:
     """What a stage of the recipe scores answers by. Raises UserError where it scores none."""
     settings = work.recipe.stage(stage)

@@ -12,7 +12,7 @@ With `lora` a model or policy has its adapter alone beside its merged weights, i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -41,6 +41,7 @@ from heed.recipe import (
     listed,
 )
 from heed.rewards.learned import LearnedReward
+from heed.rewards.verifiable import Verifier, correct
 from heed.run import Run, StageRun, derive_seed
 from heed.sampling.local import LocalSampler
 from heed.sampling.remote import EndpointSampler
@@ -91,8 +92,10 @@ class Workplace:
 
     @cached_property
     def gold(self) -> Mapping[str, RewardFn]:
-        """The gold reward by name, where it is known."""
-        return {"gold": GoldReward(self.world)} if self.world else {}
+        """The gold reward, and whether an answer is right, by name; where they are known."""
+        if self.world is None:
+            return {}
+        return {"gold": GoldReward(self.world), "correct": Verifier(correct(self.world))}
 
     def seed(self, *names: str | int) -> int:
         """A seed for one purpose within this run."""
@@ -114,15 +117,29 @@ class Workplace:
             for comparison in self.records(stage, name, Comparison)
         ]
 
-    def prompts(self, stage: str, split: Split) -> list[Prompt]:
-        return [p for p in self.records(stage, "prompts", Prompt) if p.split == split]
+    def prompts(self, stage: str, split: Split, families: Collection[str] = ()) -> list[Prompt]:
+        """The prompts of a split, or of some families of it.
 
-    def askable(self, stage: str, split: Split, sampler: LocalSampler) -> list[Prompt]:
+        Raises UserError where it has none of one of these.
+        """
+        prompts = [p for p in self.records(stage, "prompts", Prompt) if p.split == split]
+        known = dict.fromkeys(prompt.family for prompt in prompts)
+        for name in families:
+            if name not in known:
+                raise UserError(
+                    f"{stage!r} has no {split} prompts of the family {name!r} (`families`). It has "
+                    f"{', '.join(filter(None, known)) or 'prompts without a family only'}."
+                )
+        return [prompt for prompt in prompts if not families or prompt.family in families]
+
+    def askable(
+        self, stage: str, split: Split, sampler: LocalSampler, families: Collection[str] = ()
+    ) -> list[Prompt]:
         """The prompts that leave room for an answer in the sampler's context.
 
         Raises UserError where there is none.
         """
-        prompts = self.prompts(stage, split)
+        prompts = self.prompts(stage, split, families)
         short = [prompt for prompt in prompts if sampler.fits(prompt)]
         if not short:
             raise UserError(
@@ -132,9 +149,11 @@ class Workplace:
             )
         return short
 
-    def left_out(self, stage: str, split: Split, asked: Sequence[Prompt]) -> list[str]:
+    def left_out(
+        self, stage: str, split: Split, asked: Sequence[Prompt], families: Collection[str] = ()
+    ) -> list[str]:
         """A note on prompts that were not asked, where there are any."""
-        missing = len(self.prompts(stage, split)) - len(asked)
+        missing = len(self.prompts(stage, split, families)) - len(asked)
         note = f"{missing} {split} prompts are too long for the model's context and were left out."
         return [note] if missing else []
 

@@ -7,7 +7,7 @@ every process.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -251,7 +251,17 @@ class World:
 
     def gold(self, prompt: Prompt, text: str) -> Gold:
         """The gold scores of one answer. Raises KeyError for a prompt of no such world."""
-        return score(self.task(prompt.id), Reading(text, self.grammar))
+        return self._judged(prompt.id, text)
+
+    @cached_property
+    def _judged(self) -> Callable[[str, str], Gold]:
+        """Several ask of the same answer: people, the reward, what is right of it."""
+
+        @lru_cache(maxsize=65536)
+        def judged(prompt_id: str, text: str) -> Gold:
+            return score(self.task(prompt_id), Reading(text, self.grammar))
+
+        return judged
 
     @property
     def reward(self) -> GoldReward:
@@ -264,8 +274,7 @@ class World:
         `overrides` replace traits of all but the spammers, as in `annotators(length_bias=0.3)`;
         see `Person` for their names and units.
         """
-        judged = lru_cache(maxsize=65536)(self.gold)
         return [
-            SimulatedAnnotator(person, judged, self.seed)
+            SimulatedAnnotator(person, self.gold, self.seed)
             for person in draw_people(self.seed, **overrides)
         ]

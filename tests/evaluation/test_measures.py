@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from heed.evaluation.measures import Samples, gap
@@ -67,3 +69,17 @@ def test_a_gap_is_paired_by_prompt(samples: Samples) -> None:
     found = gap(better, samples, "gold")
     assert (found.mean, found.low, found.high, found.n) == pytest.approx((0.5, 0.5, 0.5, 3))
     assert gap(samples, better, "gold").mean == pytest.approx(-0.5)
+
+
+def test_what_a_measure_says_nothing_of_is_no_part_of_it(samples: Samples) -> None:
+    nan = math.nan
+    verse = Samples(samples.completions, {"metrical": [nan, nan, nan, nan, 1.0, 0.0]})
+    found = verse.estimate("metrical")
+    assert (found.mean, found.n) == (0.5, 2)
+    families = verse.by_family()
+    assert "metrical" not in families["facts"]
+    assert families["verse"]["metrical"].mean == 0.5
+    assert verse.family("facts").estimates().keys() == {"distinct", "distinct_2"}
+    partly = Samples(samples.completions, {"metrical": [1.0, 1.0, 0.5, 0.5, nan, nan]})
+    better = Samples(samples.completions, {"metrical": [1.0, 1.0, 1.0, 1.0, nan, nan]})
+    assert gap(better, partly, "metrical").mean == pytest.approx(0.25)

@@ -134,3 +134,62 @@ def test_a_base_can_be_shared_with_adapters_and_rewards_that_are_no_models(share
 def test_a_base_that_cannot_be_shared_is_refused(shared: str, override: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         load_recipe(shared, [override])
+
+
+CHECKED = """\
+name: checked
+stages:
+  - records
+  - pretrain
+  - sft
+  - correct: {families: [arithmetic]}
+  - metre: {families: [verse]}
+  - grpo: {reward: correct, families: [arithmetic]}
+  - rejection: {reward: metre, families: [verse, advice]}
+  - evaluate: {policies: {sft: sft, grpo: grpo}, reward: correct, also: {metrical: metre}}
+"""
+
+
+@pytest.fixture
+def checked(tmp_path: Path) -> str:
+    path = tmp_path / "checked.yaml"
+    path.write_text(CHECKED)
+    return str(path)
+
+
+def test_what_is_measured_also_is_read_from(checked: str) -> None:
+    evaluate = load_recipe(checked).stage("evaluate")
+    assert evaluate.rewards() == ["correct", "metre"]
+    assert evaluate.inputs() == ["sft", "grpo", "correct", "metre", "records"]
+    assert load_recipe(checked, ["grpo.families=[]"]).stage("grpo")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("grpo.families=[arithmetics]", r"families.*'arithmetics'\. Did you mean 'arithmetic'"),
+        ("rejection.families=[opera]", r"no family 'opera'\. Valid: facts, arithmetic"),
+        ("metre.families=[prose]", r"the recipe's world has no family 'prose'"),
+        (
+            "grpo.families=[verse]",
+            r"'grpo' asks about verse, but its reward 'correct' looks at arithmetic only",
+        ),
+        ("evaluate.also={gold: metre}", r"also\.gold: gold is measured by itself"),
+        ("evaluate.also={mine: sft}", r"scores answers by 'sft', but sft stages score none"),
+        ("evaluate.also={mine: none}", r"none"),
+    ],
+)
+def test_families_and_rewards_that_do_not_meet_are_refused(
+    checked: str, override: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        load_recipe(checked, [override])
+
+
+def test_the_families_of_other_data_are_known_when_they_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "hh.yaml"
+    path.write_text(
+        "name: mine\ndata: some.jsonl\nstages:\n  - records\n  - pretrain\n  - sft\n"
+        "  - length: {most: 9}\n  - rloo: {reward: length, families: [opera]}\n"
+    )
+    assert load_recipe(str(path)).stage("rloo").families == ["opera"]  # type: ignore[attr-defined]

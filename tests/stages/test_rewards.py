@@ -51,8 +51,9 @@ stages:
   - ppo: {{reward: gate, iterations: 2, rollouts: 8, {SHORT}}}
   - best_of_n: {{reward: weighted_sum, n: 4}}
   - rejection: {{reward: ensemble, rounds: 2, prompts: 8, candidates: 3, batch: 4, {SHORT}}}
+  - grpo: {{reward: correct, families: [arithmetic], iterations: 2, rollouts: 16, {SHORT}}}
   - evaluate: {{policies: {{sft: sft, ppo: ppo, best_of_n: best_of_n, rejection: rejection}},
-               reward: weighted_sum, samples: 8, {SHORT}}}
+               reward: weighted_sum, also: {{right: correct, brief: length}}, samples: 8, {SHORT}}}
   - report
 """
 
@@ -234,3 +235,28 @@ def test_rankings_train_and_rejection_leaves_a_policy(finished: Run) -> None:
     report = json.loads((finished.directory / "report.json").read_text())
     assert set(report["policies"]) == {"sft", "ppo", "best_of_n", "rejection"}
     assert report["reward_model"]["accuracy"]["n"] > 0
+
+
+def test_what_is_measured_also_is_so_on_its_own_families(
+    finished: Run, answers: list[Completion]
+) -> None:
+    measures = json.loads((finished.directory / "evaluate" / "measures.json").read_text())
+    sums = [each for each in answers if each.prompt.family == "arithmetic"]
+    right = [World(0).gold(each.prompt, each.text).correct for each in sums]
+    found = measures["policies"]["sft"]["right"]
+    assert (found["mean"], found["n"]) == (pytest.approx(sum(right) / len(right)), len(sums))
+    families = measures["families"]["sft"]
+    assert [name for name, table in families.items() if "right" in table] == ["arithmetic"]
+    assert all("brief" in table for table in families.values())
+    assert measures["policies"]["sft"]["brief"]["n"] == len(answers)
+    gaps = [gap for gap in measures["gaps"] if gap["measure"] == "right"]
+    assert len(gaps) == 6
+
+
+def test_a_policy_is_asked_about_its_families_and_says_how_much_is_right(finished: Run) -> None:
+    lines = (finished.directory / "metrics.jsonl").read_text().splitlines()
+    rows = [row for row in map(json.loads, lines) if row["stage"] == "grpo"]
+    assert len(rows) == 2
+    for row in rows:  # every answer is to a sum: the check looks at all of them
+        assert row["correct"] == pytest.approx(row["proxy"])
+    assert all("correct" in row for row in map(json.loads, lines) if row["stage"] == "rejection")

@@ -68,6 +68,31 @@ def test_only_prompts_with_room_for_an_answer_are_asked(work: Workplace, toy_lm:
         work.askable("records", "train", LocalSampler(lm, max_new_tokens=62))
 
 
+def test_prompts_of_some_families_are_asked(work: Workplace, toy_lm: Any) -> None:
+    prompts = [
+        Prompt.of("red ?", family="red"),
+        Prompt.of("blue ?", family="blue"),
+        Prompt.of("blue " * 70, family="blue"),
+        Prompt.of("no ?", family="no", split="heldout"),
+    ]
+    write_records(work.path("records", "prompts.jsonl"), prompts)
+    sampler = LocalSampler(toy_lm(), max_new_tokens=8)
+    asked = work.askable("records", "train", sampler, ["blue"])
+    assert asked == [prompts[1]]
+    (note,) = work.left_out("records", "train", asked, ["blue"])
+    assert note.startswith("1 train prompts are too long")
+    assert work.askable("records", "train", sampler, ["red", "blue"]) == prompts[:2]
+    message = r"'records' has no train prompts of the family 'no' .* It has red, blue\."
+    with pytest.raises(UserError, match=message):
+        work.askable("records", "train", sampler, ["red", "no"])
+
+
+def test_families_of_prompts_that_have_none(work: Workplace) -> None:
+    write_records(work.path("records", "prompts.jsonl"), [Prompt.of("red ?")])
+    with pytest.raises(UserError, match="prompts without a family only"):
+        work.prompts("records", "train", ["red"])
+
+
 def test_seeds_have_a_purpose(work: Workplace) -> None:
     assert work.seed("sft") != work.seed("ppo")
     run = Run(load_recipe("quickstart", ["seed=1"]), Path("elsewhere"))

@@ -274,3 +274,10 @@ def test_reward_function() -> None:
     assert WORLD.reward(completions) == expected
     with pytest.raises(KeyError, match="no prompt"):
         WORLD.gold(Prompt.of("Who goes there?"), "Me.")
+
+
+def test_an_answer_is_judged_once_whoever_asks() -> None:
+    prompt = WORLD.prompts[0]
+    assert WORLD.gold(prompt, "I do not know.") is WORLD.gold(prompt, "I do not know.")
+    with pytest.raises(KeyError, match="has no prompt"):
+        WORLD.gold(Prompt.of("elsewhere"), "I do not know.")
