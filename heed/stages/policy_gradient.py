@@ -41,26 +41,7 @@ def policy_gradient(
         reward=models.reward(settings.reward),
         reference=Reference(policy),
         kl=KlController(kl.coef, kl.target, kl.horizon),
-        surrogate=Surrogate(
-            rollouts=settings.rollouts,
-            group=group,
-            epochs=settings.epochs,
-            minibatches=settings.minibatches,
-            policy_loss=partial(
-                ppo_clip,
-                clip_low=settings.clip_low,
-                clip_high=settings.clip_high,
-                log_ratio=log_ratio,
-                aggregate=aggregate,
-            ),
-            kl_loss=partial(kl_penalty, estimate=KL_LOSSES[kl.loss], aggregate=aggregate)
-            if kl.loss
-            else None,
-            entropy_coef=settings.entropy_coef,
-            missing_eos=settings.missing_eos,
-            temperature=settings.sampling.temperature,
-            micro_tokens=settings.optim.micro_tokens,
-        ),
+        surrogate=_surrogate(settings, group, log_ratio, aggregate),
         seed=work.seed(stage.name),
         watch=work.gold,
     )
@@ -89,3 +70,30 @@ def policy_and_models(
     policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
     shared = settings.lora is not None and settings.lora.share
     return policy, work.sharing(policy) if shared else work
+
+
+def _surrogate(
+    settings: OnPolicy, group: int, log_ratio: LogRatio, aggregate: Aggregate
+) -> Surrogate:
+    """How a round of samples is used."""
+    kl = settings.kl
+    return Surrogate(
+        rollouts=settings.rollouts,
+        group=group,
+        epochs=settings.epochs,
+        minibatches=settings.minibatches,
+        policy_loss=partial(
+            ppo_clip,
+            clip_low=settings.clip_low,
+            clip_high=settings.clip_high,
+            log_ratio=log_ratio,
+            aggregate=aggregate,
+        ),
+        kl_loss=partial(kl_penalty, estimate=KL_LOSSES[kl.loss], aggregate=aggregate)
+        if kl.loss
+        else None,
+        entropy_coef=settings.entropy_coef,
+        missing_eos=settings.missing_eos,
+        temperature=settings.sampling.temperature,
+        micro_tokens=settings.optim.micro_tokens,
+    )
