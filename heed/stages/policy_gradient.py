@@ -76,5 +76,4 @@ def policy_gradient(
     if stage.writes:
         save_language_model(policy, stage.directory / "policy")
     left_out = work.left_out(settings.records, "train", prompts, settings.families)
-    notes = [*summary.get("notes", []), *left_out]
-    return {**summary, "kl_coef": method.kl.coef, "notes": notes}
+    return {**summary, "kl_coef": method.kl.coef, "notes": [*summary.get("notes", []), *left_out]}
