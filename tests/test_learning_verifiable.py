@@ -64,13 +64,13 @@ def heldout(report: dict[str, Any], policy: str, family: str, measure: str) -> f
 
 def test_right_sums_rise_in_words_that_were_never_asked(report: dict[str, Any]) -> None:
     before, after = (heldout(report, name, "arithmetic", "correct") for name in ("sft", "sums"))
-    assert after > before + 0.1
+    assert after > before + 0.15  # measured: .02 to .38
 
 
 def test_lines_become_metrical(report: dict[str, Any]) -> None:
     before, after = (heldout(report, name, "verse", "metrical") for name in ("sft", "verse"))
     assert before < 0.2
-    assert after > before + 0.3
+    assert after > before + 0.4  # measured: .02 to .87
     (gap,) = [
         gap for gap in report["gaps"]
         if (gap["better"], gap["worse"], gap["measure"]) == ("verse", "sft", "metre")
