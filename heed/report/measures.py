@@ -133,6 +133,11 @@ NAMES = {
     "gspo": "GSPO",
     "reinforce": "REINFORCE++",
     "best_of_n": "Best of n",
+    "chosen": "Fine-tuning on chosen answers",
+    "conditioned": "Reward-conditioned",
+    "system_prompt": "System prompt",
+    "shots": "Similar demonstrations",
+    "lookup": "Looked-up documents",
     "rejection": "Rejection sampling",
 }
 STAGES = {
