@@ -102,25 +102,27 @@ def contests(judged: Sequence[Judged], *, styles: bool = False) -> dict[str, Con
             )
     by_model: dict[str, list[Judged]] = {}
     for each in judged:
+        rows = by_model.setdefault(each.model, [])
         if each.win is not None:
-            by_model.setdefault(each.model, []).append(each)
-    return {model: _contest(rows, styles) for model, rows in by_model.items()}
+            rows.append(each)
+    return {model: _contest(model, rows, styles) for model, rows in by_model.items()}
 
 
-def _contest(rows: Sequence[Judged], styles: bool) -> Contest:
+def _contest(model: str, rows: Sequence[Judged], styles: bool) -> Contest:
     items: list[Hashable] = [each.item for each in rows]
     wins = np.array([each.win for each in rows], dtype=np.float64)
     if not styles:
-        longer = np.array([model - other for other, model in (each.characters for each in rows)])
-        return Contest(items, wins, {"length": longer.astype(np.float64)})
+        pairs = [each.characters for each in rows]
+        longer = np.array([own - other for other, own in pairs], dtype=np.float64)
+        return Contest(items, wins, {"length": longer})
     texts = [each.answers for each in rows if each.answers is not None]
     if len(texts) < len(rows):
         raise UserError(
-            f"the answers of {rows[0].model} are not all at hand, so that their style is unknown. "
+            f"the answers of {model} are not all at hand, so that their style is unknown. "
             "Give annotations that hold output_1 and output_2, or control for length only."
         )
-    differences = style_differences([model for _, model in texts], [other for other, _ in texts])
-    return Contest(items, wins, differences)
+    styled = style_differences([own for _, own in texts], [other for other, _ in texts])
+    return Contest(items, wins, styled)
 
 
 def _read(file: Path, read: Callable[[Row], T]) -> tuple[list[T], list[BadRow]]:

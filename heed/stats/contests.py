@@ -28,12 +28,20 @@ class Contest:
         if len(lengths) != 1:
             raise ValueError(f"items, wins and differences differ in length: {sorted(lengths)}")
 
+    @property
+    def clusters(self) -> Sequence[Hashable] | None:
+        """The items, where one was answered several times."""
+        return self.items if len(set(self.items)) < len(self.items) else None
+
     def bounded(self, names: Iterable[str] | None = None) -> Array:
         """tanh(d / sd(d)) of the differences, a column each; 0 where no two answers differ.
 
         Raises:
-            ValueError: all pairs differ, and by as much: that is not to be told from quality.
+            ValueError: there are fewer than two comparisons, or all pairs differ by as much, which
+                cannot be told from quality.
         """
+        if len(self.wins) < 2:
+            raise ValueError(f"{len(self.wins)} comparisons are too few to control for anything")
         chosen = self.differences if names is None else names
         columns = [_bounded(name, self.differences[name]) for name in chosen]
         return np.stack(columns, axis=1) if columns else np.zeros((len(self.wins), 0))
@@ -43,8 +51,8 @@ def _bounded(name: str, values: Array) -> Array:
     d = np.asarray(values, dtype=np.float64)
     if not np.isfinite(d).all():
         raise ValueError(f"a difference of {name} is no number")
-    if len(d) == 0 or np.ptp(d) == 0:
-        if len(d) and d[0] != 0:
+    if np.ptp(d) == 0:
+        if d[0] != 0:
             raise ValueError(
                 f"all {len(d)} pairs differ in {name} by {d[0]:g}: that cannot be told from quality"
             )

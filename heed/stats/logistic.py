@@ -29,8 +29,7 @@ def fit_logistic(design: Array, labels: Array, precision: Array, centre: Array) 
     with p = sigmoid(X b): labels in [0, 1], a normal prior of precision l_k about c_k on each b_k.
 
     Raises:
-        ValueError: there is no maximum, since columns without a prior determine the labels or
-            each other.
+        ValueError: columns without a prior determine each other.
     """  # noqa: E501
 
     def value(b: Array) -> float:

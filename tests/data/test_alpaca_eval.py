@@ -39,14 +39,16 @@ def test_annotations(tmp_path: Path) -> None:
         entry(instruction="c", preference=0),
         entry(instruction="d", preference=1),
         entry(generator_2="other", output_2="", preference=2),
+        entry(generator_2="unread", preference=None),
     )
     judged, errors = read_annotations(file)
     assert not errors
-    assert [each.win for each in judged] == [0.75, None, 0.5, 0, 1]
+    assert [each.win for each in judged] == [0.75, None, 0.5, 0, 1, None]
     assert (judged[0].baseline, judged[0].model) == ("gpt4_1106_preview", "mine")
     assert judged[0].characters == (6, 29)
     found = contests(judged)
-    assert {name: len(each.items) for name, each in found.items()} == {"mine": 3, "other": 1}
+    counts = {name: len(each.items) for name, each in found.items()}
+    assert counts == {"mine": 3, "other": 1, "unread": 0}
     assert found["mine"].wins.tolist() == [0.75, 0.5, 0]
     assert found["other"].differences["length"].tolist() == [-6]
     styled = contests(judged, styles=True)["mine"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from heed.stats.logistic import fit_logistic
+from heed.stats.logistic import climb, fit_logistic
 
 
 def test_a_lone_constant_is_the_log_odds() -> None:
@@ -33,11 +33,21 @@ def test_a_prior_keeps_finite_what_the_labels_do_not() -> None:
     X = np.array([[1.0], [2.0], [-1.0]])
     y = np.array([1.0, 1.0, 0.0])
     assert 1 < fit_logistic(X, y, np.array([0.01]), np.zeros(1)).coefficients[0] < 20
-    far = fit_logistic(X, y, np.array([0.01]), np.array([-80.0])).coefficients[0]
-    assert far == pytest.approx(
-        fit_logistic(X, y, np.array([0.01]), np.array([-79.0])).coefficients[0], abs=1
-    )  # noqa: E501
-    with pytest.raises(ValueError, match="infinity|each other"):
-        fit_logistic(X, y, np.zeros(1), np.zeros(1))
+    far = [
+        fit_logistic(X, y, np.array([0.01]), np.array([centre])).coefficients[0]
+        for centre in (-80.0, -79.0)
+    ]
+    assert far[0] == pytest.approx(far[1], abs=1)
+
+
+def test_a_maximum_that_whole_newton_steps_would_leap_over() -> None:
+    fit = fit_logistic(np.full((4, 1), 10.0), np.full(4, 0.5), np.array([1e-9]), np.array([-1.0]))
+    assert fit.coefficients[0] == pytest.approx(0, abs=1e-6)
+
+
+def test_what_has_no_maximum() -> None:
+    y = np.array([1.0, 1.0, 0.0])
     with pytest.raises(ValueError, match="each other"):
         fit_logistic(np.zeros((3, 1)), y, np.zeros(1), np.zeros(1))
+    with pytest.raises(ValueError, match="at infinity"):
+        climb(np.zeros(1), lambda b: float(b[0]), lambda b: (np.ones(1), np.ones(1)))
