@@ -33,9 +33,12 @@ published with this, within 1.3 with .2 and 1.7 with .3; without a prior gpt4_ga
 MANY = 10
 """From so many models on, difficulties are fitted over all of them, as AlpacaEval's were.
 
-Among few, an item's difficulty would know the model's own luck: of two simulated models the rates
-were 5 points too low and 45% of the intervals covered, of ten .8 and 94%.
+Among few, an item's difficulty would know the model's own luck: of 2 simulated models (200 items, 0
+or 1) the rates came out 3.5 points too low and 74% of the intervals covered, of 10 .3 and 93%.
+Fitted over the other models they cover 94-95% for 2 to 15.
 """
+ALIKE = 1e-9
+"""Wins no further apart than this are the same."""
 
 
 class Anchor(NamedTuple):
@@ -53,7 +56,9 @@ class Controlled:
     """A controlled win rate in percent, beside the raw one, and what was controlled for.
 
     `effects` are phi of each difference, in logits at tanh(d / sd(d)) = 1, and `errors` theirs;
-    nan where no two answers differ. `error` is the standard error of `rate`.
+    nan where no two answers differ. `error` is the standard error of `rate`. Beside difficulties
+    that were fitted, phi is a little off what it is beside the true ones, and its interval covers
+    that in 75-90% of simulated fields only; it covers where there are no difficulties.
     """
 
     rate: Estimate
@@ -74,7 +79,7 @@ def controlled_win_rates(
     all its own.
 
         >>> fair = Contest(["a", "b", "c", "d"], np.array([1.0, 0.9, 0.1, 0.0]),
-        ...                {"length": np.array([200.0, 90.0, -100.0, -190.0])})
+        ...                {"length": np.array([200.0, 100.0, -100.0, -200.0])})
         >>> found = controlled_win_rates({"talker": fair})["talker"]
         >>> round(found.rate.mean), found.effects["length"].mean > 1
         (50, True)
@@ -158,9 +163,9 @@ def controlled_win_rate(
         ValueError: there are too few comparisons, or a difference cannot be told from quality
             (`Contest.bounded`).
     """
-    raw = win_rate(contest.wins, contest.clusters, level)
     bounded = contest.bounded()
-    if np.ptp(contest.wins) == 0:
+    if np.ptp(contest.wins) < ALIKE:
+        raw = win_rate(contest.wins, contest.clusters, level)
         unknown = Estimate(math.nan, math.nan, math.nan, len(contest.wins))
         nothing = dict.fromkeys(contest.differences, unknown)
         return Controlled(raw.rate, raw.error, raw.rate, nothing, dict.fromkeys(nothing, math.nan))
@@ -170,22 +175,31 @@ def controlled_win_rate(
     prior += [(anchors or {}).get(name, WEAKLY) for name in contest.differences]
     centre, spread = np.array(prior).T
     fit = fit_logistic(np.concatenate([plain, bounded], axis=1), contest.wins, spread**-2, centre)
+    return _without_differences(contest, fit, plain, spread**-2, level)
 
+
+def _without_differences(
+    contest: Contest, fit: Fit, plain: Array, precision: Array, level: float
+) -> Controlled:
+    """What the regression says once the columns after the plain ones are at 0."""
+    n, own = plain.shape
     p = expit(plain @ fit.coefficients[:own])
-    slopes = np.eye(len(centre))
-    slopes[0, :own] = (p * (1 - p)) @ plain / len(p)  # in theta's place the rate
-    values = np.zeros((len(p), len(centre)))
+    slopes = np.eye(len(precision))
+    slopes[0, :own] = (p * (1 - p)) @ plain / n  # in theta's place the rate
+    values = np.zeros((n, len(precision)))
     values[:, 0] = p
-    found, dof = _errors(values, slopes, fit, spread**-2, contest)
-    rate = _in_logits(float(p.mean()), found[0], dof, len(p), level)
-    errors = dict(zip(contest.differences, found[own:], strict=True))
-    effects = {}
-    for name, column, phi in zip(errors, bounded.T, fit.coefficients[own:].tolist(), strict=True):
-        if not column.any():
-            errors[name], phi = math.nan, math.nan  # noqa: PLW2901
-        half = _quantile(dof, level) * errors[name]
-        effects[name] = Estimate(phi, phi - half, phi + half, len(p))
-    return Controlled(rate, 100 * found[0], raw.rate, effects, errors)
+    (error, *others), dof = _errors(values, slopes, fit, precision, contest)
+    effects, errors = {}, {}
+    fitted = zip(contest.differences, fit.coefficients[own:], others[own - 1 :], strict=True)
+    for name, phi, each in fitted:
+        known = bool(np.any(contest.differences[name]))
+        errors[name] = each if known else math.nan
+        mean, half = float(phi) if known else math.nan, _quantile(dof, level) * errors[name]
+        effects[name] = Estimate(mean, mean - half, mean + half, n)
+    raw = win_rate(contest.wins, contest.clusters, level).rate
+    return Controlled(
+        _in_logits(float(p.mean()), error, dof, n, level), 100 * error, raw, effects, errors
+    )
 
 
 def _plain(contest: Contest, difficulty: Mapping[Hashable, float] | None) -> Array:
@@ -215,8 +229,9 @@ def _quantile(dof: int, level: float) -> float:
 
 
 def _in_logits(mean: float, error: float, dof: int, n: int, level: float) -> Estimate:
-    """The interval of a rate strictly between 0 and 1, in percent."""
-    half = _quantile(dof, level) * error / (mean * (1 - mean))
-    centre = math.log(mean / (1 - mean))
+    """A rate and its interval, in percent."""
+    inside = min(max(mean, 1e-12), 1 - 1e-12)  # rounding may take it to 0 or 1
+    half = _quantile(dof, level) * error / (inside * (1 - inside))
+    centre = math.log(inside / (1 - inside))
     low, high = 100 * expit(centre - half), 100 * expit(centre + half)
     return Estimate(100 * mean, float(low), float(high), n)

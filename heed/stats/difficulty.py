@@ -1,6 +1,6 @@
 """How hard it is to beat the baseline on each item, from the contests of several models.
 
-Dubois et al. 2024 (arXiv:2404.04475, section 3) fit item difficulties once, jointly over models,
+Dubois et al. 2024 (arXiv:2404.04475) fit item difficulties once, jointly over models,
 before each model's own regression.
 """
 
@@ -24,16 +24,17 @@ WEAK = 5.0
 
 
 def fit_difficulty(contests: Mapping[str, Contest]) -> dict[Hashable, float]:
-    """gamma of P(model m wins on item x) = sigmoid(theta_m + sum_k phi_k tanh(d_k / sd_k) + gamma_x).
+    """gamma of every item x, higher where models do better against the baseline, by
 
-    Higher where models do better against the baseline. One theta a model, one phi a difference,
-    one gamma an item (their psi is 1 for all models), with normal priors: gamma ~
-    N(0, DIFFICULTIES^2), the rest ~ N(0, WEAK^2). The Hessian's block of items is diagonal, so a
-    step costs models^2 x items.
+        P(model m wins on x) = sigmoid(theta_m + sum_k phi_k tanh(d_k / sd(d_k)) + gamma_x)
+
+    One theta a model, one phi a difference, one gamma an item (their psi is 1 for all models),
+    with normal priors: gamma ~ N(0, DIFFICULTIES^2), the rest ~ N(0, WEAK^2). The Hessian's block
+    of items is diagonal, so a step costs models^2 x items.
 
     Raises:
         ValueError: models differ in what differences they have.
-    """  # noqa: E501
+    """
     names = next(iter(contests.values())).differences
     if any(set(each.differences) != set(names) for each in contests.values()):
         raise ValueError("every contest needs the same differences")

@@ -25,12 +25,15 @@ class Fit:
 
 
 def fit_logistic(design: Array, labels: Array, precision: Array, centre: Array) -> Fit:
-    """The maximum of L(b) = sum_i [y_i log p_i + (1 - y_i) log(1 - p_i)] - sum_k l_k (b_k - c_k)^2 / 2
-    with p = sigmoid(X b): labels in [0, 1], a normal prior of precision l_k about c_k on each b_k.
+    """The b that maximises, with p = sigmoid(X b) and labels y in [0, 1],
+
+        L(b) = sum_i [y_i log p_i + (1 - y_i) log(1 - p_i)] - sum_k l_k (b_k - c_k)^2 / 2
+
+    that is, with a normal prior of precision l_k about c_k on each coefficient.
 
     Raises:
         ValueError: columns without a prior determine each other.
-    """  # noqa: E501
+    """
 
     def value(b: Array) -> float:
         x, away = design @ b, b - centre

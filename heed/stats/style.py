@@ -58,7 +58,7 @@ def style_differences(answers: Sequence[str], baseline: Sequence[str]) -> dict[s
 
         >>> found = style_differences(["# Yes\n\n- **one**\n- two"], ["No."])
         >>> {name: values.tolist() for name, values in found.items()}
-        {'length': [21.0], 'lists': [2.0], 'headers': [1.0], 'bold': [1.0]}
+        {'length': [19.0], 'lists': [2.0], 'headers': [1.0], 'bold': [1.0]}
 
     Raises:
         ValueError: the two differ in number.

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import csv
+import doctest
 import math
+from types import ModuleType
 
 import numpy as np
 import pytest
 from needs import data_folder
 from scipy.special import expit
 
+from heed.data import alpaca_eval
 from heed.data.alpaca_eval import contests, read_table
+from heed.stats import controlled, style, win_rates
 from heed.stats.contests import Contest
 from heed.stats.controlled import MANY, controlled_win_rate, controlled_win_rates
 from heed.stats.difficulty import fit_difficulty
@@ -38,7 +42,7 @@ def test_the_published_leaderboard() -> None:
     judged, errors = read_table(folder / "preferences.csv.gz")
     assert not errors
     field = contests(judged)
-    controlled = controlled_win_rates(field)
+    fitted = controlled_win_rates(field)
     with (folder / "expected.csv").open(encoding="utf-8") as file:
         published = {row.pop(""): row for row in csv.DictReader(file)}
     assert set(field) == set(published)
@@ -51,8 +55,8 @@ def test_the_published_leaderboard() -> None:
         assert found.error == pytest.approx(float(row["standard_error"]), abs=1e-3)
         assert found.discrete.mean == pytest.approx(float(row["discrete_win_rate"]), abs=1e-3)
         expected = float(row["length_controlled_winrate"])
-        gaps[name] = controlled[name].rate.mean - expected
-        assert controlled[name].rate.low < expected < controlled[name].rate.high
+        gaps[name] = fitted[name].rate.mean - expected
+        assert fitted[name].rate.low < expected < fitted[name].rate.high
     assert max(map(abs, gaps.values())) < 1.1
     assert np.mean(np.abs(list(gaps.values()))) < 0.5
 
@@ -125,6 +129,9 @@ def test_who_always_loses_has_the_raw_interval() -> None:
     lost = Contest(range(50), np.zeros(50), {"length": rng.normal(-500, 100, 50)})
     found = controlled_win_rate(lost)
     assert (found.rate.mean, found.rate.high) == (0, win_rate(np.zeros(50)).rate.high)
+    for least in (1e-15, 1e-8):
+        nearly = Contest(lost.items, 1 - np.eye(50)[0] * least, lost.differences)
+        assert controlled_win_rate(nearly).rate.mean == pytest.approx(100)
 
 
 def test_a_style_that_no_two_answers_differ_in_is_left_out() -> None:
@@ -220,3 +227,8 @@ def test_what_cannot_be_controlled() -> None:
     alone = controlled_win_rate(items)  # one item shows no spread
     assert math.isnan(alone.rate.low)
     assert math.isnan(alone.effects["length"].high)
+
+
+@pytest.mark.parametrize("module", [alpaca_eval, controlled, style, win_rates])
+def test_examples_say_what_happens(module: ModuleType) -> None:
+    assert doctest.testmod(module).failed == 0
