@@ -63,7 +63,7 @@ def mean_interval(
     y = np.asarray(values, dtype=np.float64)
     if len(y) == 0:
         return Estimate(math.nan, math.nan, math.nan, 0)
-    error, dof = _standard_error(y, clusters)
+    error, dof = standard_error(y, clusters)
     return _around(float(y.mean()), error, dof, len(y), level)
 
 
@@ -88,7 +88,7 @@ def proportion_interval(
     p = float(y.mean())
     n, z = float(len(y)), float(stats.norm.ppf((1 + level) / 2))
     if clusters is not None:
-        error, dof = _standard_error(y, clusters)
+        error, dof = standard_error(y, clusters)
         if dof < 1:
             return Estimate(p, math.nan, math.nan, len(y))
         n = min(n, p * (1 - p) / error**2) if error > 0 else float(dof + 1)
@@ -122,8 +122,8 @@ def difference_interval(
         return mean_interval([means_a[name] - means_b[name] for name in means_a], level=level)
     if len(x) == 0 or len(y) == 0:
         return Estimate(math.nan, math.nan, math.nan, len(x) + len(y))
-    error_a, dof_a = _standard_error(x, clusters_a)
-    error_b, dof_b = _standard_error(y, clusters_b)
+    error_a, dof_a = standard_error(x, clusters_a)
+    error_b, dof_b = standard_error(y, clusters_b)
     error = math.hypot(error_a, error_b)
     dof = float(min(dof_a, dof_b))
     if error > 0 and dof >= 1:  # Welch and Satterthwaite's degrees of freedom
@@ -148,6 +148,16 @@ def ratio_interval(
     return mean_interval(ratio + (x - ratio * y) / y.mean(), clusters, level)
 
 
+def standard_error(y: NDArray[np.float64], clusters: Clusters | None = None) -> tuple[float, int]:
+    """The cluster-robust standard error of the mean (see `mean_interval`), and G - 1."""
+    index = _indices(len(y), clusters)
+    sums = np.bincount(index, weights=y - y.mean())
+    G = len(sums)
+    if G < 2:
+        return math.nan, 0
+    return math.sqrt(G / (G - 1) * float(sums @ sums)) / len(y), G - 1
+
+
 def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
@@ -167,16 +177,6 @@ def _indices(n: int, clusters: Clusters | None) -> NDArray[np.int64]:
         raise ValueError(f"{n} values, but {len(clusters)} clusters")
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(name, len(numbers)) for name in clusters], dtype=np.int64)
-
-
-def _standard_error(y: NDArray[np.float64], clusters: Clusters | None) -> tuple[float, int]:
-    """The cluster-robust standard error of the mean, and G - 1."""
-    index = _indices(len(y), clusters)
-    sums = np.bincount(index, weights=y - y.mean())
-    G = len(sums)
-    if G < 2:
-        return math.nan, 0
-    return math.sqrt(G / (G - 1) * float(sums @ sums)) / len(y), G - 1
 
 
 def _cluster_means(y: NDArray[np.float64], clusters: Clusters) -> dict[Hashable, float]:
