@@ -102,7 +102,7 @@ def _scored(
     asked = [prompts[at] for at in order.indices(0).tolist()]
     sampler = as_it_wants(work, settings.policy, plain).sampler
     drawn: list[Completion] = []
-    with Display(f"{stage.name} asks", len(asked), visible=stage.writes) as bar:
+    with Display(f"{stage.name} asks", len(asked), before=0, visible=stage.writes) as bar:
         for start in range(0, len(asked), CHUNK):
             seed = work.seed(stage.name, "samples", start)
             drawn += sampler.sample(asked[start : start + CHUNK], seed=seed)

@@ -175,12 +175,13 @@ def test_what_it_is_asked_with_goes_along(finished: Run, work: Workplace) -> Non
     ids = [policy.lm.chat.prompt_ids(with_system(each.prompt, before)) for each in first]
     assert all(len(each.prompt_ids) < len(row) for each, row in zip(first, ids, strict=True))
     question = "What is the capital of Germany?"
-    sampled = CliRunner().invoke(
-        app, ["sample", str(finished.directory), question, "--policy", "reward_conditioned",
-              "--max-new-tokens", "16", "--device", "cpu"]
-    )  # fmt: skip
     expected = policy.sample([with_system(Prompt.of(question), before)])
-    assert sampled.output.strip() == expected[0].text.strip()
+    weights = str(finished.directory / "reward_conditioned" / "policy")
+    for where in ([str(finished.directory), "--policy", "reward_conditioned"], [weights]):
+        sampled = CliRunner().invoke(
+            app, ["sample", *where, question, "--max-new-tokens", "16", "--device", "cpu"]
+        )
+        assert sampled.output.strip() == expected[0].text.strip()
 
 
 def test_a_stage_that_goes_on_learns_from_the_samples_it_drew(
