@@ -38,5 +38,7 @@ def _document(path: Path, number: int, line: str) -> Document:
             f'{path}, line {number}: a document is a line such as {{"text": "Some words."}}.'
         )
     if re.search("[\ud800-\udfff]", text):
-        raise UserError(f"{path}, line {number}: the text holds half of a surrogate pair.")
+        raise UserError(
+            f"{path}, line {number}: broken Unicode stands in the text; write plain UTF-8."
+        )
     return Document(str(row.get("id", number)), text)

@@ -65,6 +65,11 @@ def retrieved_from(
     _, found = read_preferences(Path(settings.demonstrations_file))
     if found.errors:
         raise UserError(f"{found.errors[0].place}: {found.errors[0].why}.")
+    if not found.demonstrations:
+        raise UserError(
+            f"{settings.name}: {settings.demonstrations_file} holds no demonstrations. A line of "
+            "it has prompt and completion, or messages."
+        )
     return found.demonstrations
 
 

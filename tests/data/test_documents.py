@@ -33,7 +33,7 @@ def test_a_paragraph_of_plain_text_is_a_document(tmp_path: Path) -> None:
         ('"Two."', 'line 2: a document is a line such as {"text"'),
         ('{"text": " "}', "line 2: a document is"),
         ('{"text": 2}', "line 2: a document is"),
-        (r'{"text": "Two \ud800."}', "line 2: the text holds half of a surrogate pair"),
+        (r'{"text": "Two \ud800."}', "line 2: broken Unicode stands in the text"),
     ],
 )
 def test_what_is_no_document_is_told_with_its_line(tmp_path: Path, line: str, message: str) -> None:

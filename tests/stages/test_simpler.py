@@ -24,9 +24,10 @@ from heed.ops.batch import Sequences
 from heed.pipeline import STAGES, run_recipe
 from heed.policies.best_of_n import BestOfN, kl_bound
 from heed.policies.in_context import InContext, with_system
-from heed.recipe import RewardConditioned, Sampling, SystemPrompt
+from heed.recipe import Retrieval, RewardConditioned, Sampling, SystemPrompt
 from heed.run import Run
 from heed.sampling.local import LocalSampler
+from heed.stages.contexts import retrieved_from
 from heed.stages.in_context import system_prompt
 from heed.stages.reward_conditioned import reward_conditioned
 from heed.stages.workplace import Workplace
@@ -292,3 +293,11 @@ def test_a_system_message_that_is_no_text(work: Workplace, tmp_path: Path) -> No
     settings = SystemPrompt(name="said", file=str(tmp_path / "image.txt"))
     with pytest.raises(UserError, match="said: cannot read the file"):
         system_prompt(work, settings, work.run.stage("system_prompt"))
+
+
+def test_comparisons_are_no_demonstrations(work: Workplace, tmp_path: Path) -> None:
+    file = tmp_path / "pairs.jsonl"
+    file.write_text('{"prompt": "Who?", "chosen": "I.", "rejected": "It."}\n')
+    settings = Retrieval(name="mine", demonstrations_file=str(file))
+    with pytest.raises(UserError, match=r"mine: .*pairs\.jsonl holds no demonstrations"):
+        retrieved_from(work, settings)
