@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from heed.cli.sample import asked_with
 from heed.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,10 +49,15 @@ def sampler(name: str, source: str) -> Sampler:
             address, model or name, max_new_tokens=MAX_NEW_TOKENS, timeout=SECONDS, retries=0
         )
     from heed.models.language_model import load_language_model
+    from heed.policies.in_context import InContext, with_system
     from heed.sampling.local import LocalSampler
 
     lm = load_language_model(source, device="auto")
-    return LocalSampler(lm, max_new_tokens=_longest_answer(lm), model_name=name)
+    local = LocalSampler(lm, max_new_tokens=_longest_answer(lm), model_name=name)
+    before = asked_with(source)
+    return (
+        InContext(local, lambda prompt: [with_system(prompt, before), prompt]) if before else local
+    )
 
 
 def _longest_answer(lm: LanguageModel) -> int:

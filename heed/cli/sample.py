@@ -12,6 +12,9 @@ import typer
 from heed.errors import UserError
 from heed.types import Prompt
 
+POLICY = "policy"
+"""What a stage's folder calls the policy in it."""
+
 
 def sample(
     source: Annotated[
@@ -34,7 +37,7 @@ def sample(
     """
     questions = prompt or [line.strip() for line in sys.stdin if line.strip()]
     directory = _policy_directory(source, policy)
-    before = _asked_with(Path(source) / policy)
+    before = asked_with(directory)
     from heed.models.language_model import load_language_model
     from heed.policies.in_context import with_system
     from heed.sampling.local import LocalSampler
@@ -54,21 +57,25 @@ def _policy_directory(source: str, policy: str) -> str:
     run = Path(source)
     if not (run / "recipe.yaml").exists():
         return source
-    directory = run / policy / "policy"
+    directory = run / policy / POLICY
     summary = _summary(run / policy)
     if "source" in summary:  # a base model that is used as it is stays where it was
         return str(summary["source"])
     if not directory.is_dir():
-        there = sorted(found.parent.name for found in run.glob("*/policy"))
+        there = sorted(found.parent.name for found in run.glob(f"*/{POLICY}"))
         raise UserError(
             f"{run} has no policy {policy!r}. It has: {', '.join(there) or 'none yet'}."
         )
     return str(directory)
 
 
-def _asked_with(stage: Path) -> str:
-    """The system message that a reward-conditioned policy is asked with; nothing for others."""
-    return str(_summary(stage).get("asked_with", ""))
+def asked_with(directory: str) -> str:
+    """The system message that a reward-conditioned policy is asked with, wherever its run says so
+    beside it; nothing for others.
+    """
+    path = Path(directory)
+    summary = _summary(path.parent) if path.name == POLICY else {}
+    return str(summary.get("asked_with", ""))
 
 
 def _summary(stage: Path) -> dict[str, Any]:

@@ -7,6 +7,8 @@ trains or saves the policy need not know that others stand beside it.
 from __future__ import annotations
 
 import copy
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +43,8 @@ def new_adapter(
 
     torch's global random state stays as it was. (Hu et al. 2021, arXiv:2106.09685.)
 
-    Raises UserError for targets that the model does not have.
+    Raises UserError for targets that the model does not have, and for a tied one: merged, its
+    update would reach the other end of the tie, too, where it never acted in training.
     """
     settings = LoraConfig(
         r=rank,
@@ -57,11 +60,17 @@ def new_adapter(
     try:
         with seeded(seed):
             made: PeftModel = make(model, settings)
-    except ValueError as error:
+    except (ValueError, re.error) as error:
         raise UserError(
             f"LoRA cannot be attached to {targets!r} of a {type(model).__name__}: "
             f"{sources.reason(error)} Set the targets to all-linear or to names of its layers."
         ) from error
+    if tied := _tied_targets(made):
+        raise UserError(
+            f"LoRA cannot be attached to {', '.join(tied)}: the model's head and embeddings are "
+            "one tied weight, and an adapter on one of them could not be saved merged. Set the "
+            "targets to all-linear, which leaves both out."
+        )
     settings.task_type = task if task == "CAUSAL_LM" else None
     return made
 
@@ -78,6 +87,8 @@ def add_adapter(
     """Put another adapter beside the others: a saved one, or a fresh one like the model's own.
 
     It acts only within `wearing`. What trains besides is left as it was: peft would freeze it.
+
+    Raises UserError for a saved one that does not fit the model.
     """
     flags = [(weight, weight.requires_grad) for weight in model.parameters()]
     with seeded(seed):
@@ -85,7 +96,12 @@ def add_adapter(
             model.add_adapter(name, copy.deepcopy(model.peft_config[OWN]))
         else:
             device = str(next(model.parameters()).device)
-            model.load_adapter(start, name, is_trainable=True, torch_device=device)
+            try:
+                loaded = model.load_adapter(start, name, is_trainable=True, torch_device=device)
+            except (ValueError, RuntimeError) as error:
+                raise UserError(_no_fit(start, model, sources.reason(error))) from error
+            if lacking := [key for key in loaded.missing_keys if f".{name}." in f"{key}."]:
+                raise UserError(_no_fit(start, model, f"It has no {lacking[0]}."))
     for weight, flag in flags:
         weight.requires_grad_(flag)
     for weight in adapter_weights(model, name):
@@ -135,6 +151,24 @@ class AdaptedBackbone(nn.Module):
     def forward(self, **inputs: Any) -> Any:
         with wearing(self.model, self.adapter):
             return causal_lm(self.model).base_model(**inputs)
+
+
+def _no_fit(folder: Path, model: PeftModel, why: str) -> str:
+    return (
+        f"The adapter in {folder} does not fit a {type(causal_lm(model)).__name__} whose base it "
+        f"is to share: {why} Leave lora.share out, or train it with targets: all-linear."
+    )
+
+
+def _tied_targets(model: PeftModel) -> list[str]:
+    """The layers under an adapter whose weight is another layer's, too."""
+    held = Counter(id(weight) for _, weight in model.named_parameters(remove_duplicate=False))
+    return [
+        name.rpartition(".")[2]
+        for name, part in model.named_modules()
+        if isinstance(part, BaseTunerLayer)
+        and held[id(getattr(part.get_base_layer(), "weight", None))] > 1
+    ]
 
 
 def _stores_transposed(model: Any) -> bool:

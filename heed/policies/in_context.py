@@ -58,17 +58,18 @@ def with_system(prompt: Prompt, text: str) -> Prompt:
         return prompt
     own = [turn.content for turn in prompt.messages if turn.role == "system"]
     system = Message("system", "\n\n".join([text, *own]))
-    return replace(prompt, messages=(system, *_spoken(prompt)))
+    return replace(prompt, messages=(system, *spoken(prompt)))
 
 
 def with_turns(prompt: Prompt, shots: Sequence[Demonstration]) -> Prompt:
     """The prompt behind demonstrations, as if they had been said before in its conversation."""
     system = [turn for turn in prompt.messages if turn.role == "system"]
     before = [
-        turn for shot in shots for turn in (*_spoken(shot.prompt), Message("assistant", shot.text))
+        turn for shot in shots for turn in (*spoken(shot.prompt), Message("assistant", shot.text))
     ]
-    return replace(prompt, messages=(*system, *before, *_spoken(prompt)))
+    return replace(prompt, messages=(*system, *before, *spoken(prompt)))
 
 
-def _spoken(prompt: Prompt) -> list[Message]:
+def spoken(prompt: Prompt) -> list[Message]:
+    """The turns of a prompt's conversation, without its system message."""
     return [turn for turn in prompt.messages if turn.role != "system"]

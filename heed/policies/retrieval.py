@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from heed.errors import UserError
-from heed.policies.in_context import Ways, with_system, with_turns
+from heed.policies.in_context import Ways, spoken, with_system, with_turns
 from heed.types import Demonstration, Document, Message, Prompt
 
 
@@ -45,19 +45,19 @@ def demonstrated(demonstrations: Sequence[Demonstration], *, k: int, least: floa
     """Demonstrations like the prompt before it, as turns; the most like stands last.
 
     Of the same conversation the first one counts; held-out ones, and those of the very prompt that
-    is asked, never do.
+    is asked, never do. A system message makes no other conversation: no demonstration brings its.
     """
     usable: dict[tuple[Message, ...], Demonstration] = {}
     for each in demonstrations:
         if each.prompt.split == "train":
-            usable.setdefault(each.prompt.messages, each)
+            usable.setdefault(tuple(spoken(each.prompt)), each)
     shots = list(usable.values())
     # One more is looked for, since one may be the prompt's own.
     nearest = Nearest([shot.prompt.text for shot in shots], k=k + 1, least=least)
 
     def ways(prompt: Prompt) -> list[Prompt]:
         found = [shots[at] for at in nearest(prompt.text)]
-        others = [shot for shot in found if shot.prompt.messages != prompt.messages][:k]
+        others = [shot for shot in found if spoken(shot.prompt) != spoken(prompt)][:k]
         counts = range(len(others), -1, -1)
         return [with_turns(prompt, others[:count][::-1]) for count in counts]
 

@@ -139,6 +139,8 @@ class Stage(Settings):
 
     def check(self, earlier: Mapping[str, Stage]) -> None:
         """Raise ValueError where a stage it reads from cannot give what it needs."""
+        if getattr(self, "comparisons", None) == []:
+            raise ValueError("names no stage in its comparisons; name a collect stage")
         for name in self.rewards():
             if not earlier[name].scores:
                 known = [other.name for other in earlier.values() if other.scores]

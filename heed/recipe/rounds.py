@@ -69,8 +69,10 @@ class Rounds(Settings):
 
         changed: dict[str, object] = {"name": f"{stage.name}-{number}"}
         field = type(stage).model_fields.get("comparisons")
-        if field is not None and field.annotation == Comparisons:
-            said = listed(stage.comparisons)  # type: ignore[attr-defined]
+        kinds = (Comparisons, Comparisons | None)
+        named: Comparisons | None = getattr(stage, "comparisons", None)
+        if field is not None and field.annotation in kinds and named is not None:
+            said = listed(named)
             changed["comparisons"] = gathered = [
                 each for name in said for each in self._so_far(name, latest(name), names)
             ]

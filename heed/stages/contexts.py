@@ -10,10 +10,11 @@ from heed import recipe
 from heed.data.documents import read_documents
 from heed.data.preferences import read_preferences
 from heed.errors import UserError
+from heed.models.chat import ChatFormat
 from heed.policies.in_context import Ways, with_system
 from heed.policies.retrieval import demonstrated, documented
 from heed.recipe import Stage
-from heed.types import Demonstration, Document
+from heed.types import Demonstration, Document, Prompt
 
 if TYPE_CHECKING:
     from heed.stages.workplace import Workplace
@@ -23,7 +24,12 @@ def system_text(settings: recipe.SystemPrompt) -> str:
     """What the system message says. Raises UserError where the file says nothing."""
     if settings.file is None:
         return settings.text or ""
-    text = Path(settings.file).read_text(encoding="utf-8").strip()
+    try:
+        text = Path(settings.file).read_text(encoding="utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{settings.name}: cannot read the file {settings.file}: {error}."
+        ) from error
     if not text:
         raise UserError(f"{settings.name}: the file {settings.file} is empty: nothing to say.")
     return text
@@ -59,6 +65,11 @@ def retrieved_from(
     _, found = read_preferences(Path(settings.demonstrations_file))
     if found.errors:
         raise UserError(f"{found.errors[0].place}: {found.errors[0].why}.")
+    if not found.demonstrations:
+        raise UserError(
+            f"{settings.name}: {settings.demonstrations_file} holds no demonstrations. A line of "
+            "it has prompt and completion, or messages."
+        )
     return found.demonstrations
 
 
@@ -70,6 +81,16 @@ def reward_conditioned(work: Workplace, settings: recipe.RewardConditioned) -> W
 def says(text: str) -> Ways:
     """A system message, or, where it does not fit, none."""
     return lambda prompt: [with_system(prompt, text), prompt]
+
+
+def check_system(chat: ChatFormat, stage: str) -> None:
+    """Raise UserError where the tokenizer's chat template leaves system messages out."""
+    prompt = Prompt.of("a")
+    if chat.prompt_ids(with_system(prompt, prompt.text)) == chat.prompt_ids(prompt):
+        raise UserError(
+            f"{stage}: the tokenizer's chat template leaves system messages out, so that what is "
+            "put before a prompt would not be read. Change the template, or take another model."
+        )
 
 
 CONTEXTS: Mapping[type[Stage], Callable[[Workplace, Any], Ways]] = {

@@ -194,8 +194,8 @@ class Workplace:
         return reward_of(self, stage)
 
     def value_model(self, reward: str, policy: str) -> ValueModel:
-        """A critic from a stage's (first) reward model, or from a stage's policy where none is
-        learned; its head starts at zero either way.
+        """A critic from a stage's (first) reward model, or from a stage's policy where it has none
+        of its own (a sum or gate of others' is none); its head starts at zero either way.
         """
         folders = models(self.recipe.stage(reward))
         if self.base is not None:

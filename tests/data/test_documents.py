@@ -20,7 +20,10 @@ def test_json_lines(tmp_path: Path) -> None:
 def test_a_paragraph_of_plain_text_is_a_document(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("One line\nand another.\n\n\nTwo.\n")
-    assert read_documents(path) == [Document("1", "One line and another."), Document("2", "Two.")]
+    expected = [Document("1", "One line and another."), Document("2", "Two.")]
+    assert read_documents(path) == expected
+    path.write_bytes(b"\xef\xbb\xbfOne line\r\nand another.\r\n \t\r\nTwo.")  # as on Windows
+    assert read_documents(path) == expected
 
 
 @pytest.mark.parametrize(
@@ -30,6 +33,7 @@ def test_a_paragraph_of_plain_text_is_a_document(tmp_path: Path) -> None:
         ('"Two."', 'line 2: a document is a line such as {"text"'),
         ('{"text": " "}', "line 2: a document is"),
         ('{"text": 2}', "line 2: a document is"),
+        (r'{"text": "Two \ud800."}', "line 2: broken Unicode stands in the text"),
     ],
 )
 def test_what_is_no_document_is_told_with_its_line(tmp_path: Path, line: str, message: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
 from heed.errors import UserError
@@ -226,3 +227,22 @@ def test_a_folder_without_a_head(saved, tmp_path):
     (folder / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"no score\.weight"):
         on_shared_base(policy, folder, REWARD)
+
+
+def test_an_adapter_that_does_not_fit_the_base_is_refused(tiny, saved, tmp_path):
+    policy, _, folder = saved("llama")
+    file = folder / "adapter" / "adapter_model.safetensors"
+    tensors = load_file(file)
+    lost = next(name for name in tensors if "lora_B" in name)
+    save_file({name: each for name, each in tensors.items() if name != lost}, file)
+    with pytest.raises(UserError, match=r"does not fit a LlamaForCausalLM .* It has no .*lora_B"):
+        on_shared_base(policy, folder, REWARD)
+    # A reward model's pad token of its own is one row more than the policy's embeddings have.
+    save_language_model(tiny("llama", tokenizer="without_pad"), tmp_path / "padless")
+    own = with_adapter(
+        new_reward_model(tmp_path / "padless", **CPU), rank=2, alpha=4.0, targets=["embed_tokens"]
+    )
+    save_reward_model(own, tmp_path / "wider")
+    lm = attach_lora(load_language_model(tmp_path / "padless", **CPU), rank=2, alpha=4.0)
+    with pytest.raises(UserError, match=r"does not fit a LlamaForCausalLM .* size mismatch"):
+        on_shared_base(lm, tmp_path / "wider", REWARD)

@@ -160,6 +160,27 @@ def test_a_second_adapter_starts_from_the_merged_first(tiny):
 def test_lora_on_layers_that_are_not_there(tiny):
     with pytest.raises(UserError, match="no_such_layer"):
         attach_lora(tiny("llama"), rank=2, alpha=2, targets=["no_such_layer"])
+    with pytest.raises(UserError, match="nothing to repeat"):
+        attach_lora(tiny("llama"), rank=2, alpha=2, targets="*_proj")
+
+
+@pytest.mark.filterwarnings("ignore:Model ")  # peft's on ties
+@pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])
+def test_lora_on_a_head_or_embeddings_is_saved_as_it_trained_or_refused(
+    tiny, sequences, tmp_path, target
+):
+    """Merged into one end of a tied weight, the update would act at the other end, too."""
+    with pytest.raises(UserError, match=f"attached to {target}: the model's head and embeddings"):
+        attach_lora(tiny("qwen2"), rank=2, alpha=2, targets=["q_proj", target])
+    lm = attach_lora(tiny("llama"), rank=2, alpha=2, targets=["q_proj", target])
+    with torch.no_grad():
+        for weight in lm.model.parameters():
+            if weight.requires_grad:
+                weight.copy_(torch.randn(weight.shape, generator=torch.manual_seed(0)))
+        save_language_model(lm, tmp_path / "lm")
+        ids = sequences(lm).ids
+        again = load_language_model(tmp_path / "lm", **CPU).model(ids).logits
+        torch.testing.assert_close(again, lm.model(ids).logits, atol=1e-3, rtol=1e-3)
 
 
 def test_what_cannot_be_loaded(tiny, tmp_path):

@@ -61,6 +61,8 @@ def test_a_prompts_own_demonstration_and_held_out_ones_never_stand_before_it() -
     assert ways(asked) == [with_turns(asked, [other]), asked]
     said = [turn.content for turn in ways(Prompt.of("blue car !"))[0].messages]
     assert said == ["blue car", "the answer", "blue car !"]
+    brief = Prompt("c", (Message("system", "Be brief."), Message("user", "blue car")))
+    assert ways(brief) == [with_turns(brief, [other]), brief]
 
 
 def test_of_one_conversation_the_first_counts() -> None:

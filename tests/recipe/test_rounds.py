@@ -173,3 +173,15 @@ def test_rounds_of_nothing(tmp_path: Path) -> None:
     assert "`stages` is empty" in refusal(tmp_path, BEFORE + "  - rounds\n")
     assert "`stages` is a list" in refusal(tmp_path, BEFORE + "  - rounds: {stages: ppo}\n")
     assert "no key and no stage 'ppp'" in refusal(tmp_path, BEFORE + ROUNDS, "ppp.kl.coef=1")
+
+
+def test_chosen_answers_of_all_rounds_are_imitated_like_all_comparisons(tmp_path: Path) -> None:
+    chosen = "        - sft: {name: chosen, policy: sft, comparisons: collect}\n"
+    text = BEFORE + ROUNDS + chosen
+    recipe = load(tmp_path, text)
+    assert recipe.stage("chosen-1").inputs() == ["sft", "collect-1"]
+    assert recipe.stage("chosen-3").inputs() == ["ppo-2", "collect-1", "collect-2", "collect-3"]
+    latest = load(tmp_path, text.replace("times: 3", "times: 3\n      comparisons: latest"))
+    assert latest.stage("chosen-3").inputs() == ["ppo-2", "collect-3"]
+    plain = text.replace("{name: chosen, policy: sft, comparisons: collect}", "{name: plain}")
+    assert load(tmp_path, plain).stage("plain-3").inputs() == ["pretrain", "records"]

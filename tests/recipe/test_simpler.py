@@ -114,6 +114,8 @@ def test_demonstrations_or_chosen_answers() -> None:
         (["best_of_n", "judge: {judge: {policy: best_of_n}}"], "'judge' speaks by 'best_of_n'"),
         (["sft: {name: c, records: records, comparisons: collect}"], "leave one of them out"),
         (["sft: {name: c, comparisons: collect, loss_on: all, turns: last}"], "leave turns at all"),
+        (["sft: {name: c, comparisons: []}"], "'c' names no stage in its comparisons"),
+        (["dpo: {comparisons: []}"], "'dpo' names no stage in its comparisons; name a collect"),
         (["sft: {name: c, comparisons: reward}"], "'reward' holds no comparisons"),
         (["sft: {name: c, comparisons: records}"], "'records' holds no comparisons"),
         (["relabel", "sft: {name: c, comparisons: [collect, relabel]}"],

@@ -17,15 +17,21 @@ from heed.config import load_recipe
 from heed.errors import UserError
 from heed.feedback.people import nobody
 from heed.files import read_records
-from heed.pipeline import run_recipe
+from heed.models.chat import ChatFormat
+from heed.models.language_model import LanguageModel
+from heed.models.rows import demonstration_rows
+from heed.ops.batch import Sequences
+from heed.pipeline import STAGES, run_recipe
 from heed.policies.best_of_n import BestOfN, kl_bound
 from heed.policies.in_context import InContext, with_system
-from heed.recipe import RewardConditioned, Sampling
+from heed.recipe import Retrieval, RewardConditioned, Sampling, SystemPrompt
 from heed.run import Run
 from heed.sampling.local import LocalSampler
+from heed.stages.contexts import retrieved_from
+from heed.stages.in_context import system_prompt
 from heed.stages.reward_conditioned import reward_conditioned
 from heed.stages.workplace import Workplace
-from heed.types import Comparison, Completion, Document, Prompt
+from heed.types import Comparison, Completion, Demonstration, Document, Prompt
 
 SHORT = "sampling: {max_new_tokens: 16}"
 RECIPE = f"""\
@@ -170,12 +176,13 @@ def test_what_it_is_asked_with_goes_along(finished: Run, work: Workplace) -> Non
     ids = [policy.lm.chat.prompt_ids(with_system(each.prompt, before)) for each in first]
     assert all(len(each.prompt_ids) < len(row) for each, row in zip(first, ids, strict=True))
     question = "What is the capital of Germany?"
-    sampled = CliRunner().invoke(
-        app, ["sample", str(finished.directory), question, "--policy", "reward_conditioned",
-              "--max-new-tokens", "16", "--device", "cpu"]
-    )  # fmt: skip
     expected = policy.sample([with_system(Prompt.of(question), before)])
-    assert sampled.output.strip() == expected[0].text.strip()
+    weights = str(finished.directory / "reward_conditioned" / "policy")
+    for where in ([str(finished.directory), "--policy", "reward_conditioned"], [weights]):
+        sampled = CliRunner().invoke(
+            app, ["sample", *where, question, "--max-new-tokens", "16", "--device", "cpu"]
+        )
+        assert sampled.output.strip() == expected[0].text.strip()
 
 
 def test_a_stage_that_goes_on_learns_from_the_samples_it_drew(
@@ -204,6 +211,7 @@ def test_a_stage_that_goes_on_learns_from_the_samples_it_drew(
     [
         ({"template": "Xylophone {level}", "levels": 40}, "the tokenizer writes levels alike, as"),
         ({"sampling": Sampling(max_new_tokens=1)}, "came to an end, fewer than a batch"),
+        ({"context": 12}, "fit 12 tokens with their prompt and level, fewer than a batch of 8"),
     ],
 )
 def test_levels_that_cannot_be_learned_are_refused(
@@ -228,3 +236,68 @@ def test_a_reward_that_tells_nothing_apart_is_refused(
     assert isinstance(settings, RewardConditioned)
     with pytest.raises(UserError, match="finished answers are of one level"):
         reward_conditioned(work, settings, stage)
+
+
+def test_no_answer_is_learned_without_its_level(
+    work: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that is too long loses its beginning, which is where the level stands."""
+    learned: list[Demonstration] = []
+
+    def rows(chat: ChatFormat, shown: Sequence[Demonstration], context: int) -> Sequences:
+        learned.extend(shown)
+        made = demonstration_rows(chat, shown, context)
+        assert all("How good is the answer?" in chat.text(row) for row in made.ids.tolist())
+        return made
+
+    monkeypatch.setattr("heed.stages.reward_conditioned.demonstration_rows", rows)
+    settings = work.recipe.stage("reward_conditioned").model_copy(update={"context": 30})
+    stage = replace(work.run.stage("reward_conditioned"), directory=tmp_path, run=tmp_path)
+    assert isinstance(settings, RewardConditioned)
+    found = reward_conditioned(work, settings, stage)
+    finished = read_records(tmp_path / "samples.jsonl", Completion)
+    left = len(finished) - len(learned)
+    assert left > 0
+    assert found["answers"] == len(learned)
+    assert found["unfinished"] == settings.samples - len(finished)
+    assert found["notes"] == [
+        f"{left} answers do not fit 30 tokens with their prompt and level: left out."
+    ]
+
+
+DEAF = "{% for m in messages if m.role != 'system' %}{{ m.content }} {% endfor %}"
+
+
+def test_a_template_that_leaves_system_messages_out_is_refused(
+    work: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = Workplace.policy
+
+    def deaf(self: Workplace, stage: str) -> LanguageModel:
+        lm = policy(self, stage)
+        lm.tokenizer.chat_template = DEAF
+        return LanguageModel(lm.model, lm.tokenizer, ChatFormat(lm.tokenizer))
+
+    monkeypatch.setattr(Workplace, "policy", deaf)
+    for name in ("system_prompt", "lookup", "reward_conditioned"):
+        place = replace(work.run.stage(name), directory=tmp_path / name)
+        settings = work.recipe.stage(name)
+        with pytest.raises(UserError, match=f"{name}: the tokenizer's chat template leaves system"):
+            STAGES[settings.kind](work, settings, place)
+    settings = work.recipe.stage("shots")
+    STAGES[settings.kind](work, settings, replace(work.run.stage("shots"), directory=tmp_path))
+
+
+def test_a_system_message_that_is_no_text(work: Workplace, tmp_path: Path) -> None:
+    (tmp_path / "image.txt").write_bytes(b"\xff\xfe\x00")
+    settings = SystemPrompt(name="said", file=str(tmp_path / "image.txt"))
+    with pytest.raises(UserError, match="said: cannot read the file"):
+        system_prompt(work, settings, work.run.stage("system_prompt"))
+
+
+def test_comparisons_are_no_demonstrations(work: Workplace, tmp_path: Path) -> None:
+    file = tmp_path / "pairs.jsonl"
+    file.write_text('{"prompt": "Who?", "chosen": "I.", "rejected": "It."}\n')
+    settings = Retrieval(name="mine", demonstrations_file=str(file))
+    with pytest.raises(UserError, match=r"mine: .*pairs\.jsonl holds no demonstrations"):
+        retrieved_from(work, settings)
