@@ -1,5 +1,7 @@
-"""What comes before reinforcement learning: to imitate what people chose, or all answers with their
-level of reward, raises gold beyond SFT by stated amounts.
+"""What comes before reinforcement learning, by stated amounts of gold: the base that imitates what
+people chose rises beyond the base, SFT that imitates all answers with their levels beyond SFT.
+
+SFT that imitates what people chose does not surely rise: half of it the base wrote (docs/log.md).
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ from small_base import run_stages
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
 STAGES = """\
-  - sft: {name: chosen, policy: sft, comparisons: collect, epochs: 2, batch: 64,
+  - sft: {name: chosen, policy: pretrain, comparisons: collect, epochs: 2, batch: 64,
           optim: {lr: 1e-3, micro_tokens: 3200}}
   - reward_conditioned: {samples: 6000, among: prompt, epochs: 3, batch: 64,
                          optim: {lr: 1e-3, micro_tokens: 3200}}
-  - evaluate: {policies: {sft: sft, chosen: chosen, conditioned: reward_conditioned},
-               samples: 800}
+  - evaluate: {policies: {base: pretrain, sft: sft, chosen: chosen,
+                          conditioned: reward_conditioned}, samples: 800}
   - report
 """
 
@@ -32,12 +34,13 @@ def report(small_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     return found
 
 
-@pytest.mark.parametrize(("policy", "least"), [("chosen", 0.06), ("conditioned", 0.12)])
-def test_gold_rises(report: dict[str, Any], policy: str, least: float) -> None:
-    """Measured: .17 and .26."""
+@pytest.mark.parametrize(
+    ("policy", "start", "least"), [("chosen", "base", 0.3), ("conditioned", "sft", 0.12)]
+)
+def test_gold_rises(report: dict[str, Any], policy: str, start: str, least: float) -> None:
     (gap,) = [
         gap["difference"] for gap in report["gaps"]
-        if (gap["better"], gap["worse"], gap["measure"]) == (policy, "sft", "gold")
+        if (gap["better"], gap["worse"], gap["measure"]) == (policy, start, "gold")
     ]  # fmt: skip
     assert gap["mean"] > least
     assert gap["low"] > 0.0
