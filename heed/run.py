@@ -25,6 +25,7 @@ import json
 import math
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -89,6 +90,18 @@ def stage_keys(recipe: Recipe) -> dict[str, str]:
         content = json.dumps([stage.kind, stage.model_dump(), common, inputs], sort_keys=True)
         keys[stage.name] = hashlib.sha256(content.encode()).hexdigest()[:16]
     return keys
+
+
+def seeds_of(directory: Path) -> list[Path]:
+    """The runs that stand in a directory side by side, by seed; empty where it is a run itself."""
+    if (directory / "recipe.yaml").exists():
+        return []
+    found = {
+        path.parent: int(path.parent.name.removeprefix(SEED))
+        for path in directory.glob(f"{SEED}*/recipe.yaml")
+        if re.fullmatch(rf"{SEED}-?\d+", path.parent.name)
+    }
+    return sorted(found, key=lambda path: (found[path], path.name))
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ def report(
 
     [dim]Example:[/]  heed report runs/demo
     """
-    from heed.report.league import seeds_of
     from heed.report.league_page import write_league
     from heed.report.page import write_report
+    from heed.run import seeds_of
 
     typer.echo(f"Report: {write_league(run) if seeds_of(run) else write_report(run)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from shutil import rmtree
 from typing import Annotated
@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 
 from heed.config import load_recipe
-from heed.recipe import Recipe
-from heed.run import SEED, Run
+from heed.errors import UserError
+from heed.recipe import Evaluate, Recipe
+from heed.run import SEED, Run, seeds_of
 
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe's name (see heed recipes) or a YAML file.")
@@ -40,42 +41,76 @@ def run(recipe: RecipeName, set_: Overrides = None, out: Out = None, fresh: Fres
 def carry_out(recipe: Recipe, out: Path | None, *, fresh: bool, only: str | None = None) -> None:
     """Bring a recipe (or one stage of it and what that needs) to its end, under every seed that it
     asks for, and say where the result is.
+
+    Raises:
+      UserError: the directory holds several seeds and the recipe asks for one, or the reverse.
     """
     directory = out or Path("runs") / recipe.name
-    if recipe.seeds == 1:
-        report = _bring_to_end(recipe, directory, fresh=fresh, only=only)
-    else:
-        for own in recipe.by_seed():
-            _bring_to_end(own, directory / f"{SEED}{own.seed}", fresh=fresh, only=only)
-        report = _league(directory) if only is None and _first() else directory
+    several = recipe.seeds > 1
+    _look_for_others(directory, several=several)
+    places = [
+        Run(own, directory / f"{SEED}{own.seed}" if several else directory, writes=_first())
+        for own in recipe.by_seed()
+    ]
+    unfinished = [place for place in places if fresh or place.pending(_part(place, only))]
+    with _processes(needed=bool(unfinished)):
+        for place in places:
+            if place in unfinished:
+                _work(place, fresh=fresh, only=_part(place, only))
+            else:
+                _say(
+                    f"All stages of {recipe.name!r} in {place.directory} are finished; nothing to "
+                    "do."
+                )
     if _first():
-        typer.echo(f"Run: {report}" if report == directory else f"Report: {report}")
+        report = None if only else _report(recipe, directory)
+        typer.echo(f"Report: {report}" if report else f"Run: {directory}")
 
 
-def _bring_to_end(recipe: Recipe, directory: Path, *, fresh: bool, only: str | None) -> Path:
-    """Where the run's report is, or else the run."""
-    place = Run(recipe, directory, writes=_first())
-    part = None if only is None else recipe.needed_for(only)
-    if fresh or place.pending(part):
-        _work(place, fresh=fresh, only=part)
-    else:
-        _say(f"All stages of {recipe.name!r} in {directory} are finished; nothing to do.")
+def _part(place: Run, only: str | None) -> Recipe | None:
+    return None if only is None else place.recipe.needed_for(only)
+
+
+def _look_for_others(directory: Path, *, several: bool) -> None:
+    if several and (directory / "recipe.yaml").exists():
+        raise UserError(
+            f"{directory} holds a single run, and the recipe asks for several (`seeds`), which "
+            "want a directory of their own. Name another one with --out."
+        )
+    if not several and seeds_of(directory):
+        raise UserError(
+            f"{directory} holds the runs of several seeds, and the recipe asks for one (`seeds: "
+            "1`). Name another directory with --out."
+        )
+
+
+def _processes(*, needed: bool) -> AbstractContextManager[object]:
+    """The processes that torchrun started, joined once for all seeds: they cannot join again."""
+    if not needed:
+        return nullcontext()
+    from heed.pipeline import processes
+
+    return processes()
+
+
+def _report(recipe: Recipe, directory: Path) -> Path | None:
+    """The page about the run or its seeds, where there is one."""
+    if recipe.seeds > 1:
+        if not any(isinstance(stage, Evaluate) for stage in recipe.stages):
+            return None
+        from heed.report.league_page import write_league
+
+        return write_league(directory, recipe)
     report = directory / "report.html"
-    return report if only is None and report.exists() else directory
-
-
-def _league(directory: Path) -> Path:
-    from heed.report.league_page import write_league
-
-    return write_league(directory)
+    return report if report.exists() else None
 
 
 def _work(place: Run, *, fresh: bool, only: Recipe | None) -> None:
     _say(f"Running {place.recipe.name!r} in {place.directory}")
     from heed.cli.desk import open_desk
-    from heed.pipeline import processes, run_recipe
+    from heed.pipeline import run_recipe
 
-    with processes(), place.locked() if place.writes else nullcontext():
+    with place.locked() if place.writes else nullcontext():
         for stage in (only or place.recipe).stages if fresh and place.writes else ():
             rmtree(place.directory / stage.name, ignore_errors=True)
         run_recipe(place, _say, only, open_desk)

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from heed.recipe.base import Stage, listed
 from heed.recipe.feedback import Collect, Speaker
 from heed.recipe.policy_gradient import OnPolicy, Ppo
-from heed.recipe.recipe import Recipe, Records
+from heed.recipe.recipe import Evaluate, Recipe, Records
 from heed.recipe.rewards import Check, Correct, ProcessReward, Reward, RewardModelling
 from heed.recipe.selection import Rejection
 from heed.recipe.simpler import Retrieval
@@ -224,6 +224,21 @@ def speakers(_: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
                 )
 
 
+def league(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
+    """What several seeds are ranked above is measured along with them."""
+    for index, stage in enumerate(stages):
+        if recipe.seeds > 1 and isinstance(stage, Evaluate):
+            if stage.reference not in stage.policies.values():
+                yield (
+                    index,
+                    "policies",
+                    f"several seeds are ranked by how far they stand above {stage.reference!r}, "
+                    f"the reference of {stage.name!r}, which is not among its policies. Name it "
+                    "there, too.",
+                )
+            return
+
+
 def nearest(name: str, valid: Sequence[str]) -> str:
     """What the writer may have meant, or else what there is, as a sentence."""
     close = get_close_matches(name, valid, n=1, cutoff=0.5)
@@ -241,4 +256,5 @@ CHECKS: Sequence[Callable[[Recipe, Sequence[Stage]], Iterator[Complaint]]] = (
     chosen,
     documents,
     speakers,
+    league,
 )

@@ -50,7 +50,7 @@ class Evaluate(Stage):
 
     kind: ClassVar[str] = "evaluate"
     policies: dict[str, StageName] = Field(
-        {"base": "pretrain", "sft": "sft", "dpo": "dpo", "ppo": "ppo"}
+        {"base": "pretrain", "sft": "sft", "dpo": "dpo", "ppo": "ppo"}, min_length=1
     )
     """Label in the report -> stage that made the policy."""
     reference: StageName = "sft"
@@ -66,6 +66,16 @@ class Evaluate(Stage):
     shown: PositiveInt = 18
     """Prompts whose answers stand side by side in the report."""
     sampling: Sampling = Sampling()
+
+    @model_validator(mode="after")
+    def _labels_name_files(self) -> Self:
+        for label in self.policies:
+            if "/" in label:
+                raise ValueError(
+                    f"policies.{label}: the answers are kept in a file of that label, which can "
+                    "hold no /; give the policy another label"
+                )
+        return self
 
     @model_validator(mode="after")
     def _labels_are_new(self) -> Self:

@@ -32,6 +32,8 @@ _INK, _MUTED, _LINE = "#111213", "#717273", "#d1d2d3"
 _VARIABLES = {_INK: "var(--ink)", _MUTED: "var(--muted)", _LINE: "var(--line)"}
 POLICY_COLOURS = {"base": "#8a8d93", "sft": "#3f7fbf", "dpo": "#2f9c86", "ppo": "#d07a2d"}
 _OTHERS = ("#a05a9c", "#b8505f", "#7d9a3c", "#5a6fb0", "#8a6a45", "#3f9fb5", "#c98fb0", "#5f6f4a")
+_SMALL = 7.0
+"""Points of the letters that stand at dots."""
 PROXY_COLOUR, GOLD_COLOUR = "#3f7fbf", "#d07a2d"
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -155,20 +157,51 @@ def league(rows: Mapping[str, tuple[Estimate, Sequence[float]]], key: str, basel
 def price(rows: Mapping[str, tuple[Estimate, Estimate]], key: str, baseline: str) -> Markup:
     """What every policy gained against the KL that it paid; names stand at the dots."""
     what = measure_of(key)
+    names = [policy_name(name) for name in rows]
+    dots = [(math.sqrt(max(0.0, kl.mean)), above.mean) for kl, above in rows.values()]
     with rc_context(_STYLE):
         figure, axes = _axes(5.2, 3.6)
-        for name, (kl, above) in rows.items():
-            x = math.sqrt(max(0.0, kl.mean))
-            axes.plot([x], [above.mean], "o", color=POLICY_COLOURS["sft"], markersize=4)
-            axes.annotate(
-                policy_name(name), (x, above.mean), (4, 2), textcoords="offset points", fontsize=7
-            )
+        for x, y in dots:
+            axes.plot([x], [y], "o", color=POLICY_COLOURS["sft"], markersize=4)
         axes.axhline(0.0, color=_MUTED, linewidth=1, linestyle=(0, (3, 3)))
         axes.margins(x=0.15)
         axes.set_xlim(left=0.0)
         axes.set_xlabel(f"√KL from {policy_name(baseline)}, √nats")
         axes.set_ylabel(f"{what.label.lower()} above {policy_name(baseline)}")
+        figure.draw_without_rendering()
+        to_points = axes.transData.transform(dots) * 72 / figure.dpi
+        for name, at, (right, up) in zip(names, dots, beside(names, to_points), strict=True):
+            axes.annotate(
+                name, at, (right, up), textcoords="offset points", fontsize=_SMALL,
+                ha="left" if right > 0 else "right",
+                arrowprops={"arrowstyle": "-", "lw": 0.4, "color": _MUTED, "shrinkB": 2},
+            )  # fmt: skip
         return _svg(figure, f"{what.label} of {len(rows)} policies against their KL")
+
+
+def beside(names: Sequence[str], dots: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """Where each name stands from its dot, in points like the dots: right (+) or left of it, and
+    so far up or down that it covers no name before it and no dot.
+    """
+    taken = [(x - 2, y - 2, x + 2, y + 2) for x, y in dots]
+    found = []
+    for name, (x, y) in zip(names, dots, strict=True):
+        wide = 0.6 * _SMALL * len(name)
+        boxes = {
+            (right, up): (low, y + up - 1, low + wide, y + up + _SMALL)
+            for step in range(len(names) + 1)
+            for up in (2.0 + _SMALL * step, -_SMALL - _SMALL * step)
+            for right, low in ((4.0, x + 4), (-4.0, x - 4 - wide))
+        }
+        free = (where for where, box in boxes.items() if not any(_meet(box, o) for o in taken))
+        found.append(next(free, (4.0, 2.0)))
+        taken.append(boxes[found[-1]])
+    return found
+
+
+def _meet(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two boxes (left, bottom, right, top) overlap."""
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def proxy_gold(

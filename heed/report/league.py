@@ -7,8 +7,9 @@ A seed is one piece of evidence: intervals are Student's over seeds, differences
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
 
@@ -18,7 +19,7 @@ from heed.recipe import Evaluate, Recipe
 from heed.report.measures import Measure, with_interval
 from heed.report.read import Gap, RunView, StageView, read_run
 from heed.report.verdict import BETTER, Verdict, verdict
-from heed.run import SEED
+from heed.run import SEED, seeds_of
 from heed.stats.intervals import Estimate, mean_interval
 
 _PLAIN = Measure("")
@@ -69,46 +70,76 @@ class League:
     notes: list[str]
 
 
-def seeds_of(directory: Path) -> list[Path]:
-    """The runs that stand in a directory side by side, by seed; empty where it is a run itself."""
-    if (directory / "recipe.yaml").exists():
-        return []
-    found = [path.parent for path in directory.glob(f"{SEED}*/recipe.yaml")]
-    return sorted(found, key=lambda path: (len(path.name), path.name))
+def read_league(directory: Path, of: Recipe | None = None) -> League:
+    """The standings of a directory's runs of one recipe: `of`, or that of the run begun last.
 
-
-def read_league(directory: Path) -> League:
-    """The standings of a directory's runs; what is not evaluated yet is noted and left out.
+    What is not evaluated yet, is of another recipe, or has the seed of a run before it, is noted
+    and left out.
 
     Raises:
         UserError: it holds no runs of several seeds, or none that is evaluated.
     """
-    folders = seeds_of(directory)
-    views = {folder: read_run(folder) for folder in folders}
-    done = {folder: view for folder, view in views.items() if view.policies}
-    notes = [f"{folder.name} is not evaluated yet." for folder in folders if folder not in done]
-    if not done:
+    views = {folder.name: read_run(folder) for folder in seeds_of(directory)}
+    recipes = {name: load_recipe(str(directory / name / "recipe.yaml")) for name in views}
+    if views:
+        of = of or recipes[max(views, key=lambda name: _begun(views[name]))]
+    runs: dict[str, RunView] = {}
+    notes = []
+    for name, view in views.items():
+        if of is None or _but_for_seeds(recipes[name]) != _but_for_seeds(of):
+            notes.append(f"{name} is a run of another recipe and is left out.")
+        elif not view.policies:
+            notes.append(f"{name} is not evaluated yet.")
+        elif any(run.recipe["seed"] == view.recipe["seed"] for run in runs.values()):
+            notes.append(f"{name} has the seed of a run before it and is left out.")
+        else:
+            runs[name] = view
+    if not runs or of is None:
         raise UserError(
             f"{directory} holds no evaluated run ({SEED}0 and so on), so there is nothing to rank. "
             "A recipe with `seeds: 3` makes them: give heed run the same command again."
         )
-    recipe = load_recipe(str(next(iter(done)) / "recipe.yaml"))
-    runs = list(done.values())
-    evaluate = next(stage for stage in recipe.stages if isinstance(stage, Evaluate))
-    baseline = next(
-        (label for label, stage in evaluate.policies.items() if stage == evaluate.reference), None
-    )
+    evaluations = [stage for stage in of.stages if isinstance(stage, Evaluate)]
+    reference = evaluations[0].reference
+    made = {label: stage for each in evaluations for label, stage in each.policies.items()}
+    baseline = next((label for label, stage in made.items() if stage == reference), None)
     if baseline is None:
         raise UserError(
-            f"{directory}: the evaluation's policies do not include {evaluate.reference!r}, its "
+            f"{directory}: the evaluation's policies do not include {reference!r}, its "
             "reference, so there is nothing to stand above. Name it in evaluate.policies."
         )
+    return _league(of, made, baseline, runs, notes)
+
+
+def _but_for_seeds(recipe: Recipe) -> Recipe:
+    """What a league's runs have in common: all but seeds that move in step, words and place."""
+    apart = recipe.world.seed - recipe.seed if recipe.data == "world" else 0
+    world = recipe.world.model_copy(update={"seed": apart})
+    same = {"name": "", "description": "", "seed": 0, "seeds": 1, "device": "", "threads": None}
+    return recipe.model_copy(update={**same, "world": world})
+
+
+def _begun(view: RunView) -> datetime:
+    """When heed run last began with it."""
+    started = view.provenance.get("started")
+    return datetime.fromisoformat(started) if started else datetime.fromtimestamp(0, UTC)
+
+
+def _league(
+    recipe: Recipe,
+    made: Mapping[str, str],
+    baseline: str,
+    by_name: Mapping[str, RunView],
+    notes: Sequence[str],
+) -> League:
+    """All standings; `made` says which stage made a policy."""
+    runs = list(by_name.values())
     common = [name for name in runs[0].policies if all(name in run.policies for run in runs)]
     measure = "gold" if all("gold" in run.policies[baseline] for run in runs) else "proxy"
-    account = _Account(recipe, evaluate, baseline, runs, measure)
-    standings = {name: account.standing(name) for name in common if name != baseline}
+    account = _Account(recipe, made, baseline, runs, measure)
+    standings = [account.standing(name) for name in common if name != baseline]
     before = set(account.needs(baseline))
-    ranked = sorted(standings.values(), key=lambda each: each.figures[measure].mean, reverse=True)
+    ranked = sorted(standings, key=lambda each: each.figures[measure].mean, reverse=True)
     return League(
         name=runs[0].name,
         description=recipe.description,
@@ -116,10 +147,25 @@ def read_league(directory: Path) -> League:
         baseline=baseline,
         seeds=[int(run.recipe["seed"]) for run in runs],
         baseline_figures=account.figures(baseline),
-        standings=[each for each in ranked if evaluate.policies[each.policy] not in before],
-        before=[each for each in ranked if evaluate.policies[each.policy] in before],
-        notes=notes + [note for note in runs[0].notes if note.startswith(f"{evaluate.name}: ")],
+        standings=[each for each in ranked if made[each.policy] not in before],
+        before=[each for each in ranked if made[each.policy] in before],
+        notes=[*notes, *_noted(by_name, recipe)],
     )
+
+
+def _noted(runs: Mapping[str, RunView], recipe: Recipe) -> list[str]:
+    """What training and evaluations note: what all runs say once, the rest with the runs' names."""
+    stages = [stage for stage in recipe.stages if stage.trains or isinstance(stage, Evaluate)]
+    said = tuple(f"{stage.name}: " for stage in stages)
+    by_note: dict[str, list[str]] = {}
+    for name, run in runs.items():
+        for note in run.notes:
+            if note.startswith(said):
+                by_note.setdefault(note, []).append(name)
+    return [
+        note if len(names) == len(runs) else f"{', '.join(names)}, {note}"
+        for note, names in by_note.items()
+    ]
 
 
 @dataclass(frozen=True)
@@ -127,13 +173,14 @@ class _Account:
     """Runs of one recipe, and what is asked of them."""
 
     recipe: Recipe
-    evaluate: Evaluate
+    made: Mapping[str, str]
+    """Policy -> the stage that made it."""
     baseline: str
     runs: Sequence[RunView]
     measure: str
 
     def standing(self, policy: str) -> Standing:
-        stage = self.recipe.stage(self.evaluate.policies[policy])
+        stage = self.recipe.stage(self.made[policy])
         above = {
             name: mean_interval([self._gap(run, policy, name) for run in self.runs])
             for name in self._measures(policy)
@@ -164,7 +211,7 @@ class _Account:
 
     def needs(self, policy: str) -> list[str]:
         """The stages that a policy is made by, its own included."""
-        part = self.recipe.needed_for(self.evaluate.policies[policy])
+        part = self.recipe.needed_for(self.made[policy])
         return [stage.name for stage in part.stages]
 
     def _whole(self, stage: str) -> float | None:
@@ -209,11 +256,10 @@ def _gamed(above: dict[str, Estimate], measure: str) -> str:
     proxy, gold = above.get("proxy"), above[measure]
     if measure == "proxy" or proxy is None or not proxy.low > 0:
         return ""
-    fell = "fell" if gold.high < 0 else "did not follow"
-    return (
-        f"The reward model's score rose by {with_interval(proxy, _PLAIN)}, the true reward {fell}: "
-        "the reward model was gamed."
-    )
+    rose = f"The reward model's score rose by {with_interval(proxy, _PLAIN)}, the true reward"
+    if gold.high < 0:
+        return f"{rose} fell: the reward model was gamed."
+    return f"{rose} is not shown to follow: the reward model may have been gamed."
 
 
 def _off_the_mark(above: dict[str, Estimate], measure: str) -> str:

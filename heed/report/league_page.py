@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from heed.files import write_json, write_text
+from heed.recipe import Recipe
 from heed.report import figures
 from heed.report.league import League, Standing, read_league
 from heed.report.measures import COST, QUALITY, in_order, measure_of, policy_name, with_interval
@@ -18,8 +19,12 @@ _FIRST = ("proxy", "kl", "length", "distinct", "distinct_2")
 """Measures with a column of their own, beside the one that ranks."""
 
 
-def write_league(directory: Path) -> Path:
+def write_league(directory: Path, of: Recipe | None = None) -> Path:
     """Write league.json and league.html beside the runs of several seeds.
+
+    Args:
+        directory: what holds the runs.
+        of: the recipe that they are of; that of the run begun last by default.
 
     Returns:
         the path of league.html.
@@ -27,7 +32,7 @@ def write_league(directory: Path) -> Path:
     Raises:
         UserError: there are no such runs, or none is evaluated.
     """
-    league = read_league(directory)
+    league = read_league(directory, of)
     write_json(directory / "league.json", as_json(league))
     path = directory / "league.html"
     write_text(path, render(league))

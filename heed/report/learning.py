@@ -95,13 +95,19 @@ def _panel(
             reward=str(stage.settings.get("reward")),
             drawn=[step * _samples_a_step(stage) for step in steps],
             passed=passed,
-            right=[] if exact else stage.series("correct")[1],
+            right=_right(stage, steps) if not exact else [],
             heldout=_heldout(view, label, asked, measure),
         )
         before = _label(view, str(stage.settings.get("policy")))
         if before and (estimate := _heldout(view, before, asked, measure)):
             starts[before] = estimate
     return Panel(check.name, check.kind, asked, lines, starts)
+
+
+def _right(stage: StageView, steps: list[float]) -> list[float]:
+    """The share of right answers at these steps; none where it was not logged at all of them."""
+    found, right = stage.series("correct")
+    return right if found == steps else []
 
 
 def _samples_a_step(stage: StageView) -> int:

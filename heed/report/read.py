@@ -95,7 +95,7 @@ def read_run(directory: Path) -> RunView:
     """Read a run directory, finished or not.
 
     Raises:
-        UserError: the directory holds no recipe.yaml.
+        UserError: the directory holds no recipe.yaml, or one that no run wrote.
     """
     path = directory / "recipe.yaml"
     try:
@@ -105,7 +105,7 @@ def read_run(directory: Path) -> RunView:
             f"{path} cannot be read ({error.strerror}): {directory} is no run directory. "
             "Name the folder that `heed run` wrote, such as runs/demo."
         ) from error
-    recipe = yaml.safe_load(text)
+    recipe = _recipe(path, text)
     view = RunView(
         name=str(recipe.get("name") or directory.name),
         recipe=recipe,
@@ -125,6 +125,22 @@ def read_run(directory: Path) -> RunView:
                 f"{stage.name}: not finished under these settings; heed run goes on with it."
             )
     return view
+
+
+def _recipe(path: Path, text: str) -> dict[str, Any]:
+    """A recipe as `heed run` writes it out: every stage a mapping of its kind to its settings."""
+    try:
+        recipe = yaml.safe_load(text)
+        stages = recipe.get("stages") or []
+        resolved = all(len(item) == 1 and isinstance(item, dict) for item in stages)
+    except (yaml.YAMLError, AttributeError, TypeError):
+        resolved = False
+    if not resolved:
+        raise UserError(
+            f"{path} is not a recipe as heed run writes it into a run's directory. Name the folder "
+            "that `heed run` wrote, such as runs/demo."
+        )
+    return dict(recipe)
 
 
 def _stages(directory: Path, recipe: Mapping[str, Any]) -> list[StageView]:
@@ -150,7 +166,7 @@ def _stages(directory: Path, recipe: Mapping[str, Any]) -> list[StageView]:
                 done=bool(done),
                 seconds=done.get("seconds"),
                 memory=done.get("memory"),
-                tokens=done.get("tokens", summary.get("tokens")),
+                tokens=_whole(done.get("tokens", summary.get("tokens"))),
                 summary=summary,
                 rows=rows.get(name) or rows.get(f"{name}.0", []),  # an ensemble's first member
                 settings=settings or {},
@@ -204,6 +220,10 @@ def _estimates(table: Mapping[str, Any], notes: list[str], where: str) -> dict[s
         else:
             notes.append(f"{where}.{name} is no figure with an interval and is not shown.")
     return estimates
+
+
+def _whole(count: float | None) -> int | None:
+    return None if count is None else int(count)
 
 
 def _or_nan(value: float | None) -> float:

@@ -46,7 +46,10 @@ def headline(view: RunView) -> str:
         return "This run compared no two policies, so it cannot say whether anything got better."
     gaps = [gap for gap in view.gaps if gap.measure == measure]
     chief = [gap for gap in gaps if gap.worse == TO_BEAT] or gaps
-    text = _count(chief) if len(chief) > FEW else "; ".join(_clause(gap) for gap in chief)
+    if len(chief) > FEW:
+        text = _count([gap for gap in chief if gap.worse == chief[0].worse])
+    else:
+        text = "; ".join(_clause(gap) for gap in chief)
     if measure == "proxy":
         return (
             f"By the reward model that the policies were trained on, which proves little: {text}."
@@ -74,7 +77,7 @@ def told(view: RunView) -> list[Gap]:
 
 
 def _count(gaps: Sequence[Gap]) -> str:
-    """How many of many policies are better, and which by the most."""
+    """How many policies are better than one, and which by the most."""
     what = measure_of(gaps[0].measure)
     better = [gap for gap in gaps if verdict(gap) == BETTER]
     best = max(gaps, key=lambda gap: gap.difference.mean)

@@ -92,6 +92,8 @@ def controlled_win_rates(
             contest.bounded()
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
+    if len({frozenset(contest.differences) for contest in contests.values()}) > 1:
+        raise ValueError("every contest needs the same differences")
     hardness = _difficulties(contests)
     alone = {
         name: controlled_win_rate(contest, difficulty=hardness[name])

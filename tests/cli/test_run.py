@@ -10,11 +10,14 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
+from heed import pipeline
 from heed.cli.main import app
 
 runner = CliRunner()
@@ -161,3 +164,42 @@ def test_a_stage_is_trained_under_every_seed(
     assert done.stdout == f"Run: {out}\n"
     prompts = [(out / f"seed-{n}" / "records" / "prompts.jsonl").read_text() for n in (0, 1)]
     assert prompts[0] != prompts[1]
+
+
+def test_several_seeds_join_torchruns_processes_once(
+    monkeypatch: pytest.MonkeyPatch, tiny_settings: list[str], tmp_path: Path
+) -> None:
+    joined = []
+    monkeypatch.setattr(
+        pipeline, "processes", lambda: nullcontext(joined.append("once"))
+    )  # a process group cannot be left and joined again
+    words = ["train", "records", "--out", str(tmp_path), *arguments([*tiny_settings, "seeds=2"])]
+    assert runner.invoke(app, words).exit_code == 0
+    assert (tmp_path / "seed-1" / "records" / "done.json").exists()
+    assert joined == ["once"]
+    assert runner.invoke(app, words).exit_code == 0
+    assert joined == ["once"]
+
+
+def test_a_run_and_several_seeds_do_not_share_a_directory(
+    tiny_settings: list[str], tmp_path: Path
+) -> None:
+    one = ["train", "records", "--out", str(tmp_path / "one"), *arguments(tiny_settings)]
+    assert runner.invoke(app, one).exit_code == 0
+    mixed = runner.invoke(app, [*one, "--set", "seeds=2"])
+    assert mixed.exit_code == 2
+    assert "holds a single run" in " ".join(mixed.stderr.split())
+    several = ["train", "records", "--out", str(tmp_path / "two"), *arguments(tiny_settings)]
+    assert runner.invoke(app, [*several, "--set", "seeds=2"]).exit_code == 0
+    mixed = runner.invoke(app, several)
+    assert mixed.exit_code == 2
+    assert "holds the runs of several seeds" in " ".join(mixed.stderr.split())
+    assert not (tmp_path / "two" / "recipe.yaml").exists()
+
+
+def test_seeds_that_nothing_evaluates_have_no_league(tmp_path: Path) -> None:
+    recipe = tmp_path / "bare.yaml"
+    recipe.write_text("name: bare\nseeds: 2\nstages: [{records: {corpus: 100}}]\n")
+    done = runner.invoke(app, ["run", str(recipe), "--out", str(tmp_path / "bare")])
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"Run: {tmp_path / 'bare'}\n"

@@ -177,6 +177,8 @@ def test_what_is_measured_also_is_read_from(checked: str) -> None:
         ("evaluate.also={gold: metre}", r"also\.gold: gold is measured by itself"),
         ("evaluate.also={mine: sft}", r"scores answers by 'sft', but sft stages score none"),
         ("evaluate.also={mine: none}", r"none"),
+        ("evaluate.policies={}", r"'policies' cannot be"),
+        ("evaluate.policies={sft: sft, a/b: grpo}", r"policies\.a/b: .* can hold no /"),
     ],
 )
 def test_families_and_rewards_that_do_not_meet_are_refused(
@@ -193,3 +195,10 @@ def test_the_families_of_other_data_are_known_when_they_are_read(tmp_path: Path)
         "  - length: {most: 9}\n  - rloo: {reward: length, families: [opera]}\n"
     )
     assert load_recipe(str(path)).stage("rloo").families == ["opera"]  # type: ignore[attr-defined]
+
+
+def test_several_seeds_evaluate_what_they_are_ranked_above() -> None:
+    policies = "evaluate.policies={dpo: dpo}"
+    load_recipe("quickstart", [policies])
+    with pytest.raises(UserError, match="ranked by how far they stand above 'sft'"):
+        load_recipe("quickstart", ["seeds=2", policies])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 
 from heed.config import dump_recipe, load_recipe
 from heed.errors import UserError
-from heed.report.league import read_league, seeds_of, why_not
+from heed.recipe import Recipe
+from heed.report.league import read_league, why_not
 from heed.report.league_page import write_league
-from heed.run import Run
+from heed.run import Run, seeds_of
 from heed.stats.intervals import Estimate
 
 GOLD = {
@@ -53,6 +55,22 @@ def runs(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def copy_of(run: Path, to: Path, recipe: Recipe) -> None:
+    """The same figures, as if another recipe had made them."""
+    shutil.copytree(run, to)
+    copied = Run(recipe, to)
+    copied.prepare()
+    for marker in to.glob("*/done.json"):
+        done = json.loads(marker.read_text())
+        marker.write_text(json.dumps({**done, "key": copied.keys[marker.parent.name]}))
+
+
+def begun_in(run: Path, year: int) -> None:
+    provenance = json.loads((run / "provenance.json").read_text())
+    at = {"started": f"{year}-01-01T00:00:00+0100"}
+    (run / "provenance.json").write_text(json.dumps({**provenance, **at}))
+
+
 def test_by_seed_gives_runs_that_differ_by_their_seeds_alone() -> None:
     recipe = load_recipe("quickstart", ["seeds=3", "seed=4", "world.seed=7"])
     runs = recipe.by_seed()
@@ -65,10 +83,10 @@ def test_by_seed_gives_runs_that_differ_by_their_seeds_alone() -> None:
 
 
 def test_seeds_are_found_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    for name in ("seed-10", "seed-9", "other"):
+    for name in ("seed-10", "seed-9", "seed--1", "seed-9.bak", "other"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "recipe.yaml").write_text("name: x\n")
-    assert [path.name for path in seeds_of(tmp_path)] == ["seed-9", "seed-10"]
+    assert [path.name for path in seeds_of(tmp_path)] == ["seed--1", "seed-9", "seed-10"]
     assert seeds_of(tmp_path / "seed-9") == []
 
 
@@ -87,7 +105,7 @@ def test_differences_are_paired_by_seed(runs: Path) -> None:
     assert ppo.above["gold"].low == pytest.approx(0.0666667 - half, abs=1e-5)
     assert ppo.by_seed == pytest.approx([0.1, -0.1, 0.2])
     assert ppo.verdict == "unclear"
-    assert "did not follow" in ppo.why
+    assert "may have been gamed" in ppo.why
 
 
 def test_time_counts_what_a_method_needs_beyond_the_baseline(runs: Path) -> None:
@@ -136,6 +154,55 @@ def test_what_an_evaluation_notes_stands_in_the_league(runs: Path) -> None:
     assert read_league(runs).notes == ["evaluate: The KL of dpo is an upper bound."]
 
 
+def test_what_one_run_notes_is_told_with_its_name(runs: Path) -> None:
+    place = Run(load_recipe(str(runs / "seed-1" / "recipe.yaml")), runs / "seed-1").stage("ppo")
+    place.finish(50.0, {"notes": ["Stopped after iteration 9: the gate closed."]})
+    assert read_league(runs).notes == [
+        "seed-1, ppo: Stopped after iteration 9: the gate closed."
+    ]  # fmt: skip
+
+
+def test_runs_of_another_recipe_are_named_and_left_out(runs: Path) -> None:
+    older = load_recipe("quickstart", ["seed=3", "world.seed=3", "ppo.kl.coef=0.3"])
+    copy_of(runs / "seed-2", runs / "seed-3", older)
+    begun_in(runs / "seed-3", 2001)
+    for league in (read_league(runs), read_league(runs, load_recipe("quickstart", ["seeds=3"]))):
+        assert league.seeds == [0, 1, 2]
+        assert league.notes == ["seed-3 is a run of another recipe and is left out."]
+    begun_in(runs / "seed-3", 2999)
+    assert read_league(runs).seeds == [3]
+    assert read_league(runs, load_recipe("quickstart", ["seeds=3"])).seeds == [0, 1, 2]
+
+
+def test_a_world_that_did_not_move_with_the_seed_is_another_recipe(runs: Path) -> None:
+    copy_of(runs / "seed-2", runs / "seed-3", load_recipe("quickstart", ["seed=3"]))
+    begun_in(runs / "seed-3", 2001)
+    assert read_league(runs).seeds == [0, 1, 2]
+
+
+def test_the_same_seed_is_no_further_evidence(runs: Path) -> None:
+    shutil.copytree(runs / "seed-0", runs / "seed-3")
+    shutil.copytree(runs / "seed-0", runs / "seed-0-as-it-was")
+    league = read_league(runs)
+    assert league.seeds == [0, 1, 2]
+    assert league.notes == ["seed-3 has the seed of a run before it and is left out."]
+
+
+def test_the_policies_of_every_evaluation_stand_in_the_league(tmp_path: Path) -> None:
+    text = dump_recipe(load_recipe("quickstart"))
+    more = "  - evaluate: {name: again, policies: {late: ppo}}\n  - report:"
+    (tmp_path / "two.yaml").write_text(text.replace("  - report:", more))
+    for recipe in load_recipe(str(tmp_path / "two.yaml"), ["seeds=2"]).by_seed():
+        run = Run(recipe, tmp_path / f"seed-{recipe.seed}")
+        run.prepare()
+        for stage, policies in (("evaluate", ("sft", "dpo")), ("again", ("late",))):
+            run.stage(stage).finish(5.0, {})
+            table = {name: {"gold": estimate(recipe.seed)} for name in policies}
+            measures = json.dumps({"policies": table})
+            (run.directory / stage / "measures.json").write_text(measures)
+    assert {each.policy for each in read_league(tmp_path).standings} == {"dpo", "late"}
+
+
 def test_nothing_to_rank_is_told(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no evaluated run"):
         read_league(tmp_path / "nowhere")
@@ -146,10 +213,10 @@ def test_nothing_to_rank_is_told(runs: Path, tmp_path: Path) -> None:
 
 
 def test_without_its_baseline_there_is_nothing_to_stand_above(runs: Path) -> None:
-    for recipe in load_recipe(
-        "quickstart", ["seeds=3", "evaluate.policies={dpo: dpo, ppo: ppo}"]
-    ).by_seed():
-        run = Run(recipe, runs / f"seed-{recipe.seed}")
+    lone = "evaluate.policies={dpo: dpo, ppo: ppo}"
+    for seed in range(3):
+        recipe = load_recipe("quickstart", [f"seed={seed}", f"world.seed={seed}", lone])
+        run = Run(recipe, runs / f"seed-{seed}")
         run.prepare()
         run.stage("evaluate").finish(5.0, {})
     with pytest.raises(UserError, match="do not include 'sft'"):
@@ -161,7 +228,7 @@ def test_without_its_baseline_there_is_nothing_to_stand_above(runs: Path) -> Non
     [
         ((0.05, 0.0, 0.1), (0.2, 0.1, 0.3), (0.0, -0.1, 0.1), "hardly moved: KL 0.05"),
         ((4.0, 3.0, 5.0), (1.0, 0.9, 1.1), (-0.5, -0.6, -0.4), "the true reward fell"),
-        ((4.0, 3.0, 5.0), (1.0, 0.9, 1.1), (0.0, -0.6, 0.6), "did not follow"),
+        ((4.0, 3.0, 5.0), (1.0, 0.9, 1.1), (0.0, -0.6, 0.6), "is not shown to follow"),
         ((4.0, 3.0, 5.0), (-1.0, -1.1, -0.9), (-0.5, -0.6, -0.4), "worth less than"),
         ((4.0, 3.0, 5.0), (0.1, -0.1, 0.3), (0.1, -0.1, 0.3), "less than the seeds differ"),
         ((4.0, 3.0, 5.0), (0.1, -0.1, 0.3), (-0.1, -0.3, 0.1), "did not rise, nor fall"),

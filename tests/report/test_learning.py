@@ -107,6 +107,13 @@ def test_the_page_shows_and_says_it(view: RunView) -> None:
     assert "verse, right answers" in page
 
 
+def test_right_answers_are_left_out_where_some_steps_did_not_log_them(view: RunView) -> None:
+    poet = next(stage for stage in view.stages if stage.name == "poet")
+    poet.rows[3]["correct"] = None
+    assert panels(view)[1].lines["verse"].right == []
+    assert "verse, right answers" not in render(view)
+
+
 def test_what_was_not_evaluated_is_called_by_its_stage(view: RunView) -> None:
     view.stages = [stage for stage in view.stages if stage.kind != "evaluate"]
     sums, _ = panels(view)

@@ -261,6 +261,25 @@ def test_no_run_directory_is_the_users_mistake(tmp_path: Path) -> None:
         write_report(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "text", ["[", "", "- ppo", "stages: 3", "stages: [ppo]", "stages: [{ppo: {}, dpo: {}}]"]
+)
+def test_a_recipe_that_no_run_wrote_is_the_users_mistake(tmp_path: Path, text: str) -> None:
+    (tmp_path / "recipe.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"recipe.yaml is not a recipe as heed run writes it"):
+        write_report(tmp_path)
+
+
+def test_tokens_are_whole_numbers(run_directory: Path) -> None:
+    marker = _read(run_directory / "sft" / "done.json")
+    change(run_directory / "sft" / "done.json", **{**marker, "tokens": 1234567.0})
+    page, found = report(run_directory)
+    assert "1,234,567" in page.text
+    assert "1,234,567.0" not in page.text
+    sft = next(stage for stage in found["stages"] if stage["name"] == "sft")
+    assert isinstance(sft["tokens"], int)
+
+
 def test_a_broken_file_is_named(run_directory: Path) -> None:
     (run_directory / "sft" / "done.json").write_text("{")
     with pytest.raises(UserError, match=r"sft.done.json cannot be read as JSON"):
@@ -294,3 +313,21 @@ def test_many_policies_are_counted_and_compared_with_sft_alone(run_directory: Pa
     assert page.text.count("against SFT") == 8
     assert page.text.index("p7 1.42") < page.text.index("p6 1.42")
     assert "against p0" not in page.text
+
+
+def test_many_policies_without_sft_are_counted_against_the_first(run_directory: Path) -> None:
+    path = run_directory / "evaluate" / "measures.json"
+    names = ["first", "a", "b", "c", "d"]
+    table = json.loads(path.read_text())["policies"]["dpo"]
+    gaps = [
+        {"better": better, "worse": worse, "measure": "gold",
+         "difference": {"mean": 0.1 * n, "low": 0.1 * n - 0.15, "high": 0.1 * n + 0.15, "n": 800}}
+        for n, better in enumerate(names)
+        for worse in names[:n]
+    ]  # fmt: skip
+    change(path, policies=dict.fromkeys(names, table), gaps=gaps)
+    _, found = report(run_directory)
+    assert found["headline"] == (
+        "On held-out prompts 3 of 4 policies are better than first beyond the 95% interval; d by "
+        "the most, 0.40 [0.25, 0.55] in gold reward."
+    )

@@ -223,6 +223,8 @@ def test_what_cannot_be_controlled() -> None:
     one, other = Contest(range(n), wins, {}), Contest(range(n), wins, {"bold": wins})
     with pytest.raises(ValueError, match="same differences"):
         fit_difficulty({"a": one, "b": other})
+    with pytest.raises(ValueError, match="same differences"):
+        controlled_win_rates({"a": one, "b": other})
     items = Contest(["a"] * n, wins, {"length": np.arange(5.0)})
     alone = controlled_win_rate(items)  # one item shows no spread
     assert math.isnan(alone.rate.low)
