@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from heed.report.measures import (
@@ -25,7 +25,11 @@ from heed.report.measures import (
 def fill(template: str, **values: Any) -> str:
     """A template of this package as HTML; every text among the values is escaped."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(_text),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.globals.update(
         number=number,
@@ -40,7 +44,7 @@ def fill(template: str, **values: Any) -> str:
         share=SHARE,
         style=Markup(_text("style.css")),
     )
-    return environment.from_string(_text(template)).render(**values)
+    return environment.get_template(template).render(**values)
 
 
 def _text(name: str) -> str:
