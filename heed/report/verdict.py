@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from heed.report.measures import measure_of, policy_name, with_interval
 from heed.report.read import Gap, RunView
 
-FEW = 6
+FEW = 4
 """Policies up to which every two are compared in words; of more, each with the one to beat."""
 TO_BEAT = "sft"
 """What the preferences bought is the step from SFT; the step from the base is mostly SFT's."""
