@@ -265,7 +265,11 @@ def _gamed(above: dict[str, Estimate], measure: str) -> str:
 def _off_the_mark(above: dict[str, Estimate], measure: str) -> str:
     if not above[measure].high < 0:
         return ""
-    return "It learned something that is worth less than what it started from."
+    proxy = above.get("proxy")
+    agreed = measure != "proxy" and proxy is not None and proxy.high < 0
+    if agreed:
+        return "Its answers are worth less, and the reward model says so too."
+    return "Its answers are worth less."
 
 
 def _too_noisy(above: dict[str, Estimate], measure: str) -> str:

@@ -13,7 +13,7 @@ from heed.report import figures
 from heed.report.league import League, Standing, read_league
 from heed.report.measures import COST, QUALITY, in_order, measure_of, policy_name, with_interval
 from heed.report.paper import fill
-from heed.report.verdict import BETTER
+from heed.report.verdict import BETTER, WORSE
 
 _FIRST = ("proxy", "kl", "length", "distinct", "distinct_2")
 """Measures with a column of their own, beside the one that ranks."""
@@ -62,7 +62,7 @@ def render(league: League) -> str:
     paid = {
         name: (each.figures["kl"], each.above[league.measure])
         for name, each in rows.items()
-        if "kl" in each.figures
+        if "kl" in each.figures and each.verdict != WORSE  # far below, they would fill the figure
     }
     found = [key for each in league.standings for key in each.figures]
     several = len(league.seeds) > 1
