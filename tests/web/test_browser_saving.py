@@ -165,8 +165,8 @@ def test_a_lost_reply_is_asked_again_under_the_same_key(
             route.continue_()
 
     with visiting(browser, store, allow=[NETWORK]) as page:
-        join(page, invitation(store), "Ada")
         page.route("**/api/answers", lose_the_first)
+        join(page, invitation(store), "Ada")
         page.keyboard.press("4")
         page.keyboard.press("Enter")
         saved(page, 1)
@@ -179,8 +179,8 @@ def test_a_lost_reply_is_asked_again_under_the_same_key(
 def test_an_unsaved_answer_outlives_the_page(browser: Browser, new_store: NewStore) -> None:
     store = new_store(given=pairs(3))
     with visiting(browser, store, allow=[NETWORK]) as page:
-        join(page, invitation(store), "Ada")
         page.route("**/api/answers", lambda route: route.abort())
+        join(page, invitation(store), "Ada")
         first = asked(page)
         page.keyboard.press("5")
         page.keyboard.press("Enter")
