@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from heed.evaluation.kl import sequence_kl
@@ -270,15 +271,22 @@ def _own_rewards(
     reference, table = measured[before], {}
     if len(set(reference.values["gold"])) == 1:
         return {}
+    reward = cache(work.reward)
+
+    @cache
+    def scores(name: str, label: str) -> Sequence[float]:
+        if name == settings.reward:
+            return measured[label].values["proxy"]
+        return reward(name)(measured[label].completions)
+
     for label, samples in measured.items():
         stage = work.recipe.stage(settings.policies[label])
         for name in stage.rewards() if stage.trains else ():
             if not models(work.recipe.stage(name)):
                 continue
-            reward = work.reward(name)
-            proxy = reward(reference.completions)
+            proxy = scores(name, before)
             if len(set(proxy)) > 1:
-                found = proxy_gap(samples, reward(samples.completions), reference, proxy)
+                found = proxy_gap(samples, scores(name, label), reference, proxy)
                 table[label] = {"reward": name, **_json(found)}
     return table
 
