@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from heed.report.measures import (
     stage_name,
 )
 from heed.report.paper import fill
+from heed.report.part import Part
+from heed.report.parts import PARTS
 from heed.report.read import RunView, StageView, Table, read_run
 from heed.report.verdict import findings, headline, main_measure, told, verdict
 from heed.stats.intervals import Estimate
@@ -45,13 +47,14 @@ def write_report(run_directory: Path) -> Path:
         UserError: the directory is no run directory.
     """
     view = read_run(run_directory)
-    write_json(run_directory / "report.json", as_json(view))
+    parts = [part for read in PARTS if (part := read(run_directory, view))]
+    write_json(run_directory / "report.json", as_json(view, parts))
     path = run_directory / "report.html"
-    write_text(path, render(view))
+    write_text(path, render(view, parts))
     return path
 
 
-def as_json(view: RunView) -> dict[str, Any]:
+def as_json(view: RunView, parts: Sequence[Part] = ()) -> dict[str, Any]:
     """What report.json holds: `policies.<policy>.<measure> = {mean, low, high, n}` and so on."""
     reward = _json_row(view.reward_model)
     return {
@@ -93,10 +96,11 @@ def as_json(view: RunView) -> dict[str, Any]:
         "recipe": view.recipe,
         "seed": view.recipe.get("seed"),
         "versions": view.provenance.get("versions") or {},
+        **{part.name: part.json for part in parts},
     }
 
 
-def render(view: RunView) -> str:
+def render(view: RunView, parts: Sequence[Part] = ()) -> str:
     """The page as HTML; every text of the run is escaped."""
     policies = list(view.policies)
     return fill(
@@ -124,6 +128,7 @@ def render(view: RunView) -> str:
         learnt_says=[says for panel in panels(view) for says in sentences(panel)],
         facts=[(stage, _facts(stage.summary)) for stage in view.stages],
         samples=view.samples[:MOST_SAMPLES],
+        parts=[(part, Markup(fill(part.template, **part.values))) for part in parts],
     )
 
 

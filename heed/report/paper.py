@@ -48,4 +48,5 @@ def fill(template: str, **values: Any) -> str:
 
 
 def _text(name: str) -> str:
+    """A template of this package, or of a part of the page: `parts/NAME`."""
     return resources.files("heed.report").joinpath(name).read_text(encoding="utf-8")

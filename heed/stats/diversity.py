@@ -30,3 +30,12 @@ def distinct_n(texts: Sequence[str], n: int) -> float:
 def distinct_answers(texts: Sequence[str]) -> float:
     """The share of whole answers that differ, white space aside; 0 without answers."""
     return len({" ".join(text.split()) for text in texts}) / len(texts) if texts else 0.0
+
+
+def repeated_n(text: str, n: int) -> float:
+    """The share of a text's n-grams that stood in it before: "the the the the" has 2/3 of pairs.
+
+    0 where the text has none.
+    """
+    grams = list(ngrams(text, n))
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0

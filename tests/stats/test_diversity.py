@@ -6,6 +6,7 @@ from heed.stats.diversity import (
     distinct_answers,
     distinct_n,
     ngrams,
+    repeated_n,
 )
 
 
@@ -31,3 +32,9 @@ def test_distinct_n_does_not_run_over_the_end_of_a_text() -> None:
 def test_distinct_answers_ignores_white_space() -> None:
     assert distinct_answers(["yes.", " yes. ", "no."]) == pytest.approx(2 / 3)
     assert distinct_answers([]) == 0
+
+
+def test_repeated_n_by_hand() -> None:
+    assert repeated_n("the the the the", 2) == pytest.approx(2 / 3)
+    assert repeated_n("one two three", 2) == 0
+    assert repeated_n("one", 2) == 0

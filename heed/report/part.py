@@ -1,0 +1,45 @@
+"""A part of the page: what one stage or measure has to say, under one of the reader's questions.
+
+A new part is a file in `parts/` with a function that reads what the run left, a template beside
+it, and a place in `parts/__init__.py: PARTS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from heed.report.read import RunView
+
+Question = Literal["better", "whom", "cost", "trust", "next"]
+QUESTIONS: Mapping[Question, str] = {
+    "better": "Is it better?",
+    "whom": "For whom?",
+    "cost": "What did it cost?",
+    "trust": "Can the reward be trusted?",
+    "next": "What next?",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A section of the page and what report.json says of it."""
+
+    name: str
+    """Its key in report.json."""
+    question: Question
+    title: str
+    template: str
+    """A template of heed/report/parts, which is given `values`; titles stand outside of it."""
+    values: Mapping[str, Any]
+    json: Any
+    findings: tuple[str, ...] = field(default=())
+    """Sentences for the top of the page: what a reader in a hurry must know."""
+    advice: tuple[str, ...] = field(default=())
+    """What to do next, for the page's last question."""
+
+
+ReadPart = Callable[[Path, RunView], Part | None]
+"""A run's directory and what was read of it -> the part, or None where there is nothing to say."""

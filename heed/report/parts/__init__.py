@@ -1,0 +1,7 @@
+"""The parts of the page that stages and measures bring along, in the order of the page."""
+
+from __future__ import annotations
+
+from heed.report.part import ReadPart
+
+PARTS: tuple[ReadPart, ...] = ()
