@@ -1,6 +1,7 @@
 # Every target makes .venv first when it is missing or older than what it is made from.
 
 PYTHON ?= python3
+JOBS ?= 2
 BIN := .venv/bin
 
 .PHONY: demo test test-slow lint format bench
@@ -8,8 +9,8 @@ BIN := .venv/bin
 demo: .venv/made ## The main job: the whole loop on the embedded world, with a report.
 	$(BIN)/heed run quickstart --out runs/demo
 
-test: .venv/made ## The fast tests, on one thread: their models are too small for two.
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" --cov --cov-report=term:skip-covered --cov-report=json:.coverage.json
+test: .venv/made ## The fast tests, by files over JOBS processes of one thread: their models are too small for more.
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n $(JOBS) --dist loadfile --cov --cov-report=term:skip-covered --cov-report=json:.coverage.json
 	$(BIN)/python tests/complete.py .coverage.json
 
 test-slow: .venv/made ## Learning and fault tests, minutes each.
