@@ -22,6 +22,7 @@ from heed.recipe.feedback import (
     Revise,
     Speaker,
 )
+from heed.recipe.gates import Gates, GateSettings
 from heed.recipe.policy_gradient import CriticFree, Grpo, Kl, OnPolicy, Ppo, Reinforce, Rloo
 from heed.recipe.preference import LOSSES, Dpo, Kto, LossName
 from heed.recipe.recipe import STAGES, Evaluate, Recipe, Records, Report, WorldSettings
@@ -73,6 +74,8 @@ __all__ = [
     "Format",
     "Function",
     "Gate",
+    "GateSettings",
+    "Gates",
     "GradingRubric",
     "Grpo",
     "Judge",

@@ -13,6 +13,7 @@ from heed.policies.kl_control import KlController
 from heed.policies.policy_gradient import Baseline, PolicyGradient, Surrogate
 from heed.recipe import OnPolicy, Rejection
 from heed.run import StageRun
+from heed.stages.gates import Keeper, ask_before
 from heed.stages.sft import with_lora
 from heed.stages.workplace import Summary, Workplace
 
@@ -45,13 +46,16 @@ def policy_gradient(
         seed=work.seed(stage.name),
         watch=work.gold,
     )
+    keeper = Keeper(work, stage, settings.iterations, settings.checkpoint_every)
+    ask_before(work, stage, method)
     summary = work.train(
         stage,
         settings,
         method,
         iterations=settings.iterations,
-        monitor=None,
+        monitor=keeper.monitor,
         shown=["proxy", "gold", "kl", "length"],
+        callbacks=[keeper],
         lr_scales=lr_scales,
     )
     if stage.writes:
