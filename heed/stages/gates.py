@@ -9,8 +9,19 @@ from typing import Any
 
 from heed.errors import UserError
 from heed.gates.finding import Finding
-from heed.recipe import GateSettings, Stage
+from heed.gates.levels import (
+    disagreement,
+    entropy_collapse,
+    kl_budget,
+    length_explosion,
+    outliers,
+    repetition,
+)
+from heed.gates.overoptimisation import looks_of, overoptimisation
+from heed.recipe import GateSettings, RewardModelling, Stage
 from heed.run import GATES, StageRun
+from heed.stages.admission import reward_sign
+from heed.stages.watching import DISAGREEMENT, FALL, HELDOUT, REPEATED, STANDOUT
 from heed.stages.workplace import Workplace
 from heed.trainer import Metrics, Monitor
 
@@ -42,9 +53,47 @@ During = Callable[[Rows, Any, int], Finding | None]
 """A question about every iteration of a policy gradient: from what was logged so far, the gate's
 settings and how many iterations there will be."""
 
-AFTER: Mapping[str, After] = {}
+AFTER: Mapping[str, After] = {"sign": After((RewardModelling,), reward_sign)}
 BEFORE: Mapping[str, Before] = {}
-DURING: Mapping[str, During] = {}
+DURING: Mapping[str, During] = {
+    "kl": lambda rows, gate, iterations: kl_budget(
+        column(rows, "kl"),
+        budget=gate.budget,
+        iterations=iterations,
+        false_alarms=gate.false_alarms,
+    ),
+    "entropy": lambda rows, gate, iterations: entropy_collapse(
+        column(rows, "entropy"),
+        share=gate.share,
+        iterations=iterations,
+        false_alarms=gate.false_alarms,
+    ),
+    "repetition": lambda rows, gate, iterations: repetition(
+        column(rows, REPEATED),
+        rise=gate.rise,
+        iterations=iterations,
+        false_alarms=gate.false_alarms,
+    ),
+    "length": lambda rows, gate, iterations: length_explosion(
+        column(rows, "length"),
+        times=gate.times,
+        iterations=iterations,
+        false_alarms=gate.false_alarms,
+    ),
+    "disagreement": lambda rows, gate, iterations: disagreement(
+        column(rows, DISAGREEMENT),
+        times=gate.times,
+        iterations=iterations,
+        false_alarms=gate.false_alarms,
+    ),
+    "outliers": lambda rows, gate, iterations: outliers(
+        column(rows, STANDOUT),
+        times=gate.times,
+        iterations=iterations,
+        false_alarms=gate.false_alarms,
+    ),
+    "overoptimisation": lambda rows, gate, iterations: _overoptimised(rows, gate, iterations),  # noqa: PLW0108 - defined below
+}
 
 
 def admit(work: Workplace, stage: Stage) -> None:
@@ -127,14 +176,17 @@ class Keeper:
         reason = next((found for gate, found in findings if gate.stops and found.tripped), None)
         self._note(step, findings, last=reason is not None or step == self.iterations)
         astir = any(gate.stops and found.statistic > 0 for gate, found in findings)
-        if step % self.every == 0 and not astir and self.monitor is not None:
+        if step % self.every == 0 and not astir and self.monitor == Monitor(AT_REST):
             metrics[AT_REST] = float(step)
         return f"the gate {reason.gate!r} tripped. {reason.says}" if reason else None
 
     @property
     def monitor(self) -> Monitor | None:
         """What says which policy is the best, where a gate may end the training."""
-        return Monitor(AT_REST) if any(gate.stops for _, gate in self.gates) else None
+        stops = [name for name, gate in self.gates if gate.stops]
+        if "overoptimisation" in stops:
+            return Monitor(HELDOUT)
+        return Monitor(AT_REST) if stops else None
 
     def _note(
         self, step: int, findings: Sequence[tuple[GateSettings, Finding]], *, last: bool
@@ -144,6 +196,20 @@ class Keeper:
                 _note(self.work, self.place, step, gate, found)
                 if found.tripped:
                     self.tripped.add(found.gate)
+
+
+def _overoptimised(rows: Rows, gate: Any, iterations: int) -> Finding | None:
+    looks = [row for row in rows if FALL in row]
+    if not looks:
+        return None
+    heldout = column(looks, HELDOUT)
+    return overoptimisation(
+        column(looks, FALL)[-1],
+        heldout=heldout[-1],
+        best=max(heldout),
+        looks=len(looks_of(iterations, gate.every)),
+        false_alarms=gate.false_alarms,
+    )
 
 
 def column(rows: Rows, name: str) -> list[float]:
