@@ -28,6 +28,7 @@ from heed.stages.critic_free import grpo_stage, reinforce_stage, rloo_stage
 from heed.stages.dpo import dpo_stage
 from heed.stages.ensemble import ensemble
 from heed.stages.evaluate import evaluate
+from heed.stages.gates import admit, ask_after, ask_again
 from heed.stages.in_context import retrieval_stage, system_prompt
 from heed.stages.kto import kto_stage
 from heed.stages.ppo import ppo
@@ -97,9 +98,11 @@ def run_recipe(
     for stage in (only or run.recipe).stages:
         place = run.stage(stage.name)
         if place.done() is None:
+            admit(work, stage)
             _run_stage(work, stage, place, say)
         else:
             say(f"{stage.name:<10} done before")
+            ask_again(work, place)
 
 
 def _run_stage(work: Workplace, stage: Stage, place: StageRun, say: Say) -> None:
@@ -111,6 +114,7 @@ def _run_stage(work: Workplace, stage: Stage, place: StageRun, say: Say) -> None
     if stage.trains or place.writes:
         with _precision(work):
             summary = STAGES[stage.kind](work, stage, place)
+            ask_after(work, place)
         seconds = before + time.perf_counter() - began
         place.finish(seconds, summary, memory=peak())
         say(f"{stage.name:<10} done in {seconds:.0f} s")

@@ -7,6 +7,7 @@
       metrics.jsonl      {"stage", "step", numbers...}: the same on every resume, to the bit
       timing.jsonl       {"stage", "step", "seconds"}: clocks, which never are
       <stage>/started.json   the key under which the stage's files were begun
+      <stage>/gates.jsonl    {"step", a finding}: what gates found, cut on a resume as metrics are
       <stage>/done.json      the key, seconds and summary: the stage is finished
       report.html, report.json
 
@@ -15,6 +16,8 @@ league.html and league.json beside them.
 
 A stage's key is a hash of its settings, of what the recipe says for all, and of the keys of the
 stages it reads from. A finished stage with the same key is skipped; one with another key is redone.
+Of the gates, only those that may end a training are part of a key: what only warns or refuses can
+be changed afterwards.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -45,6 +48,11 @@ from heed.recipe import Recipe, Stage
 
 SEED = "seed-"
 """What the folders of a recipe's runs begin with, where it asks for several seeds."""
+GATES = "gates.jsonl"
+LOOKS = "looks.jsonl"
+STEPPED = (GATES, LOOKS)
+"""Files in a stage's folder whose rows say at which step they were written: what gates found (null:
+once the stage was done), and what a gate looked at beside the metrics."""
 PACKAGES = ("heed", "torch", "transformers", "tokenizers", "peft", "numpy", "scikit-learn")
 
 
@@ -85,9 +93,11 @@ def stage_keys(recipe: Recipe) -> dict[str, str]:
     }
     keys: dict[str, str] = {}
     for stage in recipe.stages:
-        inputs = [keys[name] for name in stage.inputs()]
+        deciding = recipe.deciding(stage)
+        inputs = [keys[name] for name in (recipe.reads(stage) if deciding else stage.inputs())]
         inputs += [fingerprint(name) for name in stage.files()]
-        content = json.dumps([stage.kind, stage.model_dump(), common, inputs], sort_keys=True)
+        parts = [stage.kind, stage.model_dump(), common, inputs, *([deciding] if deciding else [])]
+        content = json.dumps(parts, sort_keys=True)
         keys[stage.name] = hashlib.sha256(content.encode()).hexdigest()[:16]
     return keys
 
@@ -158,11 +168,31 @@ class StageRun:
         if not self.writes:
             return
         for path in (self.run / "metrics.jsonl", self.run / "timing.jsonl"):
-            if not path.exists():
-                continue
-            rows = list(_whole_rows(path))
-            kept = [row for row in rows if row["stage"] != self.name or row["step"] <= until]
-            write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
+            _keep(path, lambda row: row["stage"] != self.name or row["step"] <= until)
+        for name in STEPPED:
+            _keep(self.directory / name, lambda row: (row["step"] or 0) <= until)
+
+    def note(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append rows to a file of the stage's own, one of `STEPPED`."""
+        if self.writes:
+            for row in rows:
+                _append(self.directory / name, row)
+
+    def noted(self, name: str) -> list[dict[str, Any]]:
+        """The rows of a file of the stage's own."""
+        path = self.directory / name
+        return list(_whole_rows(path)) if path.exists() else []
+
+    def forget(self, name: str, when: Callable[[Mapping[str, Any]], bool]) -> None:
+        """Drop rows from a file of the stage's own, before they are written anew."""
+        if self.writes:
+            _keep(self.directory / name, lambda row: not when(row))
+
+    def logged(self) -> list[dict[str, Any]]:
+        """The stage's rows of metrics."""
+        path = self.run / "metrics.jsonl"
+        rows = _whole_rows(path) if path.exists() else ()
+        return [row for row in rows if row["stage"] == self.name]
 
     def seconds_logged(self) -> float:
         """What the iterations so far have taken, by the processes before this one too."""
@@ -284,6 +314,13 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 def _append(path: Path, row: Mapping[str, Any]) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
+
+
+def _keep(path: Path, wanted: Callable[[Mapping[str, Any]], bool]) -> None:
+    """Write a JSON-lines file anew, if there is one, with the rows that are wanted."""
+    if path.exists():
+        kept = [row for row in _whole_rows(path) if wanted(row)]
+        write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
 def _whole_rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -83,6 +83,7 @@ class Progress:
     iteration: int = 0
     tokens: float = 0.0
     best: float | None = None
+    best_iteration: int = 0
     stopped: str | None = None
 
 
@@ -108,7 +109,8 @@ class Trainer(Generic[Rows]):
         self.ranks = Ranks.here()
 
     def train(self) -> Progress:
-        """Train to the end, then leave the weights that `keep` asks for in the module.
+        """Train to the end, then leave the weights that `keep` asks for in the module: the best
+        ones, too, where a callback stopped the run.
 
         Raises:
           Interrupted: after Ctrl-C, once the iteration under way is finished and saved.
@@ -128,7 +130,8 @@ class Trainer(Generic[Rows]):
                         f"Stopped {self.run.name!r} after iteration {self.progress.iteration} of "
                         f"{self.iterations}; all is saved. Run the same command to go on."
                     )
-        if self.settings.keep == "best" and self.progress.best is not None:
+        best = self.settings.keep == "best" or self.progress.stopped
+        if best and self.progress.best is not None:
             self.ranks.wait()  # until the first process has written it
             self.checkpoints.load("best", self.method.module)
         return self.progress
@@ -153,6 +156,7 @@ class Trainer(Generic[Rows]):
         score = self.monitor.score(metrics) if self.monitor else None
         if score is not None and (self.progress.best is None or score > self.progress.best):
             self.progress.best = score
+            self.progress.best_iteration = self.progress.iteration
             self._save("best")
         self.run.log(self.progress.iteration, metrics, time.perf_counter() - began)
 

@@ -223,3 +223,19 @@ def test_a_dumped_recipe_keeps_the_order_of_what_it_names() -> None:
     recipe = load_recipe("quickstart")
     text = dump_recipe(recipe)
     assert "policies: {base: pretrain, sft: sft, dpo: dpo, ppo: ppo}" in text
+
+
+def test_a_gate_is_known_by_its_name_and_switched_off_by_yaml_s_own_word(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"unknown key 'gates\.sing'\. Did you mean 'sign'\?"):
+        load_recipe("quickstart", ["gates.sing.action=warn"])
+    with pytest.raises(UserError, match=r"'gates\.sign\.action' cannot be 'stop'"):
+        load_recipe("quickstart", ["gates.sign.action=stop"])
+    recipe = load_recipe("quickstart", ["gates.sign.action=off"])
+    assert recipe.gates.sign.action == "off"
+    path = tmp_path / "written.yaml"
+    path.write_text(dump_recipe(recipe))
+    assert load_recipe(str(path)) == recipe
+    with pytest.raises(UserError, match="false_alarms does nothing with action off"):
+        load_recipe("quickstart", ["gates.sign={action: off, false_alarms: 0.02}"])
+    with pytest.raises(UserError, match="every does nothing without a reward to ask"):
+        load_recipe("quickstart", ["gates.overoptimisation.every=2"])

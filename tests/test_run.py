@@ -218,3 +218,14 @@ def test_seconds_of_all_processes_that_worked_on_a_stage(run: Run) -> None:
     run.stage("dpo").log(1, {"loss": 1.0}, 9.0)
     sft.log(2, {"loss": 1.0}, 0.5)
     assert sft.seconds_logged() == 0.75
+
+
+def test_only_gates_that_may_end_a_training_are_part_of_a_key() -> None:
+    def keys(*overrides: str) -> dict[str, str]:
+        return stage_keys(load_recipe("quickstart", overrides))
+
+    plain = keys()
+    assert keys("gates.sign.action=off", "gates.kl.budget=3") == plain
+    stops = keys("gates.kl.action=stop")
+    assert {name for name in plain if plain[name] != stops[name]} == {"ppo", "evaluate", "report"}
+    assert keys("gates.kl.action=stop", "gates.kl.budget=3")["ppo"] != stops["ppo"]

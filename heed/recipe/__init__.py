@@ -22,6 +22,7 @@ from heed.recipe.feedback import (
     Revise,
     Speaker,
 )
+from heed.recipe.gates import Gates, GateSettings, KlGate, OveroptimisationGate, SignGate
 from heed.recipe.policy_gradient import CriticFree, Grpo, Kl, OnPolicy, Ppo, Reinforce, Rloo
 from heed.recipe.preference import LOSSES, Dpo, Kto, LossName
 from heed.recipe.recipe import STAGES, Evaluate, Recipe, Records, Report, WorldSettings
@@ -73,11 +74,14 @@ __all__ = [
     "Format",
     "Function",
     "Gate",
+    "GateSettings",
+    "Gates",
     "GradingRubric",
     "Grpo",
     "Judge",
     "JudgeReward",
     "Kl",
+    "KlGate",
     "Kto",
     "Length",
     "Lora",
@@ -86,6 +90,7 @@ __all__ = [
     "Metre",
     "OnPolicy",
     "Optimisation",
+    "OveroptimisationGate",
     "People",
     "Ppo",
     "Pretrain",
@@ -109,6 +114,7 @@ __all__ = [
     "Settings",
     "Sft",
     "SharedLora",
+    "SignGate",
     "Speaker",
     "Stage",
     "StageName",

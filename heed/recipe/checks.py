@@ -224,6 +224,35 @@ def speakers(_: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
                 )
 
 
+def asked_beside(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
+    """The reward that a gate asks stands before the policies that it watches, and is not theirs."""
+    name = recipe.gates.overoptimisation.reward
+    watched = [(i, stage) for i, stage in enumerate(stages) if isinstance(stage, OnPolicy)]
+    if name is None or not recipe.gates.overoptimisation.asked:
+        return
+    if not watched:
+        yield (
+            len(stages) - 1,
+            "",
+            f"gates.overoptimisation.reward names {name!r}, but the recipe has no policy gradient "
+            "that the gate could watch. Leave it out.",
+        )
+    for index, stage in watched:
+        earlier = {other.name: other for other in stages[:index]}
+        if name not in earlier:
+            why = f"no stage of that name comes before {stage.name!r}. {nearest(name, [*earlier])}"
+        elif not earlier[name].scores:
+            why = f"{earlier[name].kind} stages score no answers. Name a reward."
+        elif name == stage.reward:
+            why = (
+                f"{stage.name!r} is trained on that one, so that the two never part. Name another "
+                "reward, from other comparisons if you can."
+            )
+        else:
+            continue
+        yield index, "", f"gates.overoptimisation.reward names {name!r}, but {why}"
+
+
 def league(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
     """What several seeds are ranked above is measured along with them."""
     for index, stage in enumerate(stages):
@@ -256,5 +285,6 @@ CHECKS: Sequence[Callable[[Recipe, Sequence[Stage]], Iterator[Complaint]]] = (
     chosen,
     documents,
     speakers,
+    asked_beside,
     league,
 )

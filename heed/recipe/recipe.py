@@ -6,13 +6,14 @@ A new stage is one class beside these and one line in `STAGES`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
 from heed.recipe.base import Sampling, Settings, Stage, StageName
 from heed.recipe.feedback import Collect, Revise
-from heed.recipe.policy_gradient import Grpo, Ppo, Reinforce, Rloo
+from heed.recipe.gates import Gates
+from heed.recipe.policy_gradient import Grpo, OnPolicy, Ppo, Reinforce, Rloo
 from heed.recipe.preference import Dpo, Kto
 from heed.recipe.rewards import REWARDS, Ensemble, ProcessReward, Reward
 from heed.recipe.selection import BestOfN, Rejection
@@ -151,6 +152,7 @@ class Recipe(Settings):
     data: str | list[str] = "world"
     """`world`, or files or a directory of HH-RLHF transcripts (JSON lines, gz or plain)."""
     world: WorldSettings = WorldSettings()
+    gates: Gates = Gates()
     stages: tuple[Stage, ...] = ()
 
     def stage(self, name: str) -> Stage:
@@ -159,6 +161,16 @@ class Recipe(Settings):
             if stage.name == name:
                 return stage
         raise KeyError(name)
+
+    def reads(self, stage: Stage) -> list[str]:
+        """The stages that one reads from, by itself or through a gate that watches it."""
+        gate = self.gates.overoptimisation
+        watched = isinstance(stage, OnPolicy) and gate.asked
+        return [*stage.inputs(), *([gate.reward] if watched and gate.reward else [])]
+
+    def deciding(self, stage: Stage) -> dict[str, dict[str, Any]]:
+        """The settings of the gates that decide what a stage leaves; those that warn are none."""
+        return self.gates.stopping() if isinstance(stage, OnPolicy) else {}
 
     def by_seed(self) -> list[Recipe]:
         """The runs that `seeds` asks for, each a recipe of its own."""
@@ -180,7 +192,7 @@ class Recipe(Settings):
             current = queue.pop()
             if current not in needed:
                 needed.add(current)
-                queue.extend(self.stage(current).inputs())
+                queue.extend(self.reads(self.stage(current)))
         return self.model_copy(
             update={"stages": tuple(stage for stage in self.stages if stage.name in needed)}
         )

@@ -32,9 +32,13 @@ class EnsembleReward:
         self.members = members
         self.combine = combine
         self.penalty = penalty
+        self.spread: list[float] = []
+        """The members' standard deviation on each of the answers scored last."""
 
     def __call__(self, completions: Sequence[Completion]) -> list[float]:
-        values: list[float] = self.combine(self.scores(completions), self.penalty).tolist()
+        scores = self.scores(completions)
+        self.spread = scores.std(axis=0).tolist()
+        values: list[float] = self.combine(scores, self.penalty).tolist()
         return values
 
     def scores(self, completions: Sequence[Completion]) -> Scores:

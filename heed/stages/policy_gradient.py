@@ -12,8 +12,11 @@ from heed.models.reference import Reference
 from heed.policies.kl_control import KlController
 from heed.policies.policy_gradient import Baseline, PolicyGradient, Surrogate
 from heed.recipe import OnPolicy, Rejection
+from heed.rewards.remembered import Remembered
 from heed.run import StageRun
+from heed.stages.gates import Keeper, ask_before
 from heed.stages.sft import with_lora
+from heed.stages.watching import Beside, measures
 from heed.stages.workplace import Summary, Workplace
 
 
@@ -32,26 +35,32 @@ def policy_gradient(
     policy, models = policy_and_models(work, settings, stage)
     sampler = work.sampler(policy, settings.sampling, stage.name)
     prompts = work.askable(settings.records, "train", sampler, settings.families)
-    kl = settings.kl
+    kl, gates = settings.kl, work.recipe.gates
+    reward = Remembered(models.reward(settings.reward))
     method = PolicyGradient(
         policy,
         make_baseline(models),
         sampler=sampler,
         prompts=prompts,
-        reward=models.reward(settings.reward),
+        reward=reward,
         reference=Reference(policy),
         kl=KlController(kl.coef, kl.target, kl.horizon),
         surrogate=_surrogate(settings, group, log_ratio, aggregate),
         seed=work.seed(stage.name),
-        watch=work.gold,
+        watch={**work.gold, **measures(gates, reward)},
     )
+    keeper = Keeper(work, stage, settings.iterations, settings.checkpoint_every)
+    looks = gates.overoptimisation.asked
+    beside = [Beside(work, settings, stage, sampler, reward)] if looks else []
+    ask_before(work, stage, method)
     summary = work.train(
         stage,
         settings,
         method,
         iterations=settings.iterations,
-        monitor=None,
+        monitor=keeper.monitor,
         shown=["proxy", "gold", "kl", "length"],
+        callbacks=[*beside, keeper],
         lr_scales=lr_scales,
     )
     if stage.writes:

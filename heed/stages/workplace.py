@@ -267,7 +267,11 @@ class Workplace:
             progress = trainer.train()
         summary: dict[str, Any] = {"iterations": progress.iteration, "tokens": progress.tokens}
         if progress.stopped:
-            summary["notes"] = [f"Stopped after iteration {progress.iteration}: {progress.stopped}"]
+            best = progress.best_iteration
+            kept = f" What iteration {best} left, the best until then, is kept." if best else ""
+            why = f"Stopped after iteration {progress.iteration}: {progress.stopped}{kept}"
+            summary = {**summary, "stopped": progress.iteration, "kept": best or None}
+            summary["notes"] = [why]
         return summary
 
     def train_offline(

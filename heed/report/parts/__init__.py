@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from heed.report.part import ReadPart
+from heed.report.parts import gates
 
-PARTS: tuple[ReadPart, ...] = ()
+PARTS: tuple[ReadPart, ...] = (gates.read,)

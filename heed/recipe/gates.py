@@ -1,0 +1,170 @@
+"""What may stop a run: one settings class a gate, its action, its thresholds.
+
+A gate warns, or it stops the training that it watches, or stages that read from where it tripped
+refuse to start. `false_alarms` is how often it trips where nothing is wrong, over a whole run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, Self
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from heed.recipe.base import Settings, StageName
+
+
+class GateSettings(Settings):
+    """What every gate's settings have: an action, and how often it may trip by chance."""
+
+    action: Literal["warn", "stop", "refuse", "off"] = "warn"
+    false_alarms: float = Field(0.01, gt=0.0, lt=0.5)
+    """How often the gate may trip over a whole run in which nothing is wrong."""
+
+    @field_validator("action", mode="before")
+    @classmethod
+    def _off_is_no_number(cls, value: Any) -> Any:
+        return "off" if value is False else value  # YAML reads a bare off as false
+
+    @model_validator(mode="after")
+    def _every_setting_counts(self) -> Self:
+        if self.action == "off":
+            for name, field in type(self).model_fields.items():
+                if name != "action" and getattr(self, name) != field.default:
+                    raise ValueError(f"{name} does nothing with action off; leave it out")
+        return self
+
+    @property
+    def asked(self) -> bool:
+        """Whether the gate asks anything at all."""
+        return self.action != "off"
+
+    @property
+    def stops(self) -> bool:
+        """Whether it may end a training, and so decides what the stage leaves."""
+        return self.asked and self.action == "stop"
+
+
+class Admission(GateSettings):
+    """A gate that looks at what a stage left, or at what it is about to begin with."""
+
+    action: Literal["warn", "refuse", "off"] = "warn"
+    """warn, or refuse: what reads from there does not start; off does not ask."""
+
+
+class Watch(GateSettings):
+    """A gate that looks at every iteration of a policy gradient."""
+
+    action: Literal["warn", "stop", "off"] = "warn"
+    """warn, or stop: training ends, and the best policy until then is kept; off does not ask."""
+
+
+class SignGate(Admission):
+    """Held-out chosen answers score above rejected ones."""
+
+    action: Literal["warn", "refuse", "off"] = "refuse"
+    """warn, or refuse: what reads from there does not start; off does not ask."""
+
+
+class KlGate(Watch):
+    """The policy has gone further from its reference than it may."""
+
+    budget: PositiveFloat = 10.0
+    """KL of a whole answer, in nats."""
+
+
+class EntropyGate(Watch):
+    """The policy has hardly a choice left in what it writes."""
+
+    share: float = Field(0.25, gt=0.0, lt=1.0)
+    """Of the entropy of the first rounds, which it may not fall below."""
+
+
+class RepetitionGate(Watch):
+    """The policy says the same words again and again."""
+
+    rise: PositiveFloat = 0.1
+    """Of the share of an answer's word pairs that stood in it before, since the first rounds."""
+
+
+class LengthGate(Watch):
+    """Answers grow without end."""
+
+    times: float = Field(2.0, gt=1.0)
+    """The length of the first rounds, in words, which answers may not go beyond."""
+
+
+class DisagreementGate(Watch):
+    """The members of an ensemble no longer agree: its answers are unlike those they learned on."""
+
+    times: float = Field(2.0, gt=1.0)
+    """The members' standard deviation in the first rounds, which it may not go beyond."""
+
+
+class OutlierGate(Watch):
+    """Single answers score far beyond all others: something was found that the reward loves."""
+
+    times: float = Field(2.0, gt=1.0)
+    """How far a round's best answer stands above its median, in interquartile ranges, relative to
+    the first rounds."""
+
+
+class OveroptimisationGate(Watch):
+    """Another reward falls on held-out prompts while the one that is trained on rises."""
+
+    action: Literal["warn", "stop", "off"] = "stop"
+    """warn, or stop: training ends, and the best policy until then is kept; off does not ask."""
+    reward: StageName | None = None
+    """Reward stage that nothing is trained on (a reward model, a judge); null asks nobody."""
+    every: PositiveInt = 5
+    """Iterations between two looks."""
+    prompts: PositiveInt = 128
+    """Held-out prompts that are answered at every look, the same each time."""
+    fall: NonNegativeFloat = 0.05
+    """How far it may fall below its best, in standard deviations of the first look's scores."""
+
+    @model_validator(mode="after")
+    def _somebody_is_asked(self) -> Self:
+        if self.reward is None:
+            for name in ("every", "prompts", "fall", "false_alarms"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(
+                        f"{name} does nothing without a reward to ask; name a reward stage that "
+                        "nothing is trained on"
+                    )
+        return self
+
+    @property
+    def asked(self) -> bool:
+        return self.action != "off" and self.reward is not None
+
+
+class Gates(Settings):
+    """All gates, by name."""
+
+    sign: SignGate = SignGate()
+    kl: KlGate = KlGate()
+    entropy: EntropyGate = EntropyGate()
+    repetition: RepetitionGate = RepetitionGate()
+    length: LengthGate = LengthGate()
+    disagreement: DisagreementGate = DisagreementGate()
+    outliers: OutlierGate = OutlierGate()
+    overoptimisation: OveroptimisationGate = OveroptimisationGate()
+
+    def asked(self) -> Iterator[tuple[str, GateSettings]]:
+        """Those that ask anything, by name."""
+        for name in type(self).model_fields:
+            gate: GateSettings = getattr(self, name)
+            if gate.asked:
+                yield name, gate
+
+    def stopping(self) -> dict[str, dict[str, Any]]:
+        """The settings of those that may end a training: they decide what it leaves."""
+        return {name: gate.model_dump() for name, gate in self.asked() if gate.stops}

@@ -1,0 +1,99 @@
+"""What the gates asked, and what they found."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heed.report.measures import number, stage_name
+from heed.report.part import Part
+from heed.report.read import RunView
+
+ASKS = {
+    "sign": "Do chosen answers score above rejected ones?",
+    "kl": "Does KL stay within its budget?",
+    "entropy": "Has the policy a choice left in what it writes?",
+    "repetition": "Does it not repeat itself?",
+    "length": "Do answers keep their length?",
+    "disagreement": "Does the ensemble still agree?",
+    "outliers": "Does no single answer score far beyond all others?",
+    "overoptimisation": "Does another reward rise along?",
+}
+AT = {None: "once it was done", 0: "at its start"}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A finding of a gate in a stage, as the page writes it."""
+
+    stage: str
+    gate: str
+    asks: str
+    at: str
+    statistic: str
+    threshold: str
+    false_alarms: str
+    tripped: bool
+    says: str
+
+
+def read(directory: Path, view: RunView) -> Part | None:
+    """From every stage's gates.jsonl; stages that were not made under the present keys are left
+    out, but one that a gate refused to start, or that is still running, is not.
+    """
+    rows = [
+        (stage.name, row)
+        for stage in view.stages
+        for row in _rows(directory / stage.name / "gates.jsonl")
+    ]
+    if not rows:
+        return None
+    found = [_found(stage, row) for stage, row in rows]
+    tripped = [each for each in found if each.tripped]
+    return Part(
+        name="gates",
+        question="trust",
+        title="The gates",
+        template="parts/gates.html",
+        values={"found": found, "tripped": len(tripped)},
+        json=[{"stage": stage, **row} for stage, row in rows],
+        findings=tuple(
+            f"{stage_name(each.stage)}, gate {each.gate} {each.at}: {each.says}" for each in tripped
+        ),
+    )
+
+
+def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
+    """The findings of a file; a last line that a kill cut short is none."""
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, Mapping) and {"gate", "tripped", "says"} <= row.keys():
+            yield row
+
+
+def _found(stage: str, row: Mapping[str, Any]) -> Found:
+    step, gate = row.get("step"), str(row["gate"])
+    return Found(
+        stage=stage,
+        gate=gate,
+        asks=ASKS.get(gate, gate.replace("_", " ")),
+        at=AT.get(step, f"at iteration {step}"),
+        statistic=_figure(row.get("statistic")),
+        threshold=_figure(row.get("threshold")),
+        false_alarms=f"{float(row.get('false_alarms') or math.nan):.1%}",
+        tripped=bool(row["tripped"]),
+        says=str(row["says"]),
+    )
+
+
+def _figure(value: Any) -> str:
+    return number(float(value)) if isinstance(value, int | float) else "∞"
