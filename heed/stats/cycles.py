@@ -1,0 +1,162 @@
+"""Circles in preferences: A is preferred to B, B to C, and C to A.
+
+Of every three that were all compared, the majorities either order them or go round. How many go
+round is held against two kinds of chance: coins, which go round in a quarter of all threes, and
+Bradley and Terry's model of the same votes, which has an order and only noise to break it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from heed.stats.ratings import SCALE, bradley_terry
+
+Votes = NDArray[np.int64]
+RESAMPLES = 1000
+RIDGE = 0.5
+"""Keeps ratings finite where somebody won every vote; a few votes outweigh it."""
+_CELLS = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cycles:
+    """Threes of which all pairs have a majority, and how many of them go round.
+
+    `by_coin` and `by_order` are the numbers that chance alone would give of as many, with the share
+    of draws that are as extreme: fewer than coins (there is an order), more than an order with
+    noise (there is none that all votes share).
+    """
+
+    triads: int
+    cyclic: int
+    by_coin: float
+    below_coin: float
+    by_order: float
+    above_order: float
+
+
+def cycles(
+    left: Sequence[Hashable],
+    right: Sequence[Hashable],
+    scores: Sequence[float],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Cycles | None:
+    """Circular triads (Kendall & Babington Smith 1940) of majorities, against chance.
+
+    A pair's majority is the sign of its wins less its losses; a pair at par is undecided and its
+    threes are left out, drawn ones alike. Each draw gives every vote that was no tie anew, by a
+    fair coin or by sigmoid(theta_a - theta_b) with the ratings of all votes (a parametric bootstrap
+    with a ridge of 1/2), and takes the share that goes round again: of a draw, too, only threes
+    without a pair at par. p-values are (1 + as extreme) / (1 + draws).
+
+    Args:
+        left: the left one of each vote.
+        right: the right one.
+        scores: the left one's score: 1 won, 0 lost, .5 a tie.
+        resamples: draws of each kind.
+        seed: of the draws.
+
+    Returns:
+        None where no three were all compared.
+
+    Raises:
+        ValueError: the lengths differ.
+    """
+    pairs, decided, margin = _tallied(left, right, scores)
+    triads, turns = _triads(list(pairs))
+    if not len(triads):
+        return None
+    theta = _ratings(left, right, scores)
+    chances = expit([theta[a] - theta[b] for a, b in pairs])
+    rng = np.random.default_rng(seed)
+    # Fancy indexing and draws go in chunks: llmfao's sixty models make some thirty thousand threes.
+    rows = max(1, _CELLS // (3 * len(triads)))
+    shares: list[list[float]] = [[], []]
+    for start in range(0, resamples, rows):
+        size = (min(rows, resamples - start), len(pairs))
+        for drawn, p in zip(shares, (0.5, chances), strict=True):
+            wins = rng.binomial(decided, p, size=size)
+            drawn.extend(_share(*_round(np.sign(2 * wins - decided), triads, turns)).tolist())
+    seen, cyclic = _round(np.sign(margin)[None], triads, turns)
+    coin, order, share = np.array(shares[0]), np.array(shares[1]), _share(seen, cyclic)
+    return Cycles(
+        triads=int(seen[0]),
+        cyclic=int(cyclic[0]),
+        by_coin=float(coin.mean() * seen[0]),
+        below_coin=float((1 + (coin <= share).sum()) / (1 + resamples)),
+        by_order=float(order.mean() * seen[0]),
+        above_order=float((1 + (order >= share).sum()) / (1 + resamples)),
+    )
+
+
+def _tallied(
+    left: Sequence[Hashable], right: Sequence[Hashable], scores: Sequence[float]
+) -> tuple[dict[tuple[Hashable, Hashable], int], Votes, Votes]:
+    """The pairs that met, their votes that are no ties, and wins less losses of each."""
+    pairs: dict[tuple[Hashable, Hashable], int] = {}
+    decided: list[int] = []
+    margin: list[int] = []
+    for a, b, score in zip(left, right, scores, strict=True):
+        turn = -1 if (b, a) in pairs else 1
+        sign = turn * int(np.sign(score - 0.5))
+        at = pairs.setdefault((a, b)[::turn], len(pairs))
+        if at == len(decided):
+            decided.append(0)
+            margin.append(0)
+        decided[at] += abs(sign)
+        margin[at] += sign
+    return pairs, np.array(decided, dtype=np.int64), np.array(margin, dtype=np.int64)
+
+
+def _triads(pairs: Sequence[tuple[Hashable, Hashable]]) -> tuple[Votes, Votes]:
+    """The three pairs of every three that met, and the sign that turns each the same way round."""
+    at = {pair: (index, 1) for index, pair in enumerate(pairs)}
+    at |= {(b, a): (index, -1) for index, (a, b) in enumerate(pairs)}
+    met: dict[Hashable, dict[Hashable, None]] = {}
+    for a, b in at:
+        met.setdefault(a, {})[b] = None
+    place = {name: index for index, name in enumerate(met)}
+    rows = [
+        (at[a, b], at[b, c], at[c, a])
+        for a in met
+        for b in met[a]
+        if place[b] > place[a]
+        for c in met[b]
+        if place[c] > place[b] and c in met[a]
+    ]
+    both = np.array(rows, dtype=np.int64).reshape(len(rows), 3, 2)
+    return both[..., 0], both[..., 1]
+
+
+def _round(signs: Votes, triads: Votes, turns: Votes) -> tuple[Votes, Votes]:
+    """Of each row of majorities: the threes that are decided, and those that go round."""
+    turned = signs[:, triads] * turns
+    decided = (turned != 0).all(axis=-1).sum(axis=-1)
+    return decided, (np.abs(turned.sum(axis=-1)) == 3).sum(axis=-1)
+
+
+def _share(decided: Votes, cyclic: Votes) -> NDArray[np.float64]:
+    return cyclic / np.maximum(decided, 1)
+
+
+def _ratings(
+    left: Sequence[Hashable], right: Sequence[Hashable], scores: Sequence[float]
+) -> dict[Hashable, float]:
+    """Bradley-Terry's theta of everyone."""
+    names = {name: str(index) for index, name in enumerate(dict.fromkeys([*left, *right]))}
+    found = bradley_terry(
+        [names[name] for name in left],
+        [names[name] for name in right],
+        scores,
+        errors="fisher",
+        ridge=RIDGE,
+    )
+    theta = {rating.name: rating.rating / SCALE for rating in found}
+    return {name: theta[key] for name, key in names.items()}
