@@ -239,6 +239,20 @@ def league(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
             return
 
 
+def opinions(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
+    """There are questions to put a wrong opinion before."""
+    known = recipe.data == "world" and {"facts", "arithmetic"} & set(recipe.world.families)
+    for index, stage in enumerate(stages):
+        if isinstance(stage, Evaluate) and stage.opinions and not (stage.probes or known):
+            yield (
+                index,
+                "opinions",
+                f"{stage.name!r} has no questions to put a wrong opinion before: only an embedded "
+                "world with facts or arithmetic brings some. Name a file of them in `probes`, or "
+                "leave opinions out.",
+            )
+
+
 def nearest(name: str, valid: Sequence[str]) -> str:
     """What the writer may have meant, or else what there is, as a sentence."""
     close = get_close_matches(name, valid, n=1, cutoff=0.5)
@@ -257,4 +271,5 @@ CHECKS: Sequence[Callable[[Recipe, Sequence[Stage]], Iterator[Complaint]]] = (
     documents,
     speakers,
     league,
+    opinions,
 )

@@ -49,8 +49,8 @@ def calibration(
 
     With the sign s_b of each bin's difference, ECE is the mean of s_b (confidence - y); its
     interval is the clustered one of that mean, bins and signs as found, cut at 0. ECE is never
-    below 0: of a calibrated forecaster it is biased upwards by noise, about sqrt(2 p (1 - p) / (pi n_b)) a
-    bin, so that a small one shows nothing. `excess` has no such bias.
+    below 0: of a calibrated forecaster noise makes it about sqrt(2 p (1 - p) / (pi n_b)) a bin, so
+    that a small one shows nothing. `excess` has no such bias.
 
     Raises:
         ValueError: the lengths differ, or a confidence is outside [0, 1].

@@ -104,9 +104,9 @@ def _tallied(
     decided: list[int] = []
     margin: list[int] = []
     for a, b, score in zip(left, right, scores, strict=True):
-        turn = -1 if (b, a) in pairs else 1
-        sign = turn * int(np.sign(score - 0.5))
-        at = pairs.setdefault((a, b)[::turn], len(pairs))
+        turned = (b, a) in pairs
+        sign = int(np.sign(score - 0.5)) * (-1 if turned else 1)
+        at = pairs.setdefault((b, a) if turned else (a, b), len(pairs))
         if at == len(decided):
             decided.append(0)
             margin.append(0)
