@@ -3,5 +3,9 @@
 from __future__ import annotations
 
 from heed.report.part import ReadPart
+from heed.report.parts import costs, hallucination
 
-PARTS: tuple[ReadPart, ...] = ()
+PARTS: tuple[ReadPart, ...] = (
+    costs.read,
+    hallucination.read,
+)
