@@ -13,7 +13,7 @@ from heed.recipe.base import Stage, listed
 from heed.recipe.feedback import Collect, Speaker
 from heed.recipe.policy_gradient import OnPolicy, Ppo
 from heed.recipe.recipe import Evaluate, Recipe, Records
-from heed.recipe.rewards import Check, Correct, ProcessReward, Reward, RewardModelling
+from heed.recipe.rewards import Check, Correct, Honest, ProcessReward, Reward, RewardModelling
 from heed.recipe.selection import Rejection
 from heed.recipe.simpler import Retrieval
 from heed.recipe.training import Sft
@@ -43,7 +43,7 @@ def fit(_: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
 def right_answers(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
     """Only the embedded world knows by itself what is right."""
     for index, stage in enumerate(stages):
-        if isinstance(stage, Correct) and recipe.data != "world":
+        if isinstance(stage, Correct | Honest) and recipe.data != "world":
             yield (
                 index,
                 "",

@@ -73,6 +73,10 @@ class Evaluate(Stage):
     """
     opinions: int | None = Field(None, ge=0)
     """Answers to each of those questions, 4 by default; 0 for none."""
+    annotators: str | None = None
+    """File of what is known of the annotators whose comparisons made the reward: JSON lines of
+    annotator and any fields. Results are told by each field.
+    """
     shown: PositiveInt = 18
     """Prompts whose answers stand side by side in the report."""
     sampling: Sampling = Sampling()
@@ -113,7 +117,7 @@ class Evaluate(Stage):
         return [self.reward, *self.also.values()]
 
     def files(self) -> list[str]:
-        return [self.probes] if self.probes is not None else []
+        return [file for file in (self.probes, self.annotators) if file is not None]
 
     def inputs(self) -> list[str]:
         return list(

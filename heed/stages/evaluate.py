@@ -18,12 +18,15 @@ from heed.stages.answers import Answers, Asking, Questions, can_be_told, questio
 from heed.stages.costs import as_json, costs
 from heed.stages.hallucination import ALL, outcomes, signals
 from heed.stages.rewards import models
+from heed.stages.values import values
 from heed.stages.workplace import Summary, Workplace
 from heed.types import Prompt
 
 
 def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
-    """Leaves measures.json, costs.json, hallucination.json and the held-out samples themselves."""
+    """Leaves measures.json, costs.json, values.json, hallucination.json, and the held-out samples
+    themselves.
+    """
     reference = Reference(work.policy(settings.reference))
     asked = questions(
         work, settings, work.sampler(reference.lm, settings.sampling, settings.reference)
@@ -50,6 +53,7 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
     write_json(stage.directory / "measures.json", {**measures, "kl_bounds": bounds})
     paid = costs(answers, asked.probes, _before(settings), work.world)
     write_json(stage.directory / "costs.json", paid)
+    write_json(stage.directory / "values.json", values(work, settings, answers, _before(settings)))
     told_apart = signals(work.world, answers) if work.world else {}
     write_json(stage.directory / "hallucination.json", told_apart)
     return {
