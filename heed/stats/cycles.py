@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 from scipy.special import expit
 
 from heed.stats.ratings import SCALE, bradley_terry
@@ -52,9 +54,9 @@ def cycles(
 
     A pair's majority is the sign of its wins less its losses; a pair at par is undecided and its
     threes are left out, drawn ones alike. Each draw gives every vote that was no tie anew, by a
-    fair coin or by sigmoid(theta_a - theta_b) with the ratings of all votes (a parametric bootstrap
-    with a ridge of 1/2), and takes the share that goes round again: of a draw, too, only threes
-    without a pair at par. p-values are (1 + as extreme) / (1 + draws).
+    fair coin or by sigmoid(theta_a - theta_b) with the ratings of all who stand in a three (a
+    parametric bootstrap, with a ridge of 1/2), and takes the share that goes round again: of a
+    draw, too, only threes without a pair at par. p-values are (1 + as extreme) / (1 + draws).
 
     Args:
         left: the left one of each vote.
@@ -69,19 +71,20 @@ def cycles(
     Raises:
         ValueError: the lengths differ.
     """
-    pairs, decided, margin = _tallied(left, right, scores)
-    triads, turns = _triads(list(pairs))
+    tallied, decided, margin = _tallied(left, right, scores)
+    triads, turns = _triads(list(tallied))
     if not len(triads):
         return None
-    theta = _ratings(left, right, scores)
-    chances = expit([theta[a] - theta[b] for a, b in pairs])
+    used, triads = np.unique(triads, return_inverse=True)
+    pairs, decided, margin = [list(tallied)[at] for at in used], decided[used], margin[used]
+    chances = _chances(left, right, scores, pairs)
     rng = np.random.default_rng(seed)
     # Fancy indexing and draws go in chunks: llmfao's sixty models make some thirty thousand threes.
     rows = max(1, _CELLS // (3 * len(triads)))
     shares: list[list[float]] = [[], []]
     for start in range(0, resamples, rows):
         size = (min(rows, resamples - start), len(pairs))
-        for drawn, p in zip(shares, (0.5, chances), strict=True):
+        for drawn, p in zip(shares, (np.full(len(pairs), 0.5), chances), strict=True):
             wins = rng.binomial(decided, p, size=size)
             drawn.extend(_share(*_round(np.sign(2 * wins - decided), triads, turns)).tolist())
     seen, cyclic = _round(np.sign(margin)[None], triads, turns)
@@ -146,17 +149,39 @@ def _share(decided: Votes, cyclic: Votes) -> NDArray[np.float64]:
     return cyclic / np.maximum(decided, 1)
 
 
+def _chances(
+    left: Sequence[Hashable],
+    right: Sequence[Hashable],
+    scores: Sequence[float],
+    pairs: Sequence[tuple[Hashable, Hashable]],
+) -> NDArray[np.float64]:
+    """The first one's chance in each pair, by the ratings of all who stand in a three."""
+    there = {name for pair in pairs for name in pair}
+    votes = zip(left, right, scores, strict=True)
+    rows = [(a, b, score) for a, b, score in votes if a in there and b in there]
+    theta = _ratings([a for a, _, _ in rows], [b for _, b, _ in rows], [s for _, _, s in rows])
+    chances: NDArray[np.float64] = expit([theta[a] - theta[b] for a, b in pairs])
+    return chances
+
+
 def _ratings(
     left: Sequence[Hashable], right: Sequence[Hashable], scores: Sequence[float]
 ) -> dict[Hashable, float]:
-    """Bradley-Terry's theta of everyone."""
-    names = {name: str(index) for index, name in enumerate(dict.fromkeys([*left, *right]))}
-    found = bradley_terry(
-        [names[name] for name in left],
-        [names[name] for name in right],
-        scores,
-        errors="fisher",
-        ridge=RIDGE,
-    )
-    theta = {rating.name: rating.rating / SCALE for rating in found}
-    return {name: theta[key] for name, key in names.items()}
+    """Bradley-Terry's theta of everyone, each part that never met the others by itself."""
+    at = {name: index for index, name in enumerate(dict.fromkeys([*left, *right]))}
+    a, b = (np.array([at[name] for name in side]) for side in (left, right))
+    graph = sparse.coo_array((np.ones(len(a)), (a, b)), shape=(len(at), len(at)))
+    _, part = connected_components(graph, directed=False)
+    order = np.argsort(part[a], kind="stable")
+    theta = np.zeros(len(at))
+    for rows in np.split(order, np.flatnonzero(np.diff(part[a][order])) + 1):
+        found = bradley_terry(
+            a[rows].astype(str).tolist(),
+            b[rows].astype(str).tolist(),
+            np.asarray(scores)[rows],
+            errors="fisher",
+            ridge=RIDGE,
+        )
+        for rating in found:
+            theta[int(rating.name)] = rating.rating / SCALE
+    return dict(zip(at, theta.tolist(), strict=True))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from heed.report.part import ReadPart
-from heed.report.parts import costs, hallucination
+from heed.report.parts import costs, hallucination, values
 
 PARTS: tuple[ReadPart, ...] = (
+    values.read,
     costs.read,
     hallucination.read,
 )
