@@ -51,7 +51,7 @@ def read(directory: Path, view: RunView) -> Part | None:
         return None
     values = found[-1]
     won = values.get("wins") or {}
-    disputed = list(_disputed(won))
+    disputed = _disputed(won)
     circles = list(_circles(values.get("cycles") or {}))
     unlike = [n for n, habit in values["habits"].items() if habit["chance"] < ALIKE / len(HABITS)]
     return Part(
@@ -68,7 +68,7 @@ def read(directory: Path, view: RunView) -> Part | None:
             "colours": figures.colours(list(view.policies)),
             "people_figure": _people(won),
             "win_rows": _win_rows(won),
-            "disputed": " ".join(disputed),
+            "disputed": [line for lines in disputed.values() for line in lines],
             "habits": list(HABITS),
             "names": HABITS,
             "habit_rows": _habit_rows(values["groupings"]),
@@ -76,7 +76,7 @@ def read(directory: Path, view: RunView) -> Part | None:
             "circles": circles,
         },
         json=values,
-        findings=tuple(disputed[:2]),
+        findings=tuple(lines[0] for lines in [*disputed.values()][-1:]),
         advice=_advice(values["habits"], unlike),
     )
 
@@ -145,23 +145,28 @@ def _families(groupings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield f"{looked} differences were looked at; about {looked / 20:.0f} show by luck alone."
 
 
-def _disputed(won: Mapping[str, Any]) -> Iterator[str]:
-    """Where a policy pleases one group more than another, and on which families."""
+def _disputed(won: Mapping[str, Any]) -> dict[str, list[str]]:
+    """By policy, where it pleases one group more than another; the widest difference first."""
+    said: dict[str, list[str]] = {}
     for name, each in won.items():
-        for grouping in each["groupings"]:
-            apart = estimate(grouping["apart"])
-            if apart is None or not surely(apart):
-                continue
+        known = [
+            (apart, grouping)
+            for grouping in each["groupings"]
+            if (apart := estimate(grouping["apart"])) and surely(apart)
+        ]
+        for apart, grouping in sorted(known, key=lambda row: -abs(row[0].mean)):
+            families = estimates(grouping["families"])
             where = [
                 f"{family.replace('_', ' ')} {with_interval(found, SHARE)}"
-                for family, found in estimates(grouping["families"]).items()
+                for family, found in families.items()
                 if surely(found)
             ]
-            on = f" (on {', '.join(where)})" if where else ""
-            yield (
+            on = f"; by family: {', '.join(where)}" if where else ""
+            said.setdefault(name, []).append(
                 f"{policy_name(name)} wins {with_interval(apart, SHARE)} more often among "
                 f"{_whom(grouping)}{on}."
             )
+    return said
 
 
 def _whom(grouping: Mapping[str, Any]) -> str:
