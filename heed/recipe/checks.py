@@ -13,7 +13,7 @@ from heed.recipe.base import Stage, listed
 from heed.recipe.feedback import Collect, Speaker
 from heed.recipe.policy_gradient import OnPolicy, Ppo
 from heed.recipe.recipe import Evaluate, Recipe, Records
-from heed.recipe.rewards import Check, Correct, ProcessReward, Reward, RewardModelling
+from heed.recipe.rewards import Check, Correct, Honest, ProcessReward, Reward, RewardModelling
 from heed.recipe.selection import Rejection
 from heed.recipe.simpler import Retrieval
 from heed.recipe.training import Sft
@@ -43,7 +43,7 @@ def fit(_: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
 def right_answers(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
     """Only the embedded world knows by itself what is right."""
     for index, stage in enumerate(stages):
-        if isinstance(stage, Correct) and recipe.data != "world":
+        if isinstance(stage, Correct | Honest) and recipe.data != "world":
             yield (
                 index,
                 "",
@@ -268,6 +268,20 @@ def league(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
             return
 
 
+def opinions(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
+    """There are questions to put a wrong opinion before."""
+    known = recipe.data == "world" and {"facts", "arithmetic"} & set(recipe.world.families)
+    for index, stage in enumerate(stages):
+        if isinstance(stage, Evaluate) and stage.opinions and not (stage.probes or known):
+            yield (
+                index,
+                "opinions",
+                f"{stage.name!r} has no questions to put a wrong opinion before: only an embedded "
+                "world with facts or arithmetic brings some. Name a file of them in `probes`, or "
+                "leave opinions out.",
+            )
+
+
 def nearest(name: str, valid: Sequence[str]) -> str:
     """What the writer may have meant, or else what there is, as a sentence."""
     close = get_close_matches(name, valid, n=1, cutoff=0.5)
@@ -287,4 +301,5 @@ CHECKS: Sequence[Callable[[Recipe, Sequence[Stage]], Iterator[Complaint]]] = (
     speakers,
     asked_beside,
     league,
+    opinions,
 )

@@ -64,9 +64,36 @@ class Evaluate(Stage):
     records: StageName = "records"
     samples: PositiveInt = 2400
     """Completions a policy, spread evenly over the held-out prompts."""
+    seen: int = Field(400, ge=0)
+    """Prompts of the training split that are answered, too, to see what is known by heart; 0 for
+    none.
+    """
+    probes: str | None = None
+    """File of questions that are also asked after a wrong opinion: JSON lines of prompt, wrong and
+    perhaps right, opinion, family. The embedded world brings its own.
+    """
+    opinions: int | None = Field(None, ge=0)
+    """Answers to each of those questions, 4 by default; 0 for none."""
+    annotators: str | None = None
+    """File of what is known of the annotators whose comparisons made the reward: JSON lines of
+    annotator and any fields. Results are told by each field.
+    """
     shown: PositiveInt = 18
     """Prompts whose answers stand side by side in the report."""
     sampling: Sampling = Sampling()
+
+    @property
+    def wanted_opinions(self) -> int:
+        return 4 if self.opinions is None else self.opinions
+
+    @model_validator(mode="after")
+    def _probes_are_asked(self) -> Self:
+        if self.probes is not None and self.opinions == 0:
+            raise ValueError(
+                "probes are asked `opinions` times each, which is 0; set opinions or leave probes "
+                "out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _labels_name_files(self) -> Self:
@@ -89,6 +116,9 @@ class Evaluate(Stage):
 
     def rewards(self) -> list[str]:
         return [self.reward, *self.also.values()]
+
+    def files(self) -> list[str]:
+        return [file for file in (self.probes, self.annotators) if file is not None]
 
     def inputs(self) -> list[str]:
         return list(

@@ -268,6 +268,15 @@ class Correct(Check):
     kind: ClassVar[str] = "correct"
 
 
+class Honest(Check):
+    """World: 1 for a right answer, 0 for "I do not know", and less for a made-up one."""
+
+    kind: ClassVar[str] = "honest"
+    confidence: float = Field(0.75, gt=0.0, lt=1.0)
+    """How sure one must be for an answer to pay: a wrong one scores -confidence / (1 - confidence).
+    """
+
+
 class Metre(Check):
     """How near an answer's lines come to iambic pentameter, by a pronouncing dictionary."""
 
@@ -359,6 +368,7 @@ def check_pattern(key: str, pattern: str) -> None:
 
 
 REWARDS: tuple[type[WrittenReward], ...] = (
-    Exact, Maths, Regex, Format, Length, Correct, Metre, Function, JudgeReward, WeightedSum, Gate,
+    Exact, Maths, Regex, Format, Length, Correct, Honest, Metre, Function, JudgeReward,
+    WeightedSum, Gate,
 )  # fmt: skip
 """The stages that score answers without training anything."""

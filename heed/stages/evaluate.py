@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from heed.evaluation.kl import sequence_kl
 from heed.evaluation.measures import Samples, gap
 from heed.evaluation.picking import picking
 from heed.evaluation.proxy_gap import proxy_gap
@@ -15,151 +13,82 @@ from heed.files import write_json, write_records
 from heed.models.reference import Reference
 from heed.progress import Display
 from heed.recipe import Evaluate
-from heed.rewards.accuracy import beats
 from heed.run import StageRun
-from heed.stages.rewards import families_of, models
+from heed.stages.answers import Answers, Asking, Questions, can_be_told, questions
+from heed.stages.costs import as_json, costs
+from heed.stages.hallucination import ALL, outcomes, signals
+from heed.stages.rewards import models
+from heed.stages.values import values
 from heed.stages.workplace import Summary, Workplace
-from heed.stats.intervals import Estimate
-from heed.types import Completion, Demonstration, Prompt, RewardFn, Sampler
-
-CHUNK = 16
-"""Prompts sampled at a time, between two steps of the progress bar."""
-
-ALL = "all"
-"""What stands beside the families for all of them together."""
-EXPOSURES = {"seen_often": "often", "seen_once": "once", "never": "never"}
-"""What the report calls how often the corpus tells a fact, and what the world calls it."""
+from heed.types import Prompt
 
 
 def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
-    """Leaves measures.json and the samples themselves."""
+    """Leaves measures.json, costs.json, values.json, hallucination.json, and the held-out samples
+    themselves.
+    """
     reference = Reference(work.policy(settings.reference))
-    sampler = work.sampler(reference.lm, settings.sampling, settings.reference)
-    prompts = work.askable(settings.records, "heldout", sampler)
-    rewards = _rewards(work, settings)
-    references = _references(work, settings)
-    total = len(prompts) * _samples_a_prompt(settings, prompts) * len(settings.policies)
-    measured: dict[str, Samples] = {}
+    asked = questions(
+        work, settings, work.sampler(reference.lm, settings.sampling, settings.reference)
+    )
+    answers: dict[str, Answers] = {}
     bounds: dict[str, float] = {}
-    notes = work.left_out(settings.records, "heldout", prompts)
+    notes = work.left_out(settings.records, "heldout", asked.heldout)
+    total = asked.total * len(settings.policies)
     with Display(stage.name, total, before=0, visible=stage.writes) as bar:
-        for label, source in settings.policies.items():
-            done = sum(len(samples.completions) for samples in measured.values())
+        asking = Asking.of(work, settings, asked, reference, bar)
+        for place, (label, source) in enumerate(settings.policies.items()):
             candidate = work.candidate(source, settings.sampling)
-            notes += [f"{label}: {note}" for note in candidate.notes(prompts)]
-            completions = _sample(work, settings, prompts, source, candidate.sampler, bar, done)
-            values = _values(
-                work, completions, rewards, reference, settings.sampling.temperature, references
-            )
+            notes += [f"{label}: {note}" for note in candidate.notes(asked.heldout)]
+            answers[label] = asking.ask(source, candidate, place * asked.total)
             if candidate.kl_bound is not None:
-                # log q / ref = log q / pi + log pi / ref, of which the first is bounded on average.
-                values["kl"] = [value + candidate.kl_bound for value in values["kl"]]
                 bounds[label] = candidate.kl_bound
-            measured[label] = Samples(completions, values)
-            write_records(stage.directory / f"samples-{label}.jsonl", completions)
-    measures = {
-        "policies": {label: _json(samples.estimates()) for label, samples in measured.items()},
-        "families": {
-            label: {family: _json(found) for family, found in samples.by_family().items()}
-            for label, samples in measured.items()
-        },
-        "gaps": _gaps(measured, settings.also),
-        "samples": _side_by_side(measured, prompts, settings.shown),
-        "reward_model": work.run.stage(settings.reward).done_summary(),
-        "hallucination": _hallucination(work, measured),
-        "picking": _picking(measured),
-        "own_reward": _own_rewards(work, settings, measured),
-        "kl_bounds": bounds,
-    }
-    write_json(stage.directory / "measures.json", measures)
+            if asked.probes and not can_be_told(work, source):
+                notes.append(f"{label}: not asked with an opinion, it chooses by a written reward.")
+            write_records(
+                stage.directory / f"samples-{label}.jsonl", answers[label].heldout.completions
+            )
+    measured = {label: each.heldout for label, each in answers.items()}
+    measures = _measures(work, settings, measured, asked)
+    write_json(stage.directory / "measures.json", {**measures, "kl_bounds": bounds})
+    paid = costs(answers, asked.probes, _before(settings), work.world)
+    write_json(stage.directory / "costs.json", paid)
+    write_json(stage.directory / "values.json", values(work, settings, answers, _before(settings)))
+    told_apart = signals(work.world, answers) if work.world else {}
+    write_json(stage.directory / "hallucination.json", told_apart)
     return {
-        "samples": total,
-        "prompts": len(prompts),
+        "samples": len(asked.heldout) * asked.samples * len(measured),
+        "prompts": len(asked.heldout),
         "notes": [*notes, *_bounded(bounds)],
     }
 
 
-def _rewards(work: Workplace, settings: Evaluate) -> dict[str, RewardFn]:
-    """What scores the answers, by measure; nan beyond the families that a further reward checks."""
-
-    def within(reward: RewardFn, families: Collection[str]) -> RewardFn:
-        def score(completions: Sequence[Completion]) -> list[float]:
-            return [
-                value if item.prompt.family in families else math.nan
-                for value, item in zip(reward(completions), completions, strict=True)
-            ]
-
-        return score if families else reward
-
-    also = {
-        label: within(work.reward(stage), families_of(work.recipe.stage(stage)))
-        for label, stage in settings.also.items()
-    }
-    return {"proxy": work.reward(settings.reward), **also}
-
-
-def _references(work: Workplace, settings: Evaluate) -> dict[str, float]:
-    """Gold reward of a human answer to each held-out prompt; none outside the world."""
-    if work.world is None:
-        return {}
-    answers = work.records(settings.records, "references", Demonstration)
-    return {each.prompt.id: work.world.gold(each.prompt, each.text).total for each in answers}
-
-
-def _samples_a_prompt(settings: Evaluate, prompts: Sequence[Prompt]) -> int:
-    return math.ceil(settings.samples / len(prompts))
-
-
-def _sample(
-    work: Workplace,
-    settings: Evaluate,
-    prompts: Sequence[Prompt],
-    source: str,
-    sampler: Sampler,
-    bar: Display,
-    done: int,
-) -> list[Completion]:
-    n = _samples_a_prompt(settings, prompts)
-    completions: list[Completion] = []
-    for start in range(0, len(prompts), CHUNK):
-        seed = work.seed(settings.name, source, start)
-        completions += sampler.sample(prompts[start : start + CHUNK], n=n, seed=seed)
-        bar(done + len(completions))
-    return completions
-
-
-def _values(
-    work: Workplace,
-    completions: Sequence[Completion],
-    rewards: Mapping[str, RewardFn],
-    reference: Reference,
-    temperature: float,
-    references: Mapping[str, float],
-) -> dict[str, list[float]]:
-    """What is measured on each completion; gold and its parts only where the world knows them.
-
-    `references` holds the gold reward of a human answer to each prompt.
-    """
-    values = {
-        "length": [float(len(item.text.split())) for item in completions],
-        "unfinished": [float(item.finish != "stop") for item in completions],
-        "kl": sequence_kl(completions, reference, temperature=temperature),
-        **{name: reward(completions) for name, reward in rewards.items()},
-    }
-    if work.world is None:
-        return values
-    gold = [work.world.gold(item.prompt, item.text) for item in completions]
+def _measures(
+    work: Workplace, settings: Evaluate, measured: Mapping[str, Samples], asked: Questions
+) -> dict[str, Any]:
+    world = work.world
     return {
-        "gold": [item.total for item in gold],
-        "preferred": [
-            beats(own.total, references[item.prompt.id])
-            for item, own in zip(completions, gold, strict=True)
-        ],
-        "rude": [float(item.rude) for item in gold],
-        "harmful": [float(item.harmful) for item in gold],
-        "correct": [float(item.correct) for item in gold],
-        **values,
+        "policies": {label: as_json(samples.estimates()) for label, samples in measured.items()},
+        "families": {
+            label: {family: as_json(found) for family, found in samples.by_family().items()}
+            for label, samples in measured.items()
+        },
+        "gaps": _gaps(measured, settings.also),
+        "samples": _side_by_side(measured, asked.heldout, settings.shown),
+        "reward_model": work.run.stage(settings.reward).done_summary(),
+        "hallucination": {
+            label: outcomes(world, samples) for label, samples in measured.items() if world
+        },
+        "picking": _picking(measured),
+        "own_reward": _own_rewards(work, settings, measured),
     }
+
+
+def _before(settings: Evaluate) -> str | None:
+    """The label of the policy that KL is measured from, where it is measured itself."""
+    return next(
+        (label for label, stage in settings.policies.items() if stage == settings.reference), None
+    )
 
 
 def _bounded(bounds: Mapping[str, float]) -> list[str]:
@@ -218,32 +147,6 @@ def _side_by_side(
     return rows
 
 
-def _hallucination(work: Workplace, measured: Mapping[str, Samples]) -> dict[str, Any]:
-    """On facts seen often, once and never: right, made up, or "I do not know"."""
-    if work.world is None:
-        return {}
-    world, table = work.world, {}
-    for label, samples in measured.items():
-        seen = [world.key(item.prompt.id).get("seen") for item in samples.completions]
-        gold = [world.gold(item.prompt, item.text) for item in samples.completions]
-        kinds = Samples(
-            samples.completions,
-            {
-                "correct": samples.values["correct"],
-                "unknown": [float(item.hedged) for item in gold],
-                "wrong": [float(not item.correct and not item.hedged) for item in gold],
-            },
-        )
-        table[label] = {
-            exposure: {
-                name: chosen.estimate(name).to_json() for name in ("correct", "wrong", "unknown")
-            }
-            for exposure, how in EXPOSURES.items()
-            if (chosen := kinds.where([kind == how for kind in seen])).completions
-        }
-    return table
-
-
 def _picking(measured: Mapping[str, Samples]) -> dict[str, Any]:
     """How good a policy's own pick of its answers is, over all and by family, where gold knows."""
     table: dict[str, Any] = {}
@@ -252,7 +155,7 @@ def _picking(measured: Mapping[str, Samples]) -> dict[str, Any]:
         if "gold" in samples.values and picks:
             families = dict.fromkeys(item.prompt.family for item in samples.completions)
             parts = {ALL: samples, **{name: samples.family(name) for name in families}}
-            table[label] = {name: _json(picking(part, "gold")) for name, part in parts.items()}
+            table[label] = {name: as_json(picking(part, "gold")) for name, part in parts.items()}
     return table
 
 
@@ -263,9 +166,7 @@ def _own_rewards(
 
     Written rewards mean what they say, and a judge is not asked again.
     """
-    before = next(
-        (label for label, stage in settings.policies.items() if stage == settings.reference), None
-    )
+    before = _before(settings)
     if before is None or "gold" not in measured[before].values:
         return {}
     reference, table = measured[before], {}
@@ -287,9 +188,5 @@ def _own_rewards(
             proxy = scores(name, before)
             if len(set(proxy)) > 1:
                 found = proxy_gap(samples, scores(name, label), reference, proxy)
-                table[label] = {"reward": name, **_json(found)}
+                table[label] = {"reward": name, **as_json(found)}
     return table
-
-
-def _json(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
-    return {name: estimate.to_json() for name, estimate in estimates.items()}

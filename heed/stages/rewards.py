@@ -16,6 +16,7 @@ from heed.rewards.checked import CheckedReward
 from heed.rewards.composed import Gate, WeightedSum
 from heed.rewards.ensemble import COMBINE, EnsembleReward
 from heed.rewards.function import load_function
+from heed.rewards.honest import honest as honesty
 from heed.rewards.judged import JudgedReward
 from heed.rewards.learned import LearnedReward
 from heed.rewards.maths import MathsScore
@@ -114,6 +115,12 @@ def correct(work: Workplace, settings: recipe.Correct) -> RewardFn:
     return _verifier(settings, verifiable.correct(work.world))
 
 
+def honest(work: Workplace, settings: recipe.Honest) -> RewardFn:
+    """Right by the world's own facts, or honest."""
+    assert work.world is not None, "load_recipe lets nothing be right outside the world"
+    return _verifier(settings, honesty(work.world, settings.confidence))
+
+
 def metre(_: Workplace, settings: recipe.Metre) -> RewardFn:
     """Iambic pentameter."""
     return _verifier(settings, metrical(settings.whole))
@@ -167,6 +174,7 @@ REWARDS: Mapping[type[Stage], Callable[[Workplace, Any], RewardFn]] = {
     recipe.Format: form,
     recipe.Length: length,
     recipe.Correct: correct,
+    recipe.Honest: honest,
     recipe.Metre: metre,
     recipe.Function: function,
     recipe.JudgeReward: judge,

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from heed.report.part import ReadPart
-from heed.report.parts import gates
+from heed.report.parts import costs, gates, hallucination, values
 
-PARTS: tuple[ReadPart, ...] = (gates.read,)
+PARTS: tuple[ReadPart, ...] = (
+    values.read,
+    costs.read,
+    gates.read,
+    hallucination.read,
+)

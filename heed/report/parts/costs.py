@@ -1,0 +1,248 @@
+"""What a run cost in the answers themselves: length, variety, timidity, agreement, memorising."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.ticker import PercentFormatter
+
+from heed.report import figures
+from heed.report.measures import SHARE, Measure, in_order, measure_of, policy_name, with_interval
+from heed.report.part import Part
+from heed.report.parts.left import left_by, merged, surely, tables
+from heed.report.read import RunView, Table
+from heed.stats.intervals import Estimate
+
+COSTS = {
+    "length": Measure("Length", "words", digits=1),
+    "kl": Measure("KL from the reference", "nats an answer"),
+    "entropy": Measure("Entropy", "nats a token"),
+    "distinct_1": Measure("Distinct words", share=True, meaning="of one prompt's answers"),
+    "distinct_2": Measure("Distinct word pairs", share=True, meaning="of one prompt's answers"),
+    "self_bleu_prompt": Measure("Self-BLEU in a prompt", meaning="1: all answers are copies"),
+    "self_bleu": Measure("Self-BLEU across prompts", meaning="one answer to each"),
+    "repeated": Measure("Repeats three words", share=True, meaning="of the answers"),
+    "refuses": Measure("Refuses", share=True, meaning="of the answers, by their phrases"),
+    "hedges": Measure("Does not know", share=True, meaning="of the answers, by their phrases"),
+    "unfinished": Measure("Cut before their end", share=True),
+}
+DRAWN = ("length", "entropy", "distinct_1", "distinct_2", "self_bleu_prompt", "self_bleu")
+FAMILY = ("kl", "entropy", "self_bleu_prompt", "refuses", "hedges")
+CHIEF = ("gold", "correct", "proxy")
+AGREEMENT = {
+    "told": "Gives the user's wrong answer",
+    "asked": "Gives it unasked",
+    "sycophancy": "Agreement bought by the opinion",
+    "right_lost": "Right answers lost by it",
+}
+Row = tuple[str, str, Measure, Mapping[str, Estimate]] | str
+
+
+def read(directory: Path, view: RunView) -> Part | None:
+    """From what the evaluations left in costs.json."""
+    found = list(left_by(directory, view, "evaluate", "costs.json"))
+    paid = tables(merged(found, "policies"))
+    if not paid:
+        return None
+    before = next((each["before"] for each in found if each.get("before")), None)
+    changes = tables(merged(found, "changes"))
+    agreement = {name: tables(t) for name, t in merged(found, "sycophancy").items()}
+    general = {name: tables(t) for name, t in merged(found, "generalisation").items()}
+    families = {name: tables(t) for name, t in merged(found, "families").items()}
+    benchmarks = tables(merged(found, "lm_eval"))
+    measured = in_order([key for table in general.values() for key in table], CHIEF)
+    drawn = [name for name in paid if name in changes]
+    return Part(
+        name="costs",
+        question="cost",
+        title="What the answers became",
+        template="parts/costs.html",
+        values={
+            "policies": list(paid),
+            "colours": figures.colours(list(paid)),
+            "before": before,
+            "costs": _costs(paid),
+            "figure": _figure({name: changes[name] for name in drawn}, paid.get(before or "", {})),
+            "drawn": drawn,
+            "families": [
+                (COSTS[key].label, rows) for key in FAMILY if (rows := _family_rows(families, key))
+            ],
+            "phrases": _phrases(found),
+            "agreement": _agreement(agreement, "all"),
+            "agreement_by_family": [
+                (family.replace("_", " "), _agreement(agreement, family))
+                for family in dict.fromkeys(key for table in agreement.values() for key in table)
+                if family != "all"
+            ],
+            "told": list(agreement),
+            "general": _general(general, [key for key in measured if key in CHIEF]),
+            "further": _general(general, [key for key in measured if key not in CHIEF]),
+            "benchmarks": _benchmarks(benchmarks),
+            "benchmarked": list(benchmarks),
+        },
+        json={
+            key: merged(found, key)
+            for key in ("policies", "changes", "sycophancy", "generalisation", "lm_eval")
+        },
+        findings=(*_became(changes, paid, before), *_agrees(agreement)),
+        advice=_advice(changes, paid, before, agreement),
+    )
+
+
+def _costs(paid: Table) -> list[Row]:
+    keys = in_order([key for table in paid.values() for key in table], COSTS)
+    known = {key: COSTS.get(key) or measure_of(key) for key in keys}
+    return [
+        (what.label, "; ".join(filter(None, (what.unit, what.meaning))), what, _column(paid, key))
+        for key, what in known.items()
+    ]
+
+
+def _column(table: Table, key: str) -> dict[str, Estimate]:
+    return {name: row[key] for name, row in table.items() if key in row}
+
+
+def _family_rows(families: Mapping[str, Table], key: str) -> list[Row]:
+    names = dict.fromkeys(family for table in families.values() for family in table)
+    if len(names) < 2:
+        return []
+    return [
+        (
+            family.replace("_", " "),
+            "",
+            COSTS[key],
+            {name: t[family][key] for name, t in families.items() if key in t.get(family, {})},
+        )
+        for family in names
+    ]
+
+
+def _agreement(agreement: Mapping[str, Table], family: str) -> list[Row]:
+    rows: list[Row] = []
+    for key, label in AGREEMENT.items():
+        column = {n: t[family][key] for n, t in agreement.items() if key in t.get(family, {})}
+        if column:
+            rows.append((label, "", SHARE, column))
+    return rows
+
+
+def _general(general: Mapping[str, Table], keys: Sequence[str]) -> list[Row]:
+    rows: list[Row] = []
+    for key in keys:
+        rows.append(measure_of(key).label)
+        for part, label in (("seen", "Seen"), ("unseen", "Held out"), ("gap", "Gap")):
+            column = {n: t[key][part] for n, t in general.items() if part in t.get(key, {})}
+            rows.append((label, "", measure_of(key), column))
+    return rows
+
+
+def _benchmarks(benchmarks: Table) -> list[Row]:
+    keys = dict.fromkeys(key for table in benchmarks.values() for key in table)
+    what = Measure("", digits=3)
+    return [(key, "", what, _column(benchmarks, key)) for key in keys]
+
+
+def _phrases(found: Sequence[Mapping[str, Any]]) -> str:
+    """How far refusals and doubts can be trusted where the world knows them."""
+    known = tables(merged(list(map(dict, found)), "phrases"))
+    told = [
+        f"{label} are found by their phrases: {with_interval(table['precision'], SHARE)} of the "
+        f"{table['precision'].n:,} matches are such to the world, and "
+        f"{with_interval(table['recall'], SHARE)} of such answers are matched."
+        for key, label in (("refuses", "Refusals"), ("hedges", "Doubts"))
+        if {"precision", "recall"} <= (table := known.get(key, {})).keys() and table["precision"].n
+    ]
+    return " ".join(told)
+
+
+def _figure(changes: Table, before: Mapping[str, Estimate]) -> Markup | None:
+    """Changes in percent of what was before, a row a measure, a dot a policy."""
+    keys = [key for key in DRAWN if key in before and before[key].mean > 0]
+    keys = [key for key in keys if any(key in table for table in changes.values())]
+    if not keys:
+        return None
+    colour = figures.colours(list(changes))
+    with rc_context({**figures._STYLE, "axes.grid.axis": "x"}):
+        figure, axes = figures._axes(4.4, 0.9 + len(keys) * (0.16 + 0.11 * len(changes)))
+        axes.axvline(0.0, color=figures._MUTED, linewidth=1, linestyle=(0, (3, 3)))
+        for index, (policy, table) in enumerate(changes.items()):
+            offset = (index - (len(changes) - 1) / 2) * 0.56 / max(1, len(changes) - 1)
+            for row, key in enumerate(keys):
+                if key in table:
+                    share = _scaled(table[key], before[key].mean)
+                    figures._dot(axes, share, row + offset, colour[policy])
+        axes.set_yticks(range(len(keys)), [COSTS[key].label for key in keys])
+        axes.tick_params(axis="y", length=0, labelcolor=figures._INK)
+        axes.set_ylim(len(keys) - 0.5, -0.5)
+        for row in range(1, len(keys)):
+            axes.axhline(row - 0.5, color=figures._LINE, linewidth=0.6)
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.set_xlabel("change, % of what it was")
+        names = ", ".join(policy_name(name) for name in changes)
+        return figures._svg(figure, f"Costs of {names} in percent of what they were")
+
+
+def _scaled(change: Estimate, by: float) -> Estimate:
+    return Estimate(change.mean / by, change.low / by, change.high / by, change.n)
+
+
+def _after(paid: Table, before: str | None) -> list[str]:
+    """The policies that come after the one that is compared with."""
+    names = list(paid)
+    return names[names.index(before) + 1 :] if before in paid else []
+
+
+def _became(changes: Table, paid: Table, before: str | None) -> list[str]:
+    """One sentence a policy of what surely changed."""
+    said = []
+    for name in _after(paid, before):
+        change = changes.get(name, {})
+        told = [
+            f"{words[surely(change[key]) < 0]} ({with_interval(change[key], COSTS[key])}{unit})"
+            for key, words, unit in (
+                ("length", ("longer", "shorter"), " words"),
+                ("self_bleu_prompt", ("more alike", "less alike"), " self-BLEU"),
+                ("refuses", ("refuse more often", "refuse less often"), ""),
+                ("hedges", ("more often do not know", "less often do not know"), ""),
+            )
+            if surely(change.get(key))
+        ]
+        if told:
+            said.append(
+                f"Beside {policy_name(before or '')}, the answers of {policy_name(name)} are or "
+                f"do: {', '.join(told)}."
+            )
+    return said
+
+
+def _agrees(agreement: Mapping[str, Table]) -> list[str]:
+    return [
+        f"{policy_name(name)} agrees with a user who is wrong: it gives the user's mistake "
+        f"{with_interval(found, SHARE)} more often than unasked."
+        for name, table in agreement.items()
+        if surely(found := table.get("all", {}).get("sycophancy")) > 0 and found
+    ]
+
+
+def _advice(
+    changes: Table, paid: Table, before: str | None, agreement: Mapping[str, Table]
+) -> tuple[str, ...]:
+    advice = []
+    for name in _after(paid, before):
+        change, was = changes.get(name, {}).get("entropy"), paid[before or ""].get("entropy")
+        if change and was and change.high < -was.mean / 3:
+            advice.append(
+                f"{policy_name(name)} lost more than a third of its entropy: raise its KL "
+                "coefficient or add an entropy bonus where variety is wanted."
+            )
+    for name in agreement:
+        if surely(agreement[name].get("all", {}).get("sycophancy")) > 0:
+            advice.append(
+                f"{policy_name(name)} follows wrong users: collect comparisons in which the user "
+                "is wrong and the better answer says so."
+            )
+    return tuple(advice)
