@@ -22,7 +22,14 @@ from heed.recipe.feedback import (
     Revise,
     Speaker,
 )
-from heed.recipe.gates import Gates, GateSettings, KlGate, OveroptimisationGate, SignGate
+from heed.recipe.gates import (
+    Gates,
+    GateSettings,
+    KlGate,
+    LeakageGate,
+    OveroptimisationGate,
+    SignGate,
+)
 from heed.recipe.policy_gradient import CriticFree, Grpo, Kl, OnPolicy, Ppo, Reinforce, Rloo
 from heed.recipe.preference import LOSSES, Dpo, Kto, LossName
 from heed.recipe.recipe import STAGES, Evaluate, Recipe, Records, Report, WorldSettings
@@ -85,6 +92,7 @@ __all__ = [
     "Kl",
     "KlGate",
     "Kto",
+    "LeakageGate",
     "Length",
     "Lora",
     "LossName",

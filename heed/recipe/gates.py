@@ -22,11 +22,9 @@ from heed.recipe.base import Settings, StageName
 
 
 class GateSettings(Settings):
-    """What every gate's settings have: an action, and how often it may trip by chance."""
+    """What every gate's settings have: an action."""
 
     action: Literal["warn", "stop", "refuse", "off"] = "warn"
-    false_alarms: float = Field(0.01, gt=0.0, lt=0.5)
-    """How often the gate may trip over a whole run in which nothing is wrong."""
 
     @field_validator("action", mode="before")
     @classmethod
@@ -64,6 +62,8 @@ class Watch(GateSettings):
 
     action: Literal["warn", "stop", "off"] = "warn"
     """warn, or stop: training ends, and the best policy until then is kept; off does not ask."""
+    false_alarms: float = Field(0.01, gt=0.0, lt=0.5)
+    """How often the gate may trip over a whole run in which nothing is wrong."""
 
 
 class SignGate(Admission):
@@ -71,6 +71,17 @@ class SignGate(Admission):
 
     action: Literal["warn", "refuse", "off"] = "refuse"
     """warn, or refuse: what reads from there does not start; off does not ask."""
+    false_alarms: float = Field(0.01, gt=0.0, lt=0.5)
+    """How often a reward trips that knows nothing of what people prefer."""
+
+
+class LeakageGate(Admission):
+    """Held-out prompts stand in the training data."""
+
+    similarity: float = Field(0.9, gt=0.0, le=1.0)
+    """Jaccard index of the runs of three words from which on two prompts are the same."""
+    share: float = Field(0.01, ge=0.0, lt=1.0)
+    """Of the held-out prompts, which may have leaked."""
 
 
 class KlGate(Watch):
@@ -149,6 +160,7 @@ class OveroptimisationGate(Watch):
 class Gates(Settings):
     """All gates, by name."""
 
+    leakage: LeakageGate = LeakageGate()
     sign: SignGate = SignGate()
     kl: KlGate = KlGate()
     entropy: EntropyGate = EntropyGate()

@@ -18,9 +18,9 @@ from heed.gates.levels import (
     repetition,
 )
 from heed.gates.overoptimisation import looks_of, overoptimisation
-from heed.recipe import GateSettings, RewardModelling, Stage
+from heed.recipe import GateSettings, Records, RewardModelling, Stage
 from heed.run import GATES, StageRun
-from heed.stages.admission import reward_sign
+from heed.stages.admission import held_apart, reward_sign
 from heed.stages.watching import DISAGREEMENT, FALL, HELDOUT, REPEATED, STANDOUT
 from heed.stages.workplace import Workplace
 from heed.trainer import Metrics, Monitor
@@ -53,7 +53,10 @@ During = Callable[[Rows, Any, int], Finding | None]
 """A question about every iteration of a policy gradient: from what was logged so far, the gate's
 settings and how many iterations there will be."""
 
-AFTER: Mapping[str, After] = {"sign": After((RewardModelling,), reward_sign)}
+AFTER: Mapping[str, After] = {
+    "leakage": After((Records,), held_apart),
+    "sign": After((RewardModelling,), reward_sign),
+}
 BEFORE: Mapping[str, Before] = {}
 DURING: Mapping[str, During] = {
     "kl": lambda rows, gate, iterations: kl_budget(

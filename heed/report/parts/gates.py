@@ -14,6 +14,7 @@ from heed.report.part import Part
 from heed.report.read import RunView
 
 ASKS = {
+    "leakage": "Are held-out prompts kept out of training?",
     "sign": "Do chosen answers score above rejected ones?",
     "kl": "Does KL stay within its budget?",
     "entropy": "Has the policy a choice left in what it writes?",
