@@ -23,10 +23,12 @@ from heed.recipe.feedback import (
     Speaker,
 )
 from heed.recipe.gates import (
+    DrawsGate,
     Gates,
     GateSettings,
     KlGate,
     LeakageGate,
+    LogprobsGate,
     OveroptimisationGate,
     SignGate,
 )
@@ -76,6 +78,7 @@ __all__ = [
     "Correct",
     "CriticFree",
     "Dpo",
+    "DrawsGate",
     "Ensemble",
     "Evaluate",
     "Exact",
@@ -94,6 +97,7 @@ __all__ = [
     "Kto",
     "LeakageGate",
     "Length",
+    "LogprobsGate",
     "Lora",
     "LossName",
     "Maths",

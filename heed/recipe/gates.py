@@ -84,6 +84,24 @@ class LeakageGate(Admission):
     """Of the held-out prompts, which may have leaked."""
 
 
+class LogprobsGate(Admission):
+    """The sampler's log-probs are those of the training forward."""
+
+    action: Literal["warn", "refuse", "off"] = "refuse"
+    """warn, or refuse: the training does not start; off does not ask."""
+    full: PositiveFloat = 1e-3
+    """Nats a token that they may differ on average in float32."""
+    half: PositiveFloat = 0.02
+    """Nats a token that they may differ on average in bfloat16."""
+
+
+class DrawsGate(Admission):
+    """Answers are drawn from the policy that trains, at its temperature."""
+
+    false_alarms: float = Field(0.001, gt=0.0, lt=0.5)
+    """How often the gate may trip at the start of a training in which nothing is wrong."""
+
+
 class KlGate(Watch):
     """The policy has gone further from its reference than it may."""
 
@@ -162,6 +180,8 @@ class Gates(Settings):
 
     leakage: LeakageGate = LeakageGate()
     sign: SignGate = SignGate()
+    logprobs: LogprobsGate = LogprobsGate()
+    draws: DrawsGate = DrawsGate()
     kl: KlGate = KlGate()
     entropy: EntropyGate = EntropyGate()
     repetition: RepetitionGate = RepetitionGate()

@@ -18,9 +18,10 @@ from heed.gates.levels import (
     repetition,
 )
 from heed.gates.overoptimisation import looks_of, overoptimisation
-from heed.recipe import GateSettings, Records, RewardModelling, Stage
+from heed.recipe import GateSettings, OnPolicy, Records, RewardModelling, Stage
 from heed.run import GATES, StageRun
 from heed.stages.admission import held_apart, reward_sign
+from heed.stages.rollout_checks import own_draws, same_logprobs
 from heed.stages.watching import DISAGREEMENT, FALL, HELDOUT, REPEATED, STANDOUT
 from heed.stages.workplace import Workplace
 from heed.trainer import Metrics, Monitor
@@ -57,7 +58,10 @@ AFTER: Mapping[str, After] = {
     "leakage": After((Records,), held_apart),
     "sign": After((RewardModelling,), reward_sign),
 }
-BEFORE: Mapping[str, Before] = {}
+BEFORE: Mapping[str, Before] = {
+    "logprobs": Before((OnPolicy,), same_logprobs),
+    "draws": Before((OnPolicy,), own_draws),
+}
 DURING: Mapping[str, During] = {
     "kl": lambda rows, gate, iterations: kl_budget(
         column(rows, "kl"),

@@ -16,6 +16,8 @@ from heed.report.read import RunView
 ASKS = {
     "leakage": "Are held-out prompts kept out of training?",
     "sign": "Do chosen answers score above rejected ones?",
+    "logprobs": "Do sampler and training agree on log-probs?",
+    "draws": "Are answers drawn from the policy that trains?",
     "kl": "Does KL stay within its budget?",
     "entropy": "Has the policy a choice left in what it writes?",
     "repetition": "Does it not repeat itself?",
