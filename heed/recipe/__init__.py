@@ -28,8 +28,10 @@ from heed.recipe.gates import (
     GateSettings,
     KlGate,
     LeakageGate,
+    LengthsGate,
     LogprobsGate,
     OveroptimisationGate,
+    SidesGate,
     SignGate,
 )
 from heed.recipe.policy_gradient import CriticFree, Grpo, Kl, OnPolicy, Ppo, Reinforce, Rloo
@@ -97,6 +99,7 @@ __all__ = [
     "Kto",
     "LeakageGate",
     "Length",
+    "LengthsGate",
     "LogprobsGate",
     "Lora",
     "LossName",
@@ -128,6 +131,7 @@ __all__ = [
     "Settings",
     "Sft",
     "SharedLora",
+    "SidesGate",
     "SignGate",
     "Speaker",
     "Stage",

@@ -84,6 +84,24 @@ class LeakageGate(Admission):
     """Of the held-out prompts, which may have leaked."""
 
 
+class SidesGate(Admission):
+    """Annotators choose the left answer, or the right one, whatever stands there."""
+
+    margin: float = Field(0.05, gt=0.0, lt=0.5)
+    """How far the share of choices for the left may lie from a half."""
+    false_alarms: float = Field(0.01, gt=0.0, lt=0.5)
+    """How often labels trip it whose share lies on the margin."""
+
+
+class LengthsGate(Admission):
+    """Annotators choose the longer answer, or the shorter one."""
+
+    margin: float = Field(0.15, gt=0.0, lt=0.5)
+    """How far the share of choices for the longer answer may lie from a half."""
+    false_alarms: float = Field(0.01, gt=0.0, lt=0.5)
+    """How often labels trip it whose share lies on the margin."""
+
+
 class LogprobsGate(Admission):
     """The sampler's log-probs are those of the training forward."""
 
@@ -179,6 +197,8 @@ class Gates(Settings):
     """All gates, by name."""
 
     leakage: LeakageGate = LeakageGate()
+    sides: SidesGate = SidesGate()
+    lengths: LengthsGate = LengthsGate()
     sign: SignGate = SignGate()
     logprobs: LogprobsGate = LogprobsGate()
     draws: DrawsGate = DrawsGate()

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from heed.feedback.preferences import Preference, preferences, training_votes
+from heed.files import read_records
 from heed.gates.finding import Finding
+from heed.gates.labels import lengths, sides
 from heed.gates.leakage import leakage
 from heed.gates.sign import sign
-from heed.recipe import LeakageGate, Records, RewardModelling, SignGate
+from heed.recipe import (
+    Collect,
+    LeakageGate,
+    LengthsGate,
+    Records,
+    RewardModelling,
+    SidesGate,
+    SignGate,
+)
 from heed.rewards.accuracy import correctness
 from heed.stages.workplace import Workplace
-from heed.types import Demonstration, Prompt
+from heed.types import Annotation, Demonstration, Item, Prompt
 
 
 def held_apart(work: Workplace, stage: Records, gate: LeakageGate) -> Finding | None:
@@ -32,3 +43,33 @@ def reward_sign(work: Workplace, stage: RewardModelling, gate: SignGate) -> Find
     heldout = work.comparisons(stage.comparisons, "heldout")
     found = correctness(work.reward(stage.name), heldout)
     return sign(found, [each.prompt.id for each in heldout], false_alarms=gate.false_alarms)
+
+
+def one_sided(work: Workplace, stage: Collect, gate: SidesGate) -> Finding | None:
+    """Which side the chosen answers stood on. A judge sees both orders, and has no side."""
+    items, said = _choices(work, stage)
+    left = [float(each.first_left == ((each.lean or 0) > 0)) for each in said]
+    prompts = [items[each.item].prompt.id for each in said]
+    return sides(left, prompts, margin=gate.margin, false_alarms=gate.false_alarms)
+
+
+def for_length(work: Workplace, stage: Collect, gate: LengthsGate) -> Finding | None:
+    """Whether the chosen answers had more words; pairs of one length say nothing."""
+    items, said = _choices(work, stage)
+    longer, prompts = [], []
+    for each in said:
+        first, second = (
+            len(items[each.item].answers[at].split()) for at in (each.first, each.second)
+        )
+        if first != second:
+            longer.append(float((first > second) == ((each.lean or 0) > 0)))
+            prompts.append(items[each.item].prompt.id)
+    return lengths(longer, prompts, margin=gate.margin, false_alarms=gate.false_alarms)
+
+
+def _choices(work: Workplace, stage: Collect) -> tuple[dict[str, Item], list[Preference]]:
+    """The items, and the labels in force that prefer one of two answers."""
+    items = {item.id: item for item in work.records(stage.name, "items", Item)}
+    said = read_records(work.path(stage.name, "annotations.jsonl"), Annotation)
+    votes = training_votes(said, items, split="all").labels
+    return items, [each for each in preferences(votes) if each.lean]

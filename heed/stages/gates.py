@@ -18,9 +18,9 @@ from heed.gates.levels import (
     repetition,
 )
 from heed.gates.overoptimisation import looks_of, overoptimisation
-from heed.recipe import GateSettings, OnPolicy, Records, RewardModelling, Stage
+from heed.recipe import Collect, GateSettings, OnPolicy, Records, RewardModelling, Stage
 from heed.run import GATES, StageRun
-from heed.stages.admission import held_apart, reward_sign
+from heed.stages.admission import for_length, held_apart, one_sided, reward_sign
 from heed.stages.rollout_checks import own_draws, same_logprobs
 from heed.stages.watching import DISAGREEMENT, FALL, HELDOUT, REPEATED, STANDOUT
 from heed.stages.workplace import Workplace
@@ -56,6 +56,8 @@ settings and how many iterations there will be."""
 
 AFTER: Mapping[str, After] = {
     "leakage": After((Records,), held_apart),
+    "sides": After((Collect,), one_sided),
+    "lengths": After((Collect,), for_length),
     "sign": After((RewardModelling,), reward_sign),
 }
 BEFORE: Mapping[str, Before] = {

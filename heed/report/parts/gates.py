@@ -15,6 +15,8 @@ from heed.report.read import RunView
 
 ASKS = {
     "leakage": "Are held-out prompts kept out of training?",
+    "sides": "Do labels not follow the side an answer stood on?",
+    "lengths": "Do labels not follow length alone?",
     "sign": "Do chosen answers score above rejected ones?",
     "logprobs": "Do sampler and training agree on log-probs?",
     "draws": "Are answers drawn from the policy that trains?",
