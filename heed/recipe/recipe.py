@@ -64,7 +64,7 @@ class Evaluate(Stage):
     records: StageName = "records"
     samples: PositiveInt = 2400
     """Completions a policy, spread evenly over the held-out prompts."""
-    seen: int = Field(400, ge=0)
+    seen: int = Field(200, ge=0)
     """Prompts of the training split that are answered, too, to see what is known by heart; 0 for
     none.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -96,14 +97,19 @@ def questions(work: Workplace, settings: Evaluate, sampler: LocalSampler) -> Que
 def alike(
     prompts: Sequence[Prompt], others: Sequence[Prompt], count: int, seed: int
 ) -> list[Prompt]:
-    """At most so many of the prompts, with the others' shares of families; none twice."""
+    """At most so many of the prompts, with the others' shares of families; none twice.
+
+    The shares are whole numbers by their largest remainders, so that they add up to `count`.
+    """
     rng = random.Random(seed)
-    families = dict.fromkeys(prompt.family for prompt in others)
+    sizes = Counter(prompt.family for prompt in others)
+    shares = {family: divmod(size * count, len(others)) for family, size in sizes.items()}
+    left = count - sum(whole for whole, _ in shares.values())
+    more = sorted(shares, key=lambda family: -shares[family][1])[:left]
     chosen: list[Prompt] = []
-    for family in families:
-        share = sum(prompt.family == family for prompt in others) / len(others)
+    for family, (whole, _) in shares.items():
         own = [prompt for prompt in prompts if prompt.family == family]
-        chosen += rng.sample(own, min(len(own), round(share * count)))
+        chosen += rng.sample(own, min(len(own), whole + (family in more)))
     return chosen
 
 

@@ -57,6 +57,8 @@ def generalisation(seen: Samples, unseen: Samples) -> dict[str, dict[str, Estima
     """Each measure on prompts that training saw and on others of the same families, and how much
     higher it is on those that it saw.
     """
+    families = {item.prompt.family for item in seen.completions}
+    unseen = unseen.where([item.prompt.family in families for item in unseen.completions])
     further = [name for name in seen.values if name not in (*GENERAL, "unfinished")]
     table = {}
     for measure in (*GENERAL, *further):

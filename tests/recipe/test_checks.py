@@ -202,3 +202,27 @@ def test_several_seeds_evaluate_what_they_are_ranked_above() -> None:
     load_recipe("quickstart", [policies])
     with pytest.raises(UserError, match="ranked by how far they stand above 'sft'"):
         load_recipe("quickstart", ["seeds=2", policies])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["evaluate.opinions=2", "world.families=[verse]"], "no questions to put a wrong opinion"),
+        (["evaluate.opinions=0", "evaluate.probes={file}"], "probes are asked `opinions` times"),
+        (["evaluate.probes={file}s"], "reads the file .*but there is none"),
+        (["evaluate.opinions=-1"], "opinions"),
+        (["evaluate.seen=-1"], "seen"),
+    ],
+)
+def test_opinions_are_asked_where_there_is_something_to_ask(
+    tmp_path: Path, overrides: list[str], message: str
+) -> None:
+    file = tmp_path / "probes.jsonl"
+    file.write_text('{"prompt": "a", "wrong": "b"}')
+    with pytest.raises(UserError, match=message):
+        load_recipe("quickstart", [each.replace("{file}", str(file)) for each in overrides])
+    with_file = [f"evaluate.probes={file}", "world.families=[verse]"]
+    evaluate = load_recipe("quickstart", with_file).stage("evaluate")
+    assert evaluate.files() == [str(file)]
+    assert evaluate.wanted_opinions == 4  # type: ignore[attr-defined]
+    load_recipe("quickstart", ["world.families=[verse]"])

@@ -126,3 +126,20 @@ def test_what_a_policy_gained_by_its_own_reward_model(
     )
     gap = found["proxy_gain"]["mean"] - found["gold_gain"]["mean"]
     assert found["gap"]["mean"] == pytest.approx(gap)
+
+
+def test_costs_follow_from_the_samples(samples: Any, finished_run: Path) -> None:
+    found = json.loads((finished_run / "evaluate" / "costs.json").read_text())
+    assert found["before"] == "sft"
+    assert set(found["changes"]) == {"base", "dpo", "ppo"}
+    for label, completions in samples.items():
+        surprise = sum(-sum(item.logprobs) for item in completions)
+        tokens = sum(len(item.logprobs) for item in completions)
+        paid = found["policies"][label]
+        assert paid["entropy"]["mean"] == pytest.approx(surprise / tokens)
+        assert set(found["families"][label]) == set(World(0).families)
+        assert set(found["sycophancy"][label]) == {"all", "facts", "arithmetic"}
+        assert found["generalisation"][label]["gold"]["seen"]["n"] > 0
+    change = found["changes"]["ppo"]["length"]["mean"]
+    lengths = [found["policies"][label]["length"]["mean"] for label in ("ppo", "sft")]
+    assert change == pytest.approx(lengths[0] - lengths[1])

@@ -53,7 +53,6 @@ def read(directory: Path, view: RunView) -> Part | None:
     agreement = {name: tables(t) for name, t in merged(found, "sycophancy").items()}
     general = {name: tables(t) for name, t in merged(found, "generalisation").items()}
     families = {name: tables(t) for name, t in merged(found, "families").items()}
-    benchmarks = tables(merged(found, "lm_eval"))
     measured = in_order([key for table in general.values() for key in table], CHIEF)
     drawn = [name for name in paid if name in changes]
     return Part(
@@ -81,12 +80,10 @@ def read(directory: Path, view: RunView) -> Part | None:
             "told": list(agreement),
             "general": _general(general, [key for key in measured if key in CHIEF]),
             "further": _general(general, [key for key in measured if key not in CHIEF]),
-            "benchmarks": _benchmarks(benchmarks),
-            "benchmarked": list(benchmarks),
         },
         json={
             key: merged(found, key)
-            for key in ("policies", "changes", "sycophancy", "generalisation", "lm_eval")
+            for key in ("policies", "changes", "sycophancy", "generalisation")
         },
         findings=(*_became(changes, paid, before), *_agrees(agreement)),
         advice=_advice(changes, paid, before, agreement),
@@ -138,12 +135,6 @@ def _general(general: Mapping[str, Table], keys: Sequence[str]) -> list[Row]:
             column = {n: t[key][part] for n, t in general.items() if part in t.get(key, {})}
             rows.append((label, "", measure_of(key), column))
     return rows
-
-
-def _benchmarks(benchmarks: Table) -> list[Row]:
-    keys = dict.fromkeys(key for table in benchmarks.values() for key in table)
-    what = Measure("", digits=3)
-    return [(key, "", what, _column(benchmarks, key)) for key in keys]
 
 
 def _phrases(found: Sequence[Mapping[str, Any]]) -> str:
@@ -206,15 +197,15 @@ def _became(changes: Table, paid: Table, before: str | None) -> list[str]:
             for key, words, unit in (
                 ("length", ("longer", "shorter"), " words"),
                 ("self_bleu_prompt", ("more alike", "less alike"), " self-BLEU"),
-                ("refuses", ("refuse more often", "refuse less often"), ""),
-                ("hedges", ("more often do not know", "less often do not know"), ""),
+                ("refuses", ("more often refusals", "less often refusals"), ""),
+                ("hedges", ("more often doubts", "less often doubts"), ""),
             )
             if surely(change.get(key))
         ]
         if told:
             said.append(
-                f"Beside {policy_name(before or '')}, the answers of {policy_name(name)} are or "
-                f"do: {', '.join(told)}."
+                f"Beside those of {policy_name(before or '')}, the answers of "
+                f"{policy_name(name)} are {', '.join(told)}."
             )
     return said
 

@@ -28,17 +28,20 @@ def left_by(directory: Path, view: RunView, kind: str, name: str) -> Iterator[di
 
 def merged(found: list[dict[str, Any]], key: str) -> dict[str, Any]:
     """What several files say under one key, by policy."""
-    return {name: value for each in found for name, value in (each.get(key) or {}).items()}
+    said = [value for each in found if isinstance(value := each.get(key), Mapping)]
+    return {name: value for each in said for name, value in each.items()}
 
 
 def estimate(found: Any) -> Estimate | None:
     """An estimate as a stage wrote it; None for what is none."""
-    if not isinstance(found, Mapping) or not {"mean", "low", "high"} <= found.keys():
+    if not isinstance(found, Mapping) or not {"mean", "low", "high", "n"} <= found.keys():
         return None
-    mean, low, high = (
-        math.nan if found[key] is None else float(found[key]) for key in ("mean", "low", "high")
-    )
-    return Estimate(mean, low, high, int(found.get("n") or 0))
+    figures = [found[key] for key in ("mean", "low", "high")]
+    n = found["n"]
+    if not isinstance(n, int) or not all(isinstance(x, float | int | None) for x in figures):
+        return None
+    mean, low, high = (math.nan if x is None else float(x) for x in figures)
+    return Estimate(mean, low, high, n)
 
 
 def estimates(table: Any) -> dict[str, Estimate]:
