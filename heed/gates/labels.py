@@ -18,6 +18,8 @@ from scipy import stats
 from heed.gates.finding import Finding
 from heed.stats.intervals import standard_error
 
+FEWEST = 10
+"""Prompts from which on chance alone hardly sends them all one way."""
 Choices = Sequence[float]
 """1 for a choice that went that way, 0 for one that went the other."""
 
@@ -51,11 +53,9 @@ def _beyond(
     what: str, advice: str,
 ) -> Finding | None:  # fmt: skip
     y = np.asarray(choices, dtype=np.float64)
-    if len(y) < 2:
+    if len(set(prompts)) < FEWEST:
         return None
     error, dof = standard_error(y, prompts)
-    if dof < 1:
-        return None
     share = float(y.mean())
     apart = abs(share - 0.5) - margin
     t = apart / error if error > 0 else math.copysign(math.inf, apart)

@@ -17,6 +17,8 @@ from scipy import stats
 from heed.gates.finding import Finding
 from heed.stats.intervals import standard_error
 
+FEWEST = 10
+"""Prompts from which on chance alone hardly loses them all."""
 CERTAIN = {0.0: math.inf, 0.5: 0.0, 1.0: -math.inf}
 """The statistic where all pairs are alike: lost, tied, won."""
 
@@ -32,14 +34,12 @@ def sign(
         false_alarms: how often a reward that knows nothing trips.
 
     Returns:
-        None where fewer than two prompts have pairs.
+        None where fewer than `FEWEST` prompts have pairs.
     """
     y = np.asarray(correct, dtype=np.float64)
-    if len(y) == 0:
+    if len(set(prompts)) < FEWEST:
         return None
     error, dof = standard_error(y, prompts)
-    if dof < 1:
-        return None
     share = float(y.mean())
     # All alike: no error to divide by, and nothing to doubt.
     t = (0.5 - share) / error if error > 0 else CERTAIN[share]

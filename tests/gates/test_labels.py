@@ -34,8 +34,8 @@ def test_all_one_way(value: float, margin: float) -> None:
 
 
 def test_too_few_say_nothing() -> None:
-    assert sides([1.0], ["a"], margin=0.05, false_alarms=0.01) is None
-    assert sides([1.0] * 9, ["a"] * 9, margin=0.05, false_alarms=0.01) is None
+    assert sides([1.0] * 9, range(9), margin=0.05, false_alarms=0.01) is None
+    assert sides([1.0] * 50, ["a"] * 50, margin=0.05, false_alarms=0.01) is None
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,9 @@ def test_all_alike(value: float, tripped: bool) -> None:
     assert found.tripped is tripped
 
 
-def test_one_prompt_is_no_evidence() -> None:
+def test_few_prompts_are_no_evidence() -> None:
     assert sign([], [], false_alarms=0.01) is None
+    assert sign([0.0] * 9, range(9), false_alarms=0.01) is None
     assert sign([0.0] * 50, ["same"] * 50, false_alarms=0.01) is None
 
 
