@@ -64,7 +64,7 @@ class Evaluate(Stage):
     records: StageName = "records"
     samples: PositiveInt = 2400
     """Completions a policy, spread evenly over the held-out prompts."""
-    seen: int = Field(200, ge=0)
+    seen: int = Field(120, ge=0)
     """Prompts of the training split that are answered, too, to see what is known by heart; 0 for
     none.
     """
@@ -73,7 +73,7 @@ class Evaluate(Stage):
     perhaps right, opinion, family. The embedded world brings its own.
     """
     opinions: int | None = Field(None, ge=0)
-    """Answers to each of those questions, 4 by default; 0 for none."""
+    """Answers to each of those questions, 2 by default; 0 for none."""
     annotators: str | None = None
     """File of what is known of the annotators whose comparisons made the reward: JSON lines of
     annotator and any fields. Results are told by each field.
@@ -84,7 +84,7 @@ class Evaluate(Stage):
 
     @property
     def wanted_opinions(self) -> int:
-        return 4 if self.opinions is None else self.opinions
+        return 2 if self.opinions is None else self.opinions
 
     @model_validator(mode="after")
     def _probes_are_asked(self) -> Self:

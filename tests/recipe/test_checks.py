@@ -224,5 +224,5 @@ def test_opinions_are_asked_where_there_is_something_to_ask(
     with_file = [f"evaluate.probes={file}", "world.families=[verse]"]
     evaluate = load_recipe("quickstart", with_file).stage("evaluate")
     assert evaluate.files() == [str(file)]
-    assert evaluate.wanted_opinions == 4  # type: ignore[attr-defined]
+    assert evaluate.wanted_opinions == 2  # type: ignore[attr-defined]
     load_recipe("quickstart", ["world.families=[verse]"])
