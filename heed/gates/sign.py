@@ -17,8 +17,9 @@ from scipy import stats
 from heed.gates.finding import Finding
 from heed.stats.intervals import standard_error
 
-FEWEST = 10
-"""Prompts from which on chance alone hardly loses them all."""
+FEWEST = 30
+"""Prompts from which on it is asked at all: of fewer, a reward model that has hardly learned yet
+may lose most, since whatever it goes by (length) goes for all of them alike."""
 CERTAIN = {0.0: math.inf, 0.5: 0.0, 1.0: -math.inf}
 """The statistic where all pairs are alike: lost, tied, won."""
 

@@ -9,13 +9,13 @@ from heed.gates.sign import sign
 
 
 def test_by_hand() -> None:
-    # a = 1/4 of 16 prompts, s = sqrt(16/15 * 3) / 16 = .1118, t = .25 / .1118
-    found = sign([1.0] * 4 + [0.0] * 12, range(16), false_alarms=0.01)
+    # a = 2/5 of 40 prompts, s = sqrt(40/39 * 9.6) / 40 = .0784, t = .1 / .0784
+    found = sign([1.0] * 16 + [0.0] * 24, range(40), false_alarms=0.01)
     assert found is not None
-    assert found.statistic == pytest.approx(0.25 / (math.sqrt(16 / 15 * 3) / 16))
-    assert found.threshold == pytest.approx(2.602, abs=1e-3)  # Student's, 15 degrees
+    assert found.statistic == pytest.approx(0.1 / (math.sqrt(40 / 39 * 9.6) / 40))
+    assert found.threshold == pytest.approx(2.426, abs=1e-3)  # Student's, 39 degrees
     assert not found.tripped
-    assert "25.0% of 16 held-out pairs" in found.says
+    assert "40.0% of 40 held-out pairs" in found.says
 
 
 def test_a_flipped_sign_trips_and_a_right_one_does_not() -> None:
@@ -29,14 +29,14 @@ def test_a_flipped_sign_trips_and_a_right_one_does_not() -> None:
 
 @pytest.mark.parametrize(("value", "tripped"), [(0.0, True), (0.5, False), (1.0, False)])
 def test_all_alike(value: float, tripped: bool) -> None:
-    found = sign([value] * 10, range(10), false_alarms=0.01)
+    found = sign([value] * 30, range(30), false_alarms=0.01)
     assert found is not None
     assert found.tripped is tripped
 
 
 def test_few_prompts_are_no_evidence() -> None:
     assert sign([], [], false_alarms=0.01) is None
-    assert sign([0.0] * 9, range(9), false_alarms=0.01) is None
+    assert sign([0.0] * 29, range(29), false_alarms=0.01) is None
     assert sign([0.0] * 50, ["same"] * 50, false_alarms=0.01) is None
 
 
