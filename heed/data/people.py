@@ -15,7 +15,7 @@ NAME = "annotator"
 
 
 def read_people(path: Path) -> dict[str, dict[str, str]]:
-    """Field -> group -> ... inverted: each field's value by annotator.
+    """Of each field, its value by annotator.
 
     Raises UserError with the line that is none, or names somebody again.
     """
