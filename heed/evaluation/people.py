@@ -67,11 +67,10 @@ def rates_apart_by_family(
 
 def by_trait(people: Sequence[Person], trait: str) -> dict[str, list[str]]:
     """The people who have more of a trait than half of them, and the others; spammers are none of
-    them. Empty where all have as much.
+    them. Empty where nobody has more.
     """
-    attentive = [person for person in people if not person.spammer]
-    amounts = {person.name: getattr(person, trait) for person in attentive}
-    middle = float(np.median(list(amounts.values())))
+    amounts = {each.name: getattr(each, trait) for each in people if not each.spammer}
+    middle = float(np.median(list(amounts.values()))) if amounts else 0.0
     more = [name for name, amount in amounts.items() if amount > middle]
     return {"more": more, "less": [name for name in amounts if name not in more]} if more else {}
 

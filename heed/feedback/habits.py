@@ -151,13 +151,25 @@ def every_other(votes: Sequence[Vote], start: int = 0) -> list[Vote]:
     return kept
 
 
+FEW = 5
+"""People from which on a group says something of people beyond it: an interval."""
+
+
 def in_groups(votes: Sequence[Vote], groups: Groups, name: str) -> dict[str, Estimate]:
     """How often each group follows a habit; people are what was drawn, so clusters are people."""
     table = {}
     for group, people in groups.items():
         own = [vote for vote in votes if vote.annotator in people and name in vote.habits]
-        table[group] = mean_interval([v.habits[name] for v in own], [v.annotator for v in own])
+        found = mean_interval([v.habits[name] for v in own], [v.annotator for v in own])
+        table[group] = _of_people(found, people)
     return table
+
+
+def _of_people(found: Estimate, *groups: Collection[str]) -> Estimate:
+    """Without an interval where a group has fewer than `FEW` people."""
+    if min(map(len, groups)) >= FEW:
+        return found
+    return Estimate(found.mean, math.nan, math.nan, found.n)
 
 
 def apart(votes: Sequence[Vote], groups: Groups, name: str) -> Estimate:
@@ -171,7 +183,7 @@ def apart(votes: Sequence[Vote], groups: Groups, name: str) -> Estimate:
     (a, who_a), (b, who_b) = sides
     if not a or not b:
         return Estimate(math.nan, math.nan, math.nan, 0)
-    return difference_interval(a, b, who_a, who_b)
+    return _of_people(difference_interval(a, b, who_a, who_b), *list(groups.values())[:2])
 
 
 def apart_by_family(votes: Sequence[Vote], groups: Groups, name: str) -> dict[str, Estimate]:

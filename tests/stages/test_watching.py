@@ -118,6 +118,7 @@ def test_another_reward_is_asked_and_a_killed_run_asks_the_same(
 def test_a_flipped_reward_model_starts_nothing(
     run_copy: Path, tiny_settings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("heed.gates.sign.FEWEST", 2)
     monkeypatch.setattr("heed.stages.admission.correctness", lambda _, pairs: [0.0] * len(pairs))
     with pytest.raises(UserError, match="'watched' does not start: it reads from 'reward'") as no:
         run(run_copy, tiny_settings, Gates(sign=SignGate(false_alarms=0.02)))  # asked anew

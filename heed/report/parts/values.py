@@ -62,7 +62,7 @@ def read(directory: Path, view: RunView) -> Part | None:
         values={
             "votes": values["votes"],
             "annotators": values["annotators"],
-            "alike": _alike(unlike),
+            "alike": _alike(values["habits"], unlike),
             "won": list(won),
             "before": next((name for name in view.policies if name not in won), ""),
             "colours": figures.colours(list(view.policies)),
@@ -76,14 +76,15 @@ def read(directory: Path, view: RunView) -> Part | None:
             "circles": circles,
         },
         json=values,
-        findings=tuple(lines[0] for lines in [*disputed.values()][-1:]),
         advice=_advice(values["habits"], unlike),
     )
 
 
-def _alike(unlike: Sequence[str]) -> str:
+def _alike(habits: Mapping[str, Any], unlike: Sequence[str]) -> str:
+    if not habits:
+        return "Nobody gave enough votes to be told from others by them."
     if not unlike:
-        return "By how they vote they cannot be told from each other: no groups are made of it."
+        return "By how they vote they are not shown to differ: no groups are made of it."
     told = ", ".join(BY_VOTES[name] for name in unlike)
     return f"They differ beyond chance in how often they choose {told}."
 
@@ -101,10 +102,15 @@ def _win_rows(won: Mapping[str, Any]) -> Rows:
         rows.append(_title(grouping))
         for group in grouping["groups"]:
             column = _column(won, lambda each: each["groupings"][at]["groups"][group])  # noqa: B023
-            rows.append((group.capitalize(), column))
+            rows.append((_capital(group), column))
         apart = _column(won, lambda each: each["groupings"][at]["apart"])  # noqa: B023
         rows.append(("Apart", apart))
     return rows if won else []
+
+
+def _capital(name: str) -> str:
+    """As at the start of a line; a name's own capitals stay."""
+    return name[:1].upper() + name[1:]
 
 
 def _column(won: Mapping[str, Any], of: Any) -> dict[str, Estimate]:
@@ -121,7 +127,8 @@ def _habit_rows(groupings: Sequence[Mapping[str, Any]]) -> Rows:
                 for habit, table in grouping["habits"].items()
                 if (known := estimate(table.get(group)))
             }
-            rows.append((f"{group.capitalize()} ({len(people)} people)", column))
+            who = "1 person" if len(people) == 1 else f"{len(people)} people"
+            rows.append((f"{_capital(group)} ({who})", column))
         rows.append(("Apart", estimates(grouping["apart"])))
     return rows
 
@@ -146,7 +153,9 @@ def _families(groupings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _disputed(won: Mapping[str, Any]) -> dict[str, list[str]]:
-    """By policy, where it pleases one group more than another; the widest difference first."""
+    """By policy, where it pleases one group more than another, the widest difference first: of
+    these people, since the intervals are over prompts.
+    """
     said: dict[str, list[str]] = {}
     for name, each in won.items():
         known = [
@@ -163,21 +172,21 @@ def _disputed(won: Mapping[str, Any]) -> dict[str, list[str]]:
             ]
             on = f"; by family: {', '.join(where)}" if where else ""
             said.setdefault(name, []).append(
-                f"{policy_name(name)} wins {with_interval(apart, SHARE)} more often among "
-                f"{_whom(grouping)}{on}."
+                f"{policy_name(name)}'s win rate among {_whom(grouping)}: "
+                f"{with_interval(apart, SHARE)}{on}."
             )
     return said
 
 
 def _whom(grouping: Mapping[str, Any]) -> str:
-    """The first two groups, the first before "than"."""
+    """The first two groups, the first before "less"."""
     by = grouping["by"]
     first, second = list(grouping["groups"])[:2]
     if grouping["how"] == "trait":
-        return f"people of {first} {TRAITS[by]} than of {second}"
+        return f"people of {first} {TRAITS[by]}, less that of {second}"
     if grouping["how"] == "votes":
-        return f"people who {first} often choose {BY_VOTES[by]} than those who do so {second} often"
-    return f"{first} than among {second} ({by})"
+        return f"people who {first} often choose {BY_VOTES[by]}, less that of the others"
+    return f"{first}, less that among {second} ({by})"
 
 
 def _circles(found: Mapping[str, Any]) -> Iterator[str]:
@@ -196,7 +205,7 @@ def _says(each: Mapping[str, Any]) -> str:
     if each["above_order"] < 0.05:
         return "there is no single order behind these preferences"
     if each["below_coin"] < 0.05:
-        return "there is an order, and what goes round is noise"
+        return "an order with noise would look like this"
     return "too few to tell an order from coins"
 
 
