@@ -31,6 +31,7 @@ from heed.recipe.gates import (
     LengthsGate,
     LogprobsGate,
     OveroptimisationGate,
+    RepetitionGate,
     SidesGate,
     SignGate,
 )
@@ -118,6 +119,7 @@ __all__ = [
     "Reinforce",
     "Rejection",
     "Relabel",
+    "RepetitionGate",
     "Report",
     "Retrieval",
     "Revise",

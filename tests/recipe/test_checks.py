@@ -226,3 +226,46 @@ def test_opinions_are_asked_where_there_is_something_to_ask(
     assert evaluate.files() == [str(file)]
     assert evaluate.wanted_opinions == 2  # type: ignore[attr-defined]
     load_recipe("quickstart", ["world.families=[verse]"])
+
+
+BESIDE = """\
+name: watched
+gates: {overoptimisation: {reward: REWARD}}
+stages:
+  - records
+  - pretrain
+  - sft
+  - collect
+  - reward
+  - reward: {name: other}
+  - LEARNER
+  - reward: {name: late}
+"""
+
+
+@pytest.mark.parametrize(
+    ("learner", "reward", "message"),
+    [
+        ("ppo", "later", "no stage of that name comes before 'ppo'"),
+        ("ppo", "late", "no stage of that name comes before 'ppo'"),
+        ("ppo", "sft", "sft stages score no answers"),
+        ("ppo", "reward", "'ppo' is trained on that one"),
+        ("dpo", "other", "no policy gradient that the gate could watch"),
+    ],
+)
+def test_a_reward_that_cannot_be_asked_beside_is_refused(
+    tmp_path: Path, learner: str, reward: str, message: str
+) -> None:
+    path = tmp_path / "watched.yaml"
+    path.write_text(BESIDE.replace("LEARNER", learner).replace("REWARD", reward))
+    with pytest.raises(UserError, match=message):
+        load_recipe(str(path))
+
+
+def test_a_reward_beside_is_read_by_what_it_watches(tmp_path: Path) -> None:
+    path = tmp_path / "watched.yaml"
+    path.write_text(BESIDE.replace("LEARNER", "ppo").replace("REWARD", "other"))
+    recipe = load_recipe(str(path))
+    assert recipe.reads(recipe.stage("ppo"))[-1] == "other"
+    assert recipe.reads(recipe.stage("sft")) == recipe.stage("sft").inputs()
+    assert "other" in [stage.name for stage in recipe.needed_for("ppo").stages]

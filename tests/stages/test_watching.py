@@ -14,10 +14,24 @@ from heed.cli.run import carry_out
 from heed.config import load_recipe
 from heed.errors import UserError
 from heed.gates.finding import Finding
-from heed.recipe import Gates, Grpo, KlGate, OveroptimisationGate, Reward, Sampling, SignGate
+from heed.recipe import (
+    Gates,
+    Grpo,
+    KlGate,
+    OveroptimisationGate,
+    RepetitionGate,
+    Reward,
+    Sampling,
+    SignGate,
+)
+from heed.rewards.checked import CheckedReward
+from heed.rewards.ensemble import COMBINE, EnsembleReward
+from heed.rewards.remembered import Remembered
 from heed.run import GATES, LOOKS
 from heed.stages import gates
+from heed.stages.watching import measures
 from heed.trainer import Trainer
+from heed.types import Completion, Prompt
 
 STAGE = Grpo(
     name="watched", iterations=6, rollouts=16, group=4, checkpoint_every=2,
@@ -124,3 +138,27 @@ def test_a_flipped_reward_model_starts_nothing(
         run(run_copy, tiny_settings, Gates(sign=SignGate(false_alarms=0.02)))  # asked anew
     assert "in 0.0% of" in str(no.value)
     assert (run_copy / "reward/model").exists()
+
+
+def test_what_is_measured_of_a_round() -> None:
+    asked = Prompt.of("p")
+    answers = [Completion(asked, text) for text in ("a a a", "a b", "c", "d", "e")]
+    ensemble = EnsembleReward([len_of, twice], COMBINE["mean"], 0.0)
+    reward = Remembered(CheckedReward("both", ensemble))
+    found = measures(Gates(), reward)
+    assert reward(answers) == [7.5, 4.5, 1.5, 1.5, 1.5]
+    assert found["repeated"](answers) == [0.5, 0.0, 0.0, 0.0, 0.0]
+    assert found["disagreement"](answers) == [2.5, 1.5, 0.5, 0.5, 0.5]
+    assert found["standout"](answers) == [2.0]  # (7.5 - 1.5) / (4.5 - 1.5)
+    assert "disagreement" not in measures(Gates(), Remembered(len_of))
+    assert measures(Gates(repetition=RepetitionGate(action="off")), reward).keys() == {
+        "standout", "disagreement",
+    }  # fmt: skip
+
+
+def len_of(completions: Sequence[Completion]) -> list[float]:
+    return [float(len(item.text)) for item in completions]
+
+
+def twice(completions: Sequence[Completion]) -> list[float]:
+    return [2.0 * value for value in len_of(completions)]
