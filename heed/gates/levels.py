@@ -133,11 +133,17 @@ def _relative(
 def _look(
     values: Series, bound: float, times: float, iterations: int, false_alarms: float
 ) -> tuple[float, float] | None:
-    """The CUSUM over a bound and its limit; `times` of the first rounds' mean is in the bound."""
+    """The CUSUM over a bound and its limit; `times` of the first rounds' mean is in the bound.
+
+    In the first rounds the limit is infinite, and the statistic of a known bound is the excess of
+    the latest: nothing trips on so few, but what lies beyond is not at rest either.
+    """
     known = _known(values)
-    if len(known) <= FIRST:
+    if len(known) < 2 or (times and len(known) <= FIRST):
         return None
     noise = max(round_noise(known, CORRELATION), 1e-9)
+    if len(known) <= FIRST:
+        return max(0.0, (known[-1] - bound) / noise), math.inf
     chance = false_alarms / 2 if times else false_alarms
     error = times * float(stats.norm.isf(chance)) * noise / math.sqrt(FIRST)
     excess = [(value - bound - error) / noise for value in known[FIRST if times else 0 :]]

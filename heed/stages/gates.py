@@ -10,6 +10,7 @@ from typing import Any
 from heed.errors import UserError
 from heed.gates.finding import Finding
 from heed.gates.levels import (
+    FIRST,
     disagreement,
     entropy_collapse,
     kl_budget,
@@ -29,7 +30,12 @@ from heed.trainer import Metrics, Monitor
 Rows = Sequence[Mapping[str, float | None]]
 """What every iteration so far has logged."""
 AT_REST = "at_rest"
-"""The metric that says, at a checkpoint, which iteration it is if no gate that stops is astir."""
+"""The metric that says which iteration it is if no gate that stops is astir: the latest such policy
+is kept. It is marked, and saved, in every one of the first rounds, in which a fast collapse happens
+before any gate may trip, and then at checkpoints or more often.
+"""
+REST_EVERY = 5
+"""Iterations between two marks of rest at most."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,28 @@ During = Callable[[Rows, Any, int], Finding | None]
 """A question about every iteration of a policy gradient: from what was logged so far, the gate's
 settings and how many iterations there will be."""
 
+
+def _level(look: Callable[..., Finding | None], metric: str) -> During:
+    """A look at one metric's series; what the gate's settings say beside the action are its own."""
+    return lambda rows, gate, iterations: look(
+        column(rows, metric), iterations=iterations, **_asked(gate)
+    )
+
+
+def _overoptimised(rows: Rows, gate: Any, iterations: int) -> Finding | None:
+    looks = [row for row in rows if FALL in row]
+    if not looks:
+        return None
+    heldout = column(looks, HELDOUT)
+    return overoptimisation(
+        column(looks, FALL)[-1],
+        heldout=heldout[-1],
+        best=max(heldout),
+        looks=len(looks_of(iterations, gate.every)),
+        false_alarms=gate.false_alarms,
+    )
+
+
 AFTER: Mapping[str, After] = {
     "leakage": After((Records,), held_apart),
     "sides": After((Collect,), one_sided),
@@ -65,43 +93,13 @@ BEFORE: Mapping[str, Before] = {
     "draws": Before((OnPolicy,), own_draws),
 }
 DURING: Mapping[str, During] = {
-    "kl": lambda rows, gate, iterations: kl_budget(
-        column(rows, "kl"),
-        budget=gate.budget,
-        iterations=iterations,
-        false_alarms=gate.false_alarms,
-    ),
-    "entropy": lambda rows, gate, iterations: entropy_collapse(
-        column(rows, "entropy"),
-        share=gate.share,
-        iterations=iterations,
-        false_alarms=gate.false_alarms,
-    ),
-    "repetition": lambda rows, gate, iterations: repetition(
-        column(rows, REPEATED),
-        rise=gate.rise,
-        iterations=iterations,
-        false_alarms=gate.false_alarms,
-    ),
-    "length": lambda rows, gate, iterations: length_explosion(
-        column(rows, "length"),
-        times=gate.times,
-        iterations=iterations,
-        false_alarms=gate.false_alarms,
-    ),
-    "disagreement": lambda rows, gate, iterations: disagreement(
-        column(rows, DISAGREEMENT),
-        times=gate.times,
-        iterations=iterations,
-        false_alarms=gate.false_alarms,
-    ),
-    "outliers": lambda rows, gate, iterations: outliers(
-        column(rows, STANDOUT),
-        times=gate.times,
-        iterations=iterations,
-        false_alarms=gate.false_alarms,
-    ),
-    "overoptimisation": lambda rows, gate, iterations: _overoptimised(rows, gate, iterations),  # noqa: PLW0108 - defined below
+    "kl": _level(kl_budget, "kl"),
+    "entropy": _level(entropy_collapse, "entropy"),
+    "repetition": _level(repetition, REPEATED),
+    "length": _level(length_explosion, "length"),
+    "disagreement": _level(disagreement, DISAGREEMENT),
+    "outliers": _level(outliers, STANDOUT),
+    "overoptimisation": _overoptimised,
 }
 
 
@@ -165,8 +163,7 @@ class Keeper:
         self.work = work
         self.place = place
         self.iterations = iterations
-        self.every = every
-        """Iterations between two marks of rest."""
+        self.every = min(every, REST_EVERY)
         self.gates = [(name, gate) for name, gate in work.recipe.gates.asked() if name in DURING]
         self.rows: list[Mapping[str, float | None]] | None = None
         self.tripped: set[str] = set()
@@ -185,7 +182,8 @@ class Keeper:
         reason = next((found for gate, found in findings if gate.stops and found.tripped), None)
         self._note(step, findings, last=reason is not None or step == self.iterations)
         astir = any(gate.stops and found.statistic > 0 for gate, found in findings)
-        if step % self.every == 0 and not astir and self.monitor == Monitor(AT_REST):
+        due = step <= FIRST or step % self.every == 0
+        if due and not astir and self.monitor == Monitor(AT_REST):
             metrics[AT_REST] = float(step)
         return f"the gate {reason.gate!r} tripped. {reason.says}" if reason else None
 
@@ -201,24 +199,11 @@ class Keeper:
         self, step: int, findings: Sequence[tuple[GateSettings, Finding]], *, last: bool
     ) -> None:
         for gate, found in findings:
-            if found.gate not in self.tripped and (found.tripped or last):
+            told = math.isfinite(found.threshold)  # else it has seen too little to trip
+            if found.gate not in self.tripped and told and (found.tripped or last):
                 _note(self.work, self.place, step, gate, found)
                 if found.tripped:
                     self.tripped.add(found.gate)
-
-
-def _overoptimised(rows: Rows, gate: Any, iterations: int) -> Finding | None:
-    looks = [row for row in rows if FALL in row]
-    if not looks:
-        return None
-    heldout = column(looks, HELDOUT)
-    return overoptimisation(
-        column(looks, FALL)[-1],
-        heldout=heldout[-1],
-        best=max(heldout),
-        looks=len(looks_of(iterations, gate.every)),
-        false_alarms=gate.false_alarms,
-    )
 
 
 def column(rows: Rows, name: str) -> list[float]:

@@ -96,9 +96,19 @@ def test_the_finding_says_what_it_saw() -> None:
 
 
 def test_nothing_is_said_before_the_first_rounds_are_over() -> None:
-    for ask in ASKS.values():
-        assert ask([1.0] * FIRST, 60) is None
+    for gate, ask in ASKS.items():
+        assert gate == "kl" or ask([1.0] * FIRST, 60) is None
         assert ask([math.nan] * 40, 60) is None
+
+
+def test_early_rounds_beyond_a_budget_are_not_at_rest_and_trip_nothing() -> None:
+    within = kl_budget([0.0, 4.0, 8.0], budget=10.0, iterations=60, false_alarms=0.01)
+    beyond = kl_budget([0.0, 4.0, 80.0], budget=10.0, iterations=60, false_alarms=0.01)
+    assert within is not None
+    assert beyond is not None
+    assert (within.statistic, within.tripped) == (0.0, False)
+    assert beyond.statistic > 0.0
+    assert (beyond.threshold, beyond.tripped) == (math.inf, False)
 
 
 def test_how_far_the_best_stands_out_by_hand() -> None:

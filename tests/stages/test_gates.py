@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from heed.errors import UserError
 from heed.feedback.people import nobody
 from heed.gates.finding import Finding
 from heed.pipeline import run_recipe
-from heed.recipe import Records
+from heed.recipe import Gates, KlGate, Records
 from heed.run import GATES, Run
 from heed.stages import gates
 from heed.stages.workplace import Workplace
@@ -102,3 +103,20 @@ def test_a_start_that_is_refused_trains_nothing(
     assert [(row["step"], row["gate"]) for row in place.noted(GATES)] == [(0, "sign")]
     (place.directory / "checkpoints" / "last-000004").mkdir(parents=True)
     gates.ask_before(Workplace(run, said.append, lambda _: nobody), place, "the method")
+
+
+def test_of_a_fast_collapse_the_last_policy_within_its_budget_is_kept(place: Any) -> None:
+    """KL as `collapse` logged it: beyond the budget before any gate may trip."""
+    kl = [0.0, 0.82, 2.4, 9.35, 16.74, 30.18, 34.0, 30.85, 28.61, 31.62, 46.45]
+    said: list[str] = []
+    recipe = SimpleNamespace(gates=Gates(kl=KlGate(action="stop")))
+    work: Any = SimpleNamespace(recipe=recipe, say=said.append)
+    run = place()
+    keeper = gates.Keeper(work, run, iterations=60, every=50)
+    rows = [{"kl": value} for value in kl]
+    reasons = [keeper(step, row) for step, row in enumerate(rows, start=1)]
+    assert [row.get(gates.AT_REST) for row in rows] == [1.0, 2.0, 3.0, 4.0, *[None] * 7]
+    assert reasons[:-1] == [None] * 10
+    assert "the gate 'kl' tripped" in str(reasons[-1])
+    assert [(row["step"], row["tripped"]) for row in run.noted(GATES)] == [(11, True)]
+    assert len(said) == 1
