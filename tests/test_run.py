@@ -229,3 +229,15 @@ def test_only_gates_that_may_end_a_training_are_part_of_a_key() -> None:
     stops = keys("gates.kl.action=stop")
     assert {name for name in plain if plain[name] != stops[name]} == {"ppo", "evaluate", "report"}
     assert keys("gates.kl.action=stop", "gates.kl.budget=3")["ppo"] != stops["ppo"]
+
+
+def test_notes_are_rows_of_the_stage_and_only_one_process_writes_them(run: Run) -> None:
+    stage = run.stage("sft")
+    stage.start()
+    stage.note("gates.jsonl", [{"step": None, "gate": "a"}, {"step": 4, "gate": "b"}])
+    silent = Run(run.recipe, run.directory, writes=False).stage("sft")
+    silent.note("gates.jsonl", [{"step": 5, "gate": "c"}])
+    silent.forget("gates.jsonl", lambda _: True)
+    assert [row["gate"] for row in silent.noted("gates.jsonl")] == ["a", "b"]
+    stage.forget("gates.jsonl", lambda row: row["step"] == 4)
+    assert [row["gate"] for row in stage.noted("gates.jsonl")] == ["a"]

@@ -45,7 +45,11 @@ def test_a_callbacks_reason_stands_in_the_summary(
         callbacks=[lambda step, metrics: "the gate closed." if step == 4 else None],
     )
     assert summary["iterations"] == 4
-    assert summary["notes"] == ["Stopped after iteration 4: the gate closed."]
+    assert summary["notes"] == [
+        "Stopped after iteration 4: the gate closed. What iteration 1 left, the best until then, "
+        "is kept."
+    ]
+    assert (summary["stopped"], summary["kept"]) == (4, 1)
     assert capsys.readouterr().err.splitlines()[-1].startswith("sft        4/9")
 
 
