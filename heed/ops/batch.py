@@ -159,12 +159,13 @@ def packed(sequences: Sequences) -> Packed:
 def in_parts(
     data: Sequences, tokens: int, compute: Callable[[Sequences], Tensor]
 ) -> Float[Tensor, "B ..."]:
-    """What `compute` gives for every row, [B] or [B, T], a micro-batch of `tokens` at a time."""
+    """What `compute` gives a row, [B] or [B, T, ...], a micro-batch of `tokens` at a time."""
     results: Tensor | None = None
     for index in data.partition(tokens):
         part = compute(data.rows(index))
         if results is None:
-            results = part.new_zeros((len(data),) if part.ndim == 1 else data.ids.shape)
+            shape = (len(data), *data.ids.shape[1:], *part.shape[2:])
+            results = part.new_zeros(shape[: part.ndim])
         if part.ndim == 1:
             results[index] = part
         else:

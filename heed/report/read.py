@@ -146,7 +146,7 @@ def _recipe(path: Path, text: str) -> dict[str, Any]:
 def _stages(directory: Path, recipe: Mapping[str, Any]) -> list[StageView]:
     """Every stage of the recipe, in its order, but for the one that writes this report."""
     rows: dict[str, list[dict[str, Any]]] = {}
-    for row in _json_lines(directory / "metrics.jsonl"):
+    for row in json_lines(directory / "metrics.jsonl"):
         rows.setdefault(row["stage"], []).append(row)
     keys = _json(directory / "keys.json")
     stages = []
@@ -248,7 +248,7 @@ def _json(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
+def json_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a file; a line that a kill cut short is passed over."""
     if not path.exists():
         return

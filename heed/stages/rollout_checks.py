@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from heed.gates.finding import Finding
 from heed.gates.rollouts import draws, logprobs
@@ -62,17 +63,11 @@ def _forward(
     sequences = Sequences.of(rows, method.policy.chat.pad_id)
     model, surrogate = method.policy.model, method.surrogate
 
-    def of(which: int) -> list[list[float]]:
-        with torch.no_grad(), evaluating(model):
-            found = in_parts(
-                sequences.to(method.policy.device),
-                surrogate.micro_tokens,
-                lambda part: completion_logprobs(model, part, temperature=surrogate.temperature)[
-                    which
-                ],
-            ).cpu()
-        return [
-            values[marks].tolist() for values, marks in zip(found, sequences.target, strict=True)
-        ]
+    def both(part: Sequences) -> Tensor:
+        found = completion_logprobs(model, part, temperature=surrogate.temperature)
+        return torch.stack(found, dim=-1)
 
-    return of(0), of(1)
+    with torch.no_grad(), evaluating(model):
+        found = in_parts(sequences.to(method.policy.device), surrogate.micro_tokens, both).cpu()
+    own = [values[marks] for values, marks in zip(found, sequences.target, strict=True)]
+    return [each[:, 0].tolist() for each in own], [each[:, 1].tolist() for each in own]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 from heed.report.measures import number, stage_name
 from heed.report.part import Part
-from heed.report.read import RunView
+from heed.report.read import RunView, json_lines
 
 ASKS = {
     "leakage": "Are held-out prompts kept out of training?",
@@ -73,16 +72,8 @@ def read(directory: Path, view: RunView) -> Part | None:
 
 
 def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    """The findings of a file; a last line that a kill cut short is none."""
-    if not path.exists():
-        return
-    for line in path.read_text(encoding="utf-8").split("\n"):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, Mapping) and {"gate", "tripped", "says"} <= row.keys():
-            yield row
+    """The findings of a file, whatever else stands there."""
+    return (row for row in json_lines(path) if {"gate", "tripped", "says"} <= row.keys())
 
 
 def _found(stage: str, row: Mapping[str, Any]) -> Found:
