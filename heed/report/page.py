@@ -10,6 +10,8 @@ from typing import Any
 from markupsafe import Markup
 
 from heed.files import write_json, write_text
+from heed.report.advice import advice
+from heed.report.answers import Answer, answers
 from heed.report.estimates import Table
 from heed.report.measures import duration, stage_name
 from heed.report.paper import fill
@@ -24,8 +26,8 @@ from heed.stats.intervals import Estimate
 class Group:
     """A question of the reader, and the parts that answer it as HTML."""
 
-    key: str
     question: str
+    answer: Answer
     findings: tuple[str, ...]
     parts: list[tuple[Part, Markup]]
 
@@ -58,6 +60,8 @@ def as_json(view: RunView, parts: Sequence[Part]) -> dict[str, Any]:
     return {
         "name": view.name,
         "headline": headline(view),
+        "answers": {each.question: each.to_json() for each in answers(view, parts)},
+        "advice": advice(view, parts),
         "policies": _json_table(view.policies),
         "reward_model": {**reward, "baselines": _json_row(view.baselines)} if reward else {},
         "gaps": [
@@ -105,16 +109,19 @@ def render(view: RunView, parts: Sequence[Part]) -> str:
         view=view,
         headline=headline(view),
         spent=_spent(view.stages),
-        groups=[_group(key, question, parts) for key, question in QUESTIONS.items()],
-        appendix=_group("appendix", "Appendix", parts),
+        groups=[
+            _group(QUESTIONS[answer.question], answer, parts) for answer in answers(view, parts)
+        ],
+        advice=advice(view, parts),
+        appendix=[(part, _filled(part)) for part in parts if part.question == "appendix"],
     )
 
 
-def _group(key: str, question: str, parts: Sequence[Part]) -> Group:
-    own = [part for part in parts if part.question == key]
+def _group(question: str, answer: Answer, parts: Sequence[Part]) -> Group:
+    own = [part for part in parts if part.question == answer.question]
     return Group(
-        key,
         question,
+        answer,
         findings=tuple(finding for part in own for finding in part.findings),
         parts=[(part, _filled(part)) for part in own],
     )

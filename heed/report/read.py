@@ -89,6 +89,8 @@ class RunView:
     own_reward: dict[str, tuple[str, dict[str, Estimate]]] = field(default_factory=dict)
     """By policy, the reward model that it learned from, and what it gained by that and by gold."""
     notes: list[str] = field(default_factory=list)
+    folder: str = ""
+    """The run directory's own name."""
     names: dict[tuple[str, str], str] = field(default_factory=dict)
     """(evaluation, label) -> what the page calls the policy, where that is not its label."""
 
@@ -118,6 +120,7 @@ def read_run(directory: Path) -> RunView:
         recipe_text=text,
         provenance=_json(directory / "provenance.json"),
         stages=_stages(directory, recipe),
+        folder=directory.name,
     )
     for stage in view.stages:
         if stage.kind in ("reward", "ensemble"):
