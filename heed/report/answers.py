@@ -104,8 +104,9 @@ def whom(view: RunView, parts: Sequence[Part]) -> Answer:
         word = ("For some", "unsure")
     else:
         word = ("Not shown", "unsure")
-    # Who lost somewhere stands first.
-    first = sorted(found, key=lambda name: min(map(surely, found[name].values())))
+    gains = {gap.better: gap.difference.mean for gap in evidence.chief(view)}
+    # Who lost somewhere stands first, then who gained most.
+    first = sorted(found, key=lambda name: (min(map(surely, found[name].values())), -gains[name]))
     sentences = [_families(name, found[name]) for name in first]
     people = list(_findings(parts, "whom"))[:1]
     return _answer("whom", word, [*sentences[: MOST - len(people)], *people])

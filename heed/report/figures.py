@@ -113,6 +113,28 @@ def dots(
         return svg(figure, description)
 
 
+def listed(
+    rows: Mapping[str, tuple[Estimate, str]],
+    *,
+    label: str,
+    description: str,
+    share: bool = False,
+    level: float | None = None,
+) -> Markup:
+    """An estimate with its interval a row, in the row's colour; else as `dots`."""
+    with rc_context({**STYLE, "axes.grid.axis": "x"}):
+        figure, ax = axes(4.4, 0.7 + 0.3 * len(rows))
+        if level is not None:
+            ax.axvline(level, color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
+        for row, (estimate, ink) in enumerate(rows.values()):
+            dot(ax, estimate, row, ink)
+        named(ax, list(rows))
+        if share:
+            ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        ax.set_xlabel(label)
+        return svg(figure, description)
+
+
 def named(ax: Axes, rows: Sequence[str]) -> None:
     """Name the rows of a figure, the first at the top."""
     ax.set_yticks(range(len(rows)), rows)

@@ -1,9 +1,10 @@
-"""The league's figures: who gained how much, and at what distance."""
+"""Who gained how much, and at what distance: figures of the league, and of one run."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -14,6 +15,7 @@ from heed.report import figures
 from heed.report.measures import measure_of, policy_name
 from heed.stats.intervals import Estimate
 
+_FAINT: dict[str, Any] = {"color": figures.POLICY_COLOURS["sft"], "linewidth": 1.2, "alpha": 0.4}
 _SMALL = 7.0
 """Points of the letters that stand at dots."""
 
@@ -44,7 +46,10 @@ def price(rows: Mapping[str, tuple[Estimate, Estimate]], key: str, baseline: str
     dots = [(math.sqrt(max(0.0, kl.mean)), above.mean) for kl, above in rows.values()]
     with rc_context(figures.STYLE):
         figure, axes = figures.axes(5.2, 3.6)
-        for x, y in dots:
+        for (x, y), (kl, above) in zip(dots, rows.values(), strict=True):
+            ends = [math.sqrt(max(0.0, bound)) for bound in (kl.low, kl.high)]
+            axes.plot(ends, [y, y], **_FAINT)
+            axes.plot([x, x], [above.low, above.high], **_FAINT)
             axes.plot([x], [y], "o", color=figures.POLICY_COLOURS["sft"], markersize=4)
         axes.axhline(0.0, color=figures.MUTED, linewidth=1, linestyle=(0, (3, 3)))
         axes.margins(x=0.15)

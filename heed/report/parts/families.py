@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
-from heed.report import figures
+from heed.report import evidence, figures
 from heed.report.measures import COST, QUALITY, in_order, measure_of, policy_name
 from heed.report.part import Part
 from heed.report.parts.rows import by_family, within
@@ -30,6 +31,7 @@ def read(_: Path, view: RunView) -> Part | None:
             "policies": policies,
             "colours": figures.colours(policies),
             "figure": _figure(view, keys[0]),
+            **_apart(view),
             "tables": [
                 (
                     measure_of(key).label,
@@ -40,6 +42,28 @@ def read(_: Path, view: RunView) -> Part | None:
         },
         json=None,
     )
+
+
+def _apart(view: RunView) -> dict[str, Any]:
+    """How far each policy lies above the one to beat, family by family."""
+    found, gaps = evidence.by_family(view), evidence.chief(view)
+    if not found:
+        return {"apart": None, "beside": ""}
+    names = dict.fromkeys(family for table in found.values() for family in table)
+    every, beside = figures.colours(list(view.families)), policy_name(gaps[0].worse)
+    what = measure_of(gaps[0].measure)
+    drawn = figures.dots(
+        {
+            family.replace("_", " "): {n: t[family] for n, t in found.items() if family in t}
+            for family in names
+        },
+        {name: every[name] for name in found},
+        label=f"{what.label.lower()} {'below' if what.better < 0 else 'above'} {beside}",
+        description=f"{what.label} beside {beside} by family",
+        share=what.share,
+        level=0.0,
+    )
+    return {"apart": drawn, "beside": beside}
 
 
 def _families(view: RunView, key: str) -> list[str]:

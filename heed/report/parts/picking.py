@@ -7,7 +7,7 @@ from pathlib import Path
 from heed.report import figures
 from heed.report.measures import in_order, measure_of
 from heed.report.part import Part
-from heed.report.parts.rows import grouped
+from heed.report.parts.rows import grouped, within
 from heed.report.read import RunView
 
 OUTCOMES = {
@@ -23,9 +23,9 @@ def read(_: Path, view: RunView) -> Part | None:
     found = in_order([family for table in view.picking.values() for family in table], ["all"])
     if not found:
         return None
-    policies = list(view.picking)
-    shown = found if len(found) > 2 else found[:1]
-    titles = {key: "all prompts" if key == "all" else key.replace("_", " ") for key in shown}
+    policies, what = list(view.picking), measure_of("gold")
+    all_first, *families = found
+    titles = {key: key.replace("_", " ").capitalize() for key in families if len(families) > 1}
     return Part(
         name="writes_and_picks",
         question="better",
@@ -34,12 +34,11 @@ def read(_: Path, view: RunView) -> Part | None:
         values={
             "policies": policies,
             "colours": figures.colours(policies),
-            "rows": grouped(
-                view.picking,
-                {key: title.capitalize() for key, title in titles.items()},
-                OUTCOMES,
-                measure_of("gold"),
-            ),
+            "rows": [
+                (label, "", what, within(view.picking, all_first, key))
+                for key, label in OUTCOMES.items()
+            ],
+            "by_family": grouped(view.picking, titles, OUTCOMES, what),
         },
         json=None,
     )

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from markupsafe import Markup
-from matplotlib import rc_context
-from matplotlib.ticker import PercentFormatter
 
 from heed.report import figures
 from heed.report.part import Part
@@ -42,14 +40,13 @@ def read(_: Path, view: RunView) -> Part | None:
 
 
 def _figure(rows: Mapping[str, Estimate]) -> Markup:
-    """Shares of held-out pairs ordered rightly, one a row, against the chance line at one half."""
-    with rc_context({**figures.STYLE, "axes.grid.axis": "x"}):
-        figure, axes = figures.axes(4.4, 0.7 + 0.3 * len(rows))
-        axes.axvline(0.5, color=figures.MUTED, linewidth=1, linestyle=(0, (3, 3)))
-        for row, (name, estimate) in enumerate(rows.items()):
-            ink = figures.POLICY_COLOURS["ppo" if name == ROWS["accuracy"] else "base"]
-            figures.dot(axes, estimate, row, ink)
-        figures.named(axes, list(rows))
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        axes.set_xlabel("of held-out pairs; dashed: chance")
-        return figures.svg(figure, "Accuracy of " + ", ".join(rows))
+    """Shares of held-out pairs ordered rightly, against chance."""
+    inks = dict.fromkeys(rows, figures.POLICY_COLOURS["base"])
+    inks[ROWS["accuracy"]] = figures.POLICY_COLOURS["ppo"]
+    return figures.listed(
+        {name: (found, inks[name]) for name, found in rows.items()},
+        label="of held-out pairs; dashed: chance",
+        description="Accuracy of " + ", ".join(rows),
+        share=True,
+        level=0.5,
+    )

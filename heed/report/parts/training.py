@@ -6,6 +6,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 from matplotlib import rc_context
+from matplotlib.ticker import MaxNLocator
 
 from heed.report import figures
 from heed.report.measures import CURVES, METRICS, measure_of
@@ -50,12 +51,14 @@ def _curve(stage: StageView, name: str) -> Markup:
     with rc_context(figures.STYLE):
         figure, axes = figures.axes(3.3, 2.0, layout=None)
         # Fixed margins: there are dozens of these, and fitting each takes most of its time.
-        figure.subplots_adjust(left=0.19, right=0.95, top=0.88, bottom=0.24)
+        figure.subplots_adjust(left=0.22, right=0.95, top=0.88, bottom=0.24)
         axes.margins(x=0)
         axes.plot(steps, values, color=figures.MUTED, alpha=0.35, linewidth=0.8)
         axes.plot(steps, figures.smooth(values), color=figures.POLICY_COLOURS["sft"], linewidth=1.6)
         axes.set_title(metric.label)
         axes.set_xlabel("step")
         axes.set_ylabel(metric.unit or "value")
+        axes.yaxis.set_label_coords(-0.23, 0.5)
+        axes.yaxis.set_major_locator(MaxNLocator(5))
         ends = f"from {values[0]:.3g} to {values[-1]:.3g}"
         return figures.svg(figure, f"{stage.name}: {metric.label} over steps, {ends}")
