@@ -1,0 +1,75 @@
+"""Where gold turned, who is compared with whom, and how often noise alone would say so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from report.views import DOWN, est, gap, parting, run, stage
+
+from heed.report import evidence
+
+
+def test_who_is_compared_with_whom() -> None:
+    view = run(gap("sft", "base"), gap("ppo", "base"), gap("ppo"), gap("ppo", measure="correct"))
+    assert [(each.better, each.worse) for each in evidence.chief(view)] == [("ppo", "sft")]
+    view = run(gap("a", "first"), gap("b", "first"), gap("b", "a"))
+    assert [each.better for each in evidence.chief(view)] == ["a", "b"]
+    again = run(gap("ppo", "sft (evaluate-2)"))
+    assert evidence.chief(again) == again.gaps
+
+
+def test_the_setting_and_its_value() -> None:
+    made = stage("mine", "rloo", kl={"coef": 0.05})
+    view = run(stages=[made, stage("evaluate", policies={"label": "mine"})])
+    assert evidence.made_by(view, "label") is made
+    assert evidence.made_by(view, "label (evaluate-2)") is made
+    assert evidence.leash(view, "label") == "mine.kl.coef (now 0.05)"
+    assert evidence.leash(view, "unknown") is None
+    assert evidence.setting(made, "optim.lr") == "mine.optim.lr"
+
+
+def test_families_are_looked_at_together() -> None:
+    one = {"facts": {"gold": est(1.0, 0.9, 1.1)}}
+    two = {"facts": {"gold": est(2.0, 1.9, 2.1)}, "verse": {"gold": est(1.0, 0.9, 1.1)}}
+    found = evidence.by_family(run(gap("ppo"), families={"sft": one, "ppo": two}))
+    assert list(found["ppo"]) == ["facts"]  # what the other was not asked is left out
+    assert found["ppo"]["facts"].low == pytest.approx(1 - 0.1 * 2**0.5)
+    less = {"sft": {"a": {"rude": est(0.3, 0.2, 0.4)}}, "ppo": {"a": {"rude": est(0, 0, 0)}}}
+    rude = evidence.by_family(run(gap("ppo", found=DOWN, measure="rude"), families=less))
+    assert rude["ppo"]["a"].mean == pytest.approx(0.3)  # less rude is a gain
+
+
+def test_gold_that_fell_while_the_proxy_rose() -> None:
+    (turn,) = evidence.turns(run(stages=[stage("ppo", rows=parting())]))
+    assert turn.gold.mean == pytest.approx(-5 / 6, abs=0.02)
+    assert turn.proxy.mean == pytest.approx(5 / 6, abs=0.02)
+    assert (turn.start, turn.end) == (1, 60)
+
+
+def test_a_peak_is_found_wherever_it_lies() -> None:
+    rows = [{**row, "gold": -abs(step - 30) / 30} for step, row in enumerate(parting())]
+    (turn,) = evidence.turns(run(stages=[stage("ppo", rows=rows)]))
+    assert 20 < turn.start < 40
+
+
+@pytest.mark.parametrize("length", [0, 5, evidence.FEWEST - 1])
+def test_of_few_iterations_nothing_is_said(length: int) -> None:
+    assert not list(evidence.turns(run(stages=[stage("ppo", rows=parting(length))])))
+
+
+def test_rows_without_gold_are_passed_over() -> None:
+    rows = [{**row, "gold": None} for row in parting()]
+    assert not list(evidence.turns(run(stages=[stage("ppo", rows=rows)])))
+    rows = [{**row, "gold": float("nan")} for row in parting()]
+    assert not list(evidence.turns(run(stages=[stage("ppo", rows=rows)])))
+
+
+def test_a_gold_that_stands_still_is_hardly_ever_said_to_fall() -> None:
+    """Noise alone, the proxy rising: at most 1 in 40 by construction, 400 trainings."""
+    generator = np.random.default_rng(0)
+    said = 0
+    for _ in range(400):
+        gold = generator.normal(0, 1, 60)
+        rows = [{**row, "gold": float(g)} for row, g in zip(parting(), gold, strict=True)]
+        said += bool(list(evidence.turns(run(stages=[stage("ppo", rows=rows)]))))
+    assert said <= 18  # 10 expected at most, three standard deviations
