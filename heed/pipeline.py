@@ -33,6 +33,7 @@ from heed.stages.evaluate import evaluate
 from heed.stages.gates import admit, ask_after, ask_again
 from heed.stages.in_context import retrieval_stage, system_prompt
 from heed.stages.kto import kto_stage
+from heed.stages.planned import keep_plan
 from heed.stages.ppo import ppo
 from heed.stages.pretrain import pretrain
 from heed.stages.process_reward import process_reward
@@ -96,6 +97,7 @@ def run_recipe(
     work = Workplace(run, say, desk)
     if run.writes:
         run.prepare()
+        keep_plan(run, say)
     Ranks.here().wait()
     for stage in (only or run.recipe).stages:
         place = run.stage(stage.name)

@@ -3,6 +3,7 @@
     runs/demo/
       recipe.yaml        resolved, every default written out
       keys.json          the present key of every stage
+      plan.json          what it was to cost, by heed/planning
       provenance.json    versions, git state, command, host
       metrics.jsonl      {"stage", "step", numbers...}: the same on every resume, to the bit
       timing.jsonl       {"stage", "step", "seconds", "spent"}: clocks, which never are, and what

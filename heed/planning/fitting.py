@@ -1,0 +1,76 @@
+"""What to change where a stage would not fit: settings, tried by the same formulas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from heed.planning.ground import Ground
+from heed.planning.plan import Machine, Plan, StagePlan, memory_of
+from heed.recipe import Lora, OnPolicy, Ppo, Rejection, SharedLora, Stage, TrainingStage
+
+FEWEST = 256
+"""Tokens of a forward pass below which it is not worth asking for less."""
+RANK = 16
+
+
+def too_large(plan: Plan) -> list[StagePlan]:
+    """The stages that would hold more than is free, in their order."""
+    free = plan.machine.free
+    return [each for each in plan.stages if free is not None and each.held > free]
+
+
+def remedies(ground: Ground, planned: StagePlan, machine: Machine) -> list[str]:
+    """Settings with which the stage would fit, each by itself or with those before it, as --set
+    takes them; empty where none of them is enough.
+    """
+    assert machine.free is not None, "where nothing is known, nothing is too large"
+    stage = ground.recipe.stage(planned.name)
+    # What an earlier run showed beyond the formulas stays.
+    beyond = planned.held - planned.memory.total
+    found = []
+    for words, changed, where in _changes(stage, machine):
+        if memory_of(ground, changed, where).total + beyond <= machine.free:
+            found.append(words)
+    return found
+
+
+def _changes(stage: Stage, machine: Machine) -> Iterator[tuple[str, Stage, Machine]]:
+    """The settings to try, from what costs nothing to what changes the method most."""
+    if not isinstance(stage, TrainingStage):
+        return
+    name = stage.name
+    smaller = stage
+    tokens = stage.optim.micro_tokens // 2
+    while tokens >= FEWEST:
+        optim = stage.optim.model_copy(update={"micro_tokens": tokens})
+        smaller = stage.model_copy(update={"optim": optim})
+        yield f"{name}.optim.micro_tokens={tokens}", smaller, machine
+        tokens //= 2
+    least = f"{name}.optim.micro_tokens={max(FEWEST, tokens * 2)}"
+    if machine.width > 2:
+        half = replace(machine, width=2)
+        yield "dtype=bfloat16", stage, half
+        yield f"dtype=bfloat16 and {least}", smaller, half
+    if getattr(stage, "lora", 0) is None:
+        lora = SharedLora if isinstance(stage, OnPolicy | Rejection) else Lora
+        words = f"'{name}.lora={{rank: {RANK}}}'"
+        yield words, stage.model_copy(update={"lora": lora(rank=RANK)}), machine
+        yield f"{words} and {least}", smaller.model_copy(update={"lora": lora(rank=RANK)}), machine
+    if isinstance(stage, Ppo):
+        shared = SharedLora(rank=RANK, share=True)
+        words = (
+            f"'{name}.lora={{rank: {RANK}, share: true}}' with "
+            f"'{stage.reward}.lora={{rank: {RANK}}}'"
+        )
+        yield words, stage.model_copy(update={"lora": shared}), machine
+        yield f"{words} and {least}", smaller.model_copy(update={"lora": shared}), machine
+
+
+def shortest(found: list[str]) -> list[str]:
+    """The first of each sort: a smaller split is named once, at the largest that fits."""
+    sorts: dict[str, str] = {}
+    for words in found:
+        key = words.rsplit("=", 1)[0] if words[0] != "'" else words
+        sorts.setdefault(key, words)
+    return list(sorts.values())
