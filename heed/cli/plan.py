@@ -28,8 +28,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")]
 PROBE = 1.0
 """Seconds for which the machine's speed is tried, where no earlier run tells it."""
 STORE = "feedback.db"
-COLUMNS = ("stage", "answers", "labels", "trained", "read", "drawn", "FLOPs", "memory", "time")
-WIDTHS = (13, 8, 7, 8, 8, 8, 8, 9, 11)
+COLUMNS = ("stage", "prompts", "answers", "trained", "read", "drawn", "FLOPs", "memory", "time")
+WIDTHS = (16, 8, 8, 8, 7, 7, 6, 8, 12)
 UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -141,7 +141,7 @@ def _page(made: Plan) -> Iterator[str]:
     yield _row(
         (
             "all" if made.seeds == 1 else f"all {made.seeds} seeds",
-            *(_count(totals[name]) for name in ("answers", "labels")),
+            *(_count(totals[name]) for name in ("prompts", "answers")),
             *(_count(totals[name]) for name in ("trained", "forwarded", "sampled", "flops")),
             _bytes(totals["memory"]),
             _times_said(made.seconds),
@@ -159,7 +159,7 @@ def _page(made: Plan) -> Iterator[str]:
 def _cells(stage: StagePlan) -> tuple[str, ...]:
     return (
         stage.name[: WIDTHS[0] - 1],
-        *(_count(value) for value in (stage.counts.answers, stage.counts.labels)),
+        *(_count(value) for value in (stage.counts.prompts, stage.counts.answers)),
         *(_count(value) for value in (stage.trained, stage.forwarded, stage.sampled)),
         _count(stage.operations),
         _bytes(stage.held),

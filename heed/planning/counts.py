@@ -14,6 +14,7 @@ from typing import Any
 from heed import recipe
 from heed.planning.ground import Ground, looks, steps, train
 from heed.planning.passes import Counts, Pass, together
+from heed.planning.texts import CHARACTERS, Rows
 from heed.recipe.rewards import REWARDS
 
 Count = Callable[[Ground, Any], Counts]
@@ -153,7 +154,7 @@ def process_reward(ground: Ground, stage: recipe.ProcessReward) -> Counts:
     """Labelled steps: as many answers as the file has lines, by its own length."""
     text = Path(stage.labels).read_text(encoding="utf-8")
     rows = sum(1 for line in text.splitlines() if line.strip())
-    row = min(stage.context, len(text) / 3.9 / max(1, rows))
+    row = min(stage.context, len(text) / CHARACTERS / max(1, rows))
     held, root = stage.heldout * rows, ground.root(stage.policy)
     iterations = steps(rows - held, stage.batch, stage.epochs)
     measured = (looks(stage, iterations) + 1) * held * row
@@ -320,7 +321,8 @@ def candidate(
         scored = ground.score(stage.reward, drawn, rows.prompt() + rows.answer())
         more = candidate(ground, stage.policy, drawn, sampling, group=group * stage.n)
         return [*more, *scored]
-    before = BEFORE.get(type(stage), lambda _, __: 0.0)(ground, stage)
+    stands = BEFORE.get(type(stage))
+    before = 0.0 if stands is None else stands(ground, stage)
     policy = stage.policy if isinstance(stage, IN_CONTEXT) else name
     return ground.sample(policy, answers, sampling, group=group, before=before)
 
@@ -349,9 +351,9 @@ BEFORE: Mapping[type[recipe.Stage], Callable[[Ground, Any], float]] = {
 """Tokens that stand before a prompt, by the stage that answers."""
 
 
-def _row(rows: Any) -> float:
+def _row(rows: Rows) -> float:
     """Tokens of a prompt and a whole answer."""
-    return float(rows.prompt() + rows.answer())
+    return rows.prompt() + rows.answer()
 
 
 def _lines(path: str) -> int:

@@ -201,7 +201,7 @@ def collect(ground: Ground, stage: recipe.Collect) -> Holds:
 def evaluate(ground: Ground, stage: recipe.Evaluate) -> Holds:
     """The reference, one policy at a time with what it chooses by, and all rewards."""
     kept = [ground.size(stage.reference)]
-    kept += max(([ground.size(name)] for name in stage.policies.values()), key=_weights)
+    kept.append(max((ground.size(each) for each in stage.policies.values()), key=_weights))
     kept += [size for name in stage.rewards() for size in _scorers(ground, name)]
     return Holds(kept=kept, sees=SCORED, draws=_draws(ground, stage.reference, stage.sampling))
 
@@ -287,5 +287,5 @@ def _target(ground: Ground, policy: str) -> float:
     return rows.answer() / (rows.prompt() + rows.answer())
 
 
-def _weights(sizes: Sequence[Size]) -> int:
-    return sum(size.weights for size in sizes)
+def _weights(size: Size) -> int:
+    return size.weights
