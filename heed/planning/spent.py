@@ -55,7 +55,9 @@ def spent_of(name: str, marker: Mapping[str, Any]) -> Spent:
     """
     counted = marker.get("spent") or {}
     summary = marker.get("summary") or {}
-    tokens: dict[str, float] = {how: float(counted.get(how, 0.0)) for how in HOWS} if counted else {}
+    tokens: dict[str, float] = (
+        {how: float(counted.get(how, 0.0)) for how in HOWS} if counted else {}
+    )
     if not counted and isinstance(summary.get("tokens"), int | float):
         critics = 2 if marker["kind"] == "ppo" else 1
         tokens = {"trained": float(summary["tokens"]) * critics}
