@@ -19,6 +19,7 @@ from heed.report.parts import (
     reward_model,
     samples,
     settings,
+    spent,
     training,
     values,
 )
@@ -31,6 +32,7 @@ PARTS: tuple[ReadPart, ...] = (
     values.read,
     paid.read,
     costs.read,
+    spent.read,
     exposures.read,
     hallucination.read,
     reward_model.read,
