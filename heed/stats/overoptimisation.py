@@ -174,7 +174,7 @@ def _solver(columns: Array, weights: Array) -> tuple[Array, Array]:
     """The matrix that maps a curve to its least-squares coefficients, and weights that sum to 1."""
     weights = weights / weights.sum()
     root = np.sqrt(weights)
-    solve: Array = np.linalg.pinv(columns * root[:, None]) * root
+    solve = np.asarray(np.linalg.pinv(columns * root[:, None]) * root, dtype=np.float64)
     return solve, weights
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from heed.report.part import ReadPart
-from heed.report.parts import costs, gates, hallucination, values
+from heed.report.parts import costs, gates, hallucination, overoptimisation, values
 
 PARTS: tuple[ReadPart, ...] = (
     values.read,
     costs.read,
+    overoptimisation.read,
     gates.read,
     hallucination.read,
 )

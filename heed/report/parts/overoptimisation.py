@@ -1,0 +1,388 @@
+"""How far the reward can be trusted: proxy and gold against the distance gone, with Gao's fits."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib import rc_context
+from numpy.typing import NDArray
+
+from heed.report import figures
+from heed.report.measures import (
+    SHARE,
+    Measure,
+    figure,
+    interval,
+    number,
+    policy_name,
+    with_interval,
+)
+from heed.report.part import Part
+from heed.report.parts.left import estimate, estimates, left_by
+from heed.report.read import RunView
+from heed.stats.intervals import Estimate
+from heed.stats.overoptimisation import Form, basis
+
+GAIN = Measure("Gain in gold", "SDs")
+BEST_OF_N, ON, OFF = "Best of n", "RL on the leash", "RL off the leash"
+GOLD, PROXY = "Gold", "Proxy"
+ALONE = {GOLD: "#d07a2d", PROXY: "#3f7fbf"}
+"""Colours where only one proxy is shown; of several, each has its own."""
+METHODS = {BEST_OF_N: "#3f7fbf", ON: "#2f9c86", OFF: "#b8505f"}
+FIT = ("a", "b", "distance", "best", "end", "lost")
+COLUMNS = (
+    ("a", "SDs/√nat"),
+    ("b", "SDs/√nat; best of n: SDs/nat"),
+    ("Peak at √KL", "√nats"),
+    ("Highest gain", "SDs of gold"),
+    ("Lost after it", "SDs of gold"),
+)
+BOUNDS = ("low", "high")
+MOST_FOUND = 3
+"""Falls that are told at the top of the page."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One way of optimising one proxy."""
+
+    method: str
+    label: str
+    """Empty where method and proxy tell it from all others."""
+    proxy: str
+    """Label of what is optimised."""
+    distance: Sequence[float]
+    proxy_gains: Sequence[float]
+    gold_gains: Sequence[Estimate]
+    """Without intervals where a round is one point."""
+    fit: Mapping[str, Estimate] | None
+    form: Form
+    r2: float
+
+    @property
+    def farthest(self) -> float:
+        return max(self.distance)
+
+    @property
+    def fell(self) -> bool:
+        """Whether gold's peak was passed, beyond the interval of what was lost."""
+        return self.fit is not None and self.fit["lost"].low > 0
+
+    @property
+    def passed(self) -> bool:
+        """Whether the fitted peak lies within what was seen."""
+        return self.fit is not None and self.fit["distance"].mean <= self.farthest
+
+
+def read(directory: Path, view: RunView) -> Part | None:
+    """From what the stages left in overoptimisation.json; of several the first."""
+    for found in left_by(directory, view, "overoptimisation", "overoptimisation.json"):
+        curves = [*_best_of_n(found), *_runs(found)]
+        if curves:
+            return _part(found, _told_apart(curves))
+    return None
+
+
+def _told_apart(curves: Sequence[Curve]) -> list[Curve]:
+    """The curves with labels only where they are needed."""
+    times = Counter((curve.method, curve.proxy) for curve in curves)
+    return [
+        replace(curve, label=curve.label if times[curve.method, curve.proxy] > 1 else "")
+        for curve in curves
+    ]
+
+
+def _part(found: Mapping[str, Any], curves: Sequence[Curve]) -> Part:
+    labels = list(dict.fromkeys(curve.proxy for curve in curves))
+    several = len(labels) > 1
+    heights = _heights(curves)
+    start = policy_name(str(found.get("policy", "the start")))
+    return Part(
+        name="overoptimisation",
+        question="trust",
+        title="How far can the reward be trusted?",
+        template="parts/overoptimisation.html",
+        values={
+            "start": start,
+            "prompts": found.get("prompts"),
+            "samples": found.get("samples"),
+            "distinct": _distinct(found),
+            "methods": list(METHODS.items()),
+            "columns": COLUMNS,
+            "legend_of": labels if several else list(ALONE),
+            "colours": figures.colours(labels) if several else ALONE,
+            "panels": [
+                _panel(title, some, _inks(labels), start, heights)
+                for title, some in _panels(curves, _made(found, "parameters"))
+            ],
+            "summary": _ends(curves, labels) if several else None,
+            "made": _reward_rows(found, labels),
+            "rows": [_row(curve, several=several) for curve in curves],
+            "sentences": [_sentence(curve, several=several) for curve in curves if curve.fit],
+        },
+        json=found,
+        findings=tuple(_sentence(curve, several=several) for curve in _worst(curves)[:MOST_FOUND]),
+        advice=_advice(curves, several=several),
+    )
+
+
+def _best_of_n(found: Mapping[str, Any]) -> Iterator[Curve]:
+    for label, each in _tables(found.get("best_of_n")):
+        gold = [known for row in _list(each.get("gold")) if (known := estimate(row))]
+        proxy = [known.mean for row in _list(each.get("proxy")) if (known := estimate(row))]
+        distance = _numbers(each.get("distance"))
+        if len(distance) > 1 and len(distance) == len(gold) == len(proxy):
+            yield Curve(
+                BEST_OF_N, BEST_OF_N, label, distance, proxy, gold, _fit(each), "best_of_n",
+                _r2(each),
+            )  # fmt: skip
+
+
+def _runs(found: Mapping[str, Any]) -> Iterator[Curve]:
+    for label, each in _tables(found.get("runs")):
+        gold, proxy, distance = (_numbers(each.get(key)) for key in ("gold", "proxy", "distance"))
+        if len(distance) > 1 and len(distance) == len(gold) == len(proxy):
+            yield Curve(
+                ON if each.get("kl_coef") else OFF, label, str(each.get("proxy_label", "")),
+                distance, proxy, [Estimate(y, math.nan, math.nan, 1) for y in gold], _fit(each),
+                "rl", _r2(each),
+            )  # fmt: skip
+
+
+def _tables(found: Any) -> list[tuple[str, Mapping[str, Any]]]:
+    rows = found.items() if isinstance(found, Mapping) else ()
+    return [(name, table) for name, table in rows if isinstance(table, Mapping)]
+
+
+def _list(found: Any) -> Sequence[Any]:
+    return found if isinstance(found, list) else []
+
+
+def _numbers(found: Any) -> list[float]:
+    """A list of finite numbers, empty where one of them is none."""
+    values = _list(found)
+    known = all(isinstance(x, int | float) and math.isfinite(x) for x in values)
+    return [float(x) for x in values] if known else []
+
+
+def _fit(each: Mapping[str, Any]) -> dict[str, Estimate] | None:
+    """The figures of a fit; a peak that is nowhere is infinitely far."""
+    found = estimates(each.get("fit"))
+    if not found.keys() >= set(FIT):
+        return None
+    at = found["distance"]
+    mean, low, high = (math.inf if math.isnan(x) else x for x in (at.mean, at.low, at.high))
+    return {**found, "distance": Estimate(mean, low, high, at.n)}
+
+
+def _r2(each: Mapping[str, Any]) -> float:
+    fit = each.get("fit")
+    known = fit.get("r2") if isinstance(fit, Mapping) else None
+    return float(known) if isinstance(known, int | float) else math.nan
+
+
+def _made(found: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """What is known of each proxy, by its label."""
+    return {label: each.get(key) for label, each in _tables(found.get("proxies"))}
+
+
+def _distinct(found: Mapping[str, Any]) -> str:
+    share = found.get("distinct")
+    return figure(share, SHARE) if isinstance(share, int | float) else ""
+
+
+def _reward_rows(found: Mapping[str, Any], labels: Sequence[str]) -> list[tuple[str, ...]]:
+    """Label, labels learnt from, parameters, accuracy and its ceiling, as texts."""
+    table = dict(_tables(found.get("proxies")))
+    rows = []
+    for label in labels:
+        each = table.get(label, {})
+        whole = [each.get("comparisons"), each.get("parameters")]
+        counts = [number(float(n), 0) if isinstance(n, int) else "–" for n in whole]
+        known = [estimate(each.get(key)) for key in ("accuracy", "noise_ceiling")]
+        rows.append((label, *counts, *(with_interval(e, SHARE) if e else "–" for e in known)))
+    return rows
+
+
+def _panels(curves: Sequence[Curve], sizes: Mapping[str, Any]) -> Iterator[tuple[str, list[Curve]]]:
+    """Curves that are drawn together: of one method, and of one size of reward model."""
+    several = len({sizes.get(curve.proxy) for curve in curves}) > 1
+    for method in METHODS:
+        own = [curve for curve in curves if curve.method == method]
+        for size in dict.fromkeys(sizes.get(curve.proxy) for curve in own):
+            some = [curve for curve in own if sizes.get(curve.proxy) == size]
+            told = f", {size / 1e6:.2g}M parameters" if several and isinstance(size, int) else ""
+            yield f"{method}{told}", some
+
+
+def _inks(labels: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Colours of gold and of the proxy, by proxy."""
+    if len(labels) == 1:
+        return {labels[0]: (ALONE[GOLD], ALONE[PROXY])}
+    return {label: (ink, ink) for label, ink in figures.colours(labels).items()}
+
+
+def _heights(curves: Sequence[Curve]) -> tuple[float, float]:
+    """The vertical range that all panels share, so that they can be compared."""
+    values = [y for curve in curves for y in curve.proxy_gains]
+    values += [each.mean for curve in curves for each in curve.gold_gains]
+    pad = 0.05 * (max(values) - min(values) or 1.0)
+    return min(values) - pad, max(values) + pad
+
+
+def _panel(
+    title: str,
+    curves: Sequence[Curve],
+    inks: Mapping[str, tuple[str, str]],
+    start: str,
+    heights: tuple[float, float],
+) -> Markup:
+    """Gold solid (a dot a round of RL), its fit dashed, the proxy dotted, against the distance."""
+    with rc_context(figures._STYLE):
+        drawing, axes = figures._axes(4.2, 3.1)
+        axes.axhline(0.0, color=figures._MUTED, linewidth=0.8)
+        for curve in curves:
+            ink, proxy_ink = inks[curve.proxy]
+            gold = [each.mean for each in curve.gold_gains]
+            if curve.method == BEST_OF_N:
+                low, high = ([getattr(e, side) for e in curve.gold_gains] for side in BOUNDS)
+                axes.fill_between(curve.distance, low, high, color=ink, alpha=0.15, linewidth=0)
+                axes.plot(curve.distance, gold, color=ink, linewidth=1.8)
+                axes.plot(curve.distance, curve.proxy_gains, ":", color=proxy_ink, linewidth=1.4)
+            else:
+                pairs = sorted(zip(curve.distance, curve.proxy_gains, strict=True))
+                x, y = (figures.smooth(values) for values in zip(*pairs, strict=True))
+                axes.scatter(curve.distance, gold, s=7, color=ink, alpha=0.5, linewidths=0)
+                axes.plot(x, y, ":", color=proxy_ink, linewidth=1.4)
+            if curve.fit:
+                at = np.linspace(0.0, curve.farthest, 80)
+                axes.plot(at, _fitted(curve, at), "--", color=ink, linewidth=1.4)
+        axes.set_xlim(left=0.0)
+        axes.set_ylim(*heights)
+        axes.set_title(title)
+        axes.set_xlabel(f"√KL from {start}, √nats")
+        axes.set_ylabel(f"gain, SDs of {start}’s answers")
+        return figures._svg(drawing, f"{title}: gold and proxy, {_told(curves)}")
+
+
+def _fitted(curve: Curve, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    assert curve.fit is not None
+    y: NDArray[np.float64] = basis(x, curve.form) @ [curve.fit["a"].mean, curve.fit["b"].mean]
+    return y
+
+
+def _told(curves: Sequence[Curve]) -> str:
+    return "; ".join(
+        f"{curve.proxy} gold {curve.gold_gains[-1].mean:.2f} and proxy {curve.proxy_gains[-1]:.2f}"
+        f" at {curve.distance[-1]:.2f}"
+        for curve in curves
+    )
+
+
+def _ends(curves: Sequence[Curve], labels: Sequence[str]) -> Markup | None:
+    """Gold at the farthest point, a row a proxy, a dot a method."""
+    known = [curve for curve in curves if curve.fit]
+    if not known:
+        return None
+    with rc_context({**figures._STYLE, "axes.grid.axis": "x"}):
+        drawing, axes = figures._axes(4.4, 0.9 + 0.42 * len(labels))
+        axes.axvline(0.0, color=figures._MUTED, linewidth=1, linestyle=(0, (3, 3)))
+        for curve in known:
+            offset = 0.22 * (list(METHODS).index(curve.method) - 1)
+            assert curve.fit is not None
+            row = labels.index(curve.proxy) + offset
+            figures._dot(axes, curve.fit["end"], row, METHODS[curve.method])
+        axes.set_yticks(range(len(labels)), labels)
+        axes.tick_params(axis="y", length=0, labelcolor=figures._INK)
+        axes.set_ylim(len(labels) - 0.5, -0.5)
+        for row in range(1, len(labels)):
+            axes.axhline(row - 0.5, color=figures._LINE, linewidth=0.6)
+        axes.set_xlabel("gain in gold at the farthest point, SDs")
+        told = ", ".join(f"{c.proxy} {c.method} {c.fit['end'].mean:.2f}" for c in known if c.fit)
+        return figures._svg(drawing, f"Gold at the end: {told}")
+
+
+def _row(curve: Curve, *, several: bool) -> dict[str, Any]:
+    """A row of the table: what was done, and the fit's figures as (figure, interval)."""
+    name = ", ".join(filter(None, (curve.method, curve.proxy if several else "", curve.label)))
+    if curve.fit is None:
+        return {"name": name, "aside": "too short for a fit", "cells": [("–", "")] * 5}
+    cells = [(number(curve.fit[key].mean), interval(curve.fit[key], GAIN)) for key in ("a", "b")]
+    cells.append(_peak(curve))
+    cells += [
+        (number(curve.fit[key].mean), interval(curve.fit[key], GAIN)) for key in ("best", "lost")
+    ]
+    explained = "" if math.isnan(curve.r2) else f"R² {number(curve.r2)}"
+    return {"name": name, "aside": explained, "cells": cells}
+
+
+def _peak(curve: Curve) -> tuple[str, str]:
+    """Where the fit is highest, or that it is beyond what was seen."""
+    assert curve.fit is not None
+    at = curve.fit["distance"]
+    seen = number(at.mean) if curve.passed else f"> {number(curve.farthest)}"
+    low, high = (
+        number(x)
+        if x <= curve.farthest
+        else "∞"
+        if math.isinf(x)
+        else f"> {number(curve.farthest)}"
+        for x in (at.low, at.high)
+    )
+    return seen, f"[{low}, {high}]"
+
+
+def _who(curve: Curve, *, several: bool) -> str:
+    named = f" ({curve.label})" if curve.label else ""
+    return f"{curve.method}{named}{f' against {curve.proxy}' if several else ''}"
+
+
+def _sentence(curve: Curve, *, several: bool) -> str:
+    """What happened to gold, no stronger than the fit's intervals are."""
+    assert curve.fit is not None
+    who = _who(curve, several=several)
+    best, lost, end = (with_interval(curve.fit[key], GAIN) for key in ("best", "lost", "end"))
+    proxy = number(max(curve.proxy_gains))
+    if curve.fell:
+        return (
+            f"{who}: gold rises by {best} SDs at √KL {_peak(curve)[0]} and then loses {lost} SDs "
+            f"up to √KL {number(curve.farthest)}, while the proxy rises to {proxy}."
+        )
+    return (
+        f"{who}: gold gains {end} SDs by √KL {number(curve.farthest)}, the proxy {proxy}; no fall "
+        "is shown."
+    )
+
+
+def _worst(curves: Sequence[Curve]) -> list[Curve]:
+    """Those that surely fell, the deepest fall first."""
+    fell = [curve for curve in curves if curve.fit and curve.fell]
+    return sorted(fell, key=lambda curve: -curve.fit["lost"].mean if curve.fit else 0.0)
+
+
+def _advice(curves: Sequence[Curve], *, several: bool) -> tuple[str, ...]:
+    """Where to stop, for the worst fall of each method."""
+    advice: dict[str, str] = {}
+    for curve in _worst(curves):
+        assert curve.fit is not None
+        at = min(curve.fit["distance"].mean, curve.farthest)
+        if curve.method == BEST_OF_N:
+            n = int(np.searchsorted(curve.distance, at)) + 1
+            says = (
+                f"Best of more than about {n} by {curve.proxy} costs gold: draw fewer, or collect "
+                "more labels for it."
+            )
+        else:
+            says = (
+                f"{_who(curve, several=several)} went past gold’s peak at a KL of about "
+                f"{number(at**2, 1)} nats: raise kl.coef, or set gates.kl.budget near that."
+            )
+        advice.setdefault(curve.method, says)
+    return tuple(advice.values())
