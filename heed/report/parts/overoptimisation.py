@@ -15,6 +15,7 @@ from matplotlib import rc_context
 from numpy.typing import NDArray
 
 from heed.report import figures
+from heed.report.estimates import estimate, estimates
 from heed.report.measures import (
     SHARE,
     Measure,
@@ -25,7 +26,7 @@ from heed.report.measures import (
     with_interval,
 )
 from heed.report.part import Part
-from heed.report.parts.left import estimate, estimates, left_by
+from heed.report.parts.left import left_by
 from heed.report.read import RunView
 from heed.stats.intervals import Estimate
 from heed.stats.overoptimisation import Form, basis
@@ -245,31 +246,31 @@ def _panel(
     heights: tuple[float, float],
 ) -> Markup:
     """Gold solid (a dot a round of RL), its fit dashed, the proxy dotted, against the distance."""
-    with rc_context(figures._STYLE):
-        drawing, axes = figures._axes(4.2, 3.1)
-        axes.axhline(0.0, color=figures._MUTED, linewidth=0.8)
+    with rc_context(figures.STYLE):
+        drawing, ax = figures.axes(4.2, 3.1)
+        ax.axhline(0.0, color=figures.MUTED, linewidth=0.8)
         for curve in curves:
             ink, proxy_ink = inks[curve.proxy]
             gold = [each.mean for each in curve.gold_gains]
             if curve.method == BEST_OF_N:
                 low, high = ([getattr(e, side) for e in curve.gold_gains] for side in BOUNDS)
-                axes.fill_between(curve.distance, low, high, color=ink, alpha=0.15, linewidth=0)
-                axes.plot(curve.distance, gold, color=ink, linewidth=1.8)
-                axes.plot(curve.distance, curve.proxy_gains, ":", color=proxy_ink, linewidth=1.4)
+                ax.fill_between(curve.distance, low, high, color=ink, alpha=0.15, linewidth=0)
+                ax.plot(curve.distance, gold, color=ink, linewidth=1.8)
+                ax.plot(curve.distance, curve.proxy_gains, ":", color=proxy_ink, linewidth=1.4)
             else:
                 pairs = sorted(zip(curve.distance, curve.proxy_gains, strict=True))
                 x, y = (figures.smooth(values) for values in zip(*pairs, strict=True))
-                axes.scatter(curve.distance, gold, s=7, color=ink, alpha=0.5, linewidths=0)
-                axes.plot(x, y, ":", color=proxy_ink, linewidth=1.4)
+                ax.scatter(curve.distance, gold, s=7, color=ink, alpha=0.5, linewidths=0)
+                ax.plot(x, y, ":", color=proxy_ink, linewidth=1.4)
             if curve.fit:
                 at = np.linspace(0.0, curve.farthest, 80)
-                axes.plot(at, _fitted(curve, at), "--", color=ink, linewidth=1.4)
-        axes.set_xlim(left=0.0)
-        axes.set_ylim(*heights)
-        axes.set_title(title)
-        axes.set_xlabel(f"√KL from {start}, √nats")
-        axes.set_ylabel(f"gain, SDs of {start}’s answers")
-        return figures._svg(drawing, f"{title}: gold and proxy, {_told(curves)}")
+                ax.plot(at, _fitted(curve, at), "--", color=ink, linewidth=1.4)
+        ax.set_xlim(left=0.0)
+        ax.set_ylim(*heights)
+        ax.set_title(title)
+        ax.set_xlabel(f"√KL from {start}, √nats")
+        ax.set_ylabel(f"gain, SDs of {start}’s answers")
+        return figures.svg(drawing, f"{title}: gold and proxy, {_told(curves)}")
 
 
 def _fitted(curve: Curve, x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -288,25 +289,18 @@ def _told(curves: Sequence[Curve]) -> str:
 
 def _ends(curves: Sequence[Curve], labels: Sequence[str]) -> Markup | None:
     """Gold at the farthest point, a row a proxy, a dot a method."""
-    known = [curve for curve in curves if curve.fit]
-    if not known:
-        return None
-    with rc_context({**figures._STYLE, "axes.grid.axis": "x"}):
-        drawing, axes = figures._axes(4.4, 0.9 + 0.42 * len(labels))
-        axes.axvline(0.0, color=figures._MUTED, linewidth=1, linestyle=(0, (3, 3)))
-        for curve in known:
-            offset = 0.22 * (list(METHODS).index(curve.method) - 1)
-            assert curve.fit is not None
-            row = labels.index(curve.proxy) + offset
-            figures._dot(axes, curve.fit["end"], row, METHODS[curve.method])
-        axes.set_yticks(range(len(labels)), labels)
-        axes.tick_params(axis="y", length=0, labelcolor=figures._INK)
-        axes.set_ylim(len(labels) - 0.5, -0.5)
-        for row in range(1, len(labels)):
-            axes.axhline(row - 0.5, color=figures._LINE, linewidth=0.6)
-        axes.set_xlabel("gain in gold at the farthest point, SDs")
-        told = ", ".join(f"{c.proxy} {c.method} {c.fit['end'].mean:.2f}" for c in known if c.fit)
-        return figures._svg(drawing, f"Gold at the end: {told}")
+    rows = {
+        label: {c.method: c.fit["end"] for c in curves if c.fit and c.proxy == label}
+        for label in labels
+    }
+    told = [f"{label} {m} {e.mean:.2f}" for label, row in rows.items() for m, e in row.items()]
+    return figures.dots(
+        rows,
+        METHODS,
+        label="gain in gold at the farthest point, SDs",
+        description=f"Gold at the end: {', '.join(told)}",
+        level=0.0,
+    )
 
 
 def _row(curve: Curve, *, several: bool) -> dict[str, Any]:
