@@ -160,6 +160,7 @@ def _training(
         "stage": name,
         "proxy_label": label,
         "kl_coef": run.kl.coef,
+        "lr": run.optim.lr,
         "step": [row["step"] for row in rows],
         "distance": distance.tolist(),
         "proxy": _above(proxy, of_proxy, spread[label]),

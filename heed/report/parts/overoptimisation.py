@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ from matplotlib import rc_context
 from numpy.typing import NDArray
 
 from heed.report import figures
-from heed.report.estimates import estimate, estimates
+from heed.report.estimates import estimate
 from heed.report.measures import (
     SHARE,
     Measure,
@@ -25,19 +23,17 @@ from heed.report.measures import (
     policy_name,
     with_interval,
 )
+from heed.report.optimised import BEST_OF_N, OFF, ON, Curve, curves_of, tables_in
 from heed.report.part import Part
 from heed.report.parts.left import left_by
 from heed.report.read import RunView
-from heed.stats.intervals import Estimate
-from heed.stats.overoptimisation import Form, basis
+from heed.stats.overoptimisation import basis
 
 GAIN = Measure("Gain in gold", "SDs")
-BEST_OF_N, ON, OFF = "Best of n", "RL on the leash", "RL off the leash"
 GOLD, PROXY = "Gold", "Proxy"
 ALONE = {GOLD: "#d07a2d", PROXY: "#3f7fbf"}
 """Colours where only one proxy is shown; of several, each has its own."""
 METHODS = {BEST_OF_N: "#3f7fbf", ON: "#2f9c86", OFF: "#b8505f"}
-FIT = ("a", "b", "distance", "best", "end", "lost")
 COLUMNS = (
     ("a", "SDs/√nat"),
     ("b", "SDs/√nat; best of n: SDs/nat"),
@@ -50,54 +46,12 @@ MOST_FOUND = 3
 """Falls that are told at the top of the page."""
 
 
-@dataclass(frozen=True)
-class Curve:
-    """One way of optimising one proxy."""
-
-    method: str
-    label: str
-    """Empty where method and proxy tell it from all others."""
-    proxy: str
-    """Label of what is optimised."""
-    distance: Sequence[float]
-    proxy_gains: Sequence[float]
-    gold_gains: Sequence[Estimate]
-    """Without intervals where a round is one point."""
-    fit: Mapping[str, Estimate] | None
-    form: Form
-    r2: float
-
-    @property
-    def farthest(self) -> float:
-        return max(self.distance)
-
-    @property
-    def fell(self) -> bool:
-        """Whether gold's peak was passed, beyond the interval of what was lost."""
-        return self.fit is not None and self.fit["lost"].low > 0
-
-    @property
-    def passed(self) -> bool:
-        """Whether the fitted peak lies within what was seen."""
-        return self.fit is not None and self.fit["distance"].mean <= self.farthest
-
-
 def read(directory: Path, view: RunView) -> Part | None:
     """From what the stages left in overoptimisation.json; of several the first."""
     for found in left_by(directory, view, "overoptimisation", "overoptimisation.json"):
-        curves = [*_best_of_n(found), *_runs(found)]
-        if curves:
-            return _part(found, _told_apart(curves))
+        if curves := curves_of(found):
+            return _part(found, curves)
     return None
-
-
-def _told_apart(curves: Sequence[Curve]) -> list[Curve]:
-    """The curves with labels only where they are needed."""
-    times = Counter((curve.method, curve.proxy) for curve in curves)
-    return [
-        replace(curve, label=curve.label if times[curve.method, curve.proxy] > 1 else "")
-        for curve in curves
-    ]
 
 
 def _part(found: Mapping[str, Any], curves: Sequence[Curve]) -> Part:
@@ -134,64 +88,9 @@ def _part(found: Mapping[str, Any], curves: Sequence[Curve]) -> Part:
     )
 
 
-def _best_of_n(found: Mapping[str, Any]) -> Iterator[Curve]:
-    for label, each in _tables(found.get("best_of_n")):
-        gold = [known for row in _list(each.get("gold")) if (known := estimate(row))]
-        proxy = [known.mean for row in _list(each.get("proxy")) if (known := estimate(row))]
-        distance = _numbers(each.get("distance"))
-        if len(distance) > 1 and len(distance) == len(gold) == len(proxy):
-            yield Curve(
-                BEST_OF_N, BEST_OF_N, label, distance, proxy, gold, _fit(each), "best_of_n",
-                _r2(each),
-            )  # fmt: skip
-
-
-def _runs(found: Mapping[str, Any]) -> Iterator[Curve]:
-    for label, each in _tables(found.get("runs")):
-        gold, proxy, distance = (_numbers(each.get(key)) for key in ("gold", "proxy", "distance"))
-        if len(distance) > 1 and len(distance) == len(gold) == len(proxy):
-            yield Curve(
-                ON if each.get("kl_coef") else OFF, label, str(each.get("proxy_label", "")),
-                distance, proxy, [Estimate(y, math.nan, math.nan, 1) for y in gold], _fit(each),
-                "rl", _r2(each),
-            )  # fmt: skip
-
-
-def _tables(found: Any) -> list[tuple[str, Mapping[str, Any]]]:
-    rows = found.items() if isinstance(found, Mapping) else ()
-    return [(name, table) for name, table in rows if isinstance(table, Mapping)]
-
-
-def _list(found: Any) -> Sequence[Any]:
-    return found if isinstance(found, list) else []
-
-
-def _numbers(found: Any) -> list[float]:
-    """A list of finite numbers, empty where one of them is none."""
-    values = _list(found)
-    known = all(isinstance(x, int | float) and math.isfinite(x) for x in values)
-    return [float(x) for x in values] if known else []
-
-
-def _fit(each: Mapping[str, Any]) -> dict[str, Estimate] | None:
-    """The figures of a fit; a peak that is nowhere is infinitely far."""
-    found = estimates(each.get("fit"))
-    if not found.keys() >= set(FIT):
-        return None
-    at = found["distance"]
-    mean, low, high = (math.inf if math.isnan(x) else x for x in (at.mean, at.low, at.high))
-    return {**found, "distance": Estimate(mean, low, high, at.n)}
-
-
-def _r2(each: Mapping[str, Any]) -> float:
-    fit = each.get("fit")
-    known = fit.get("r2") if isinstance(fit, Mapping) else None
-    return float(known) if isinstance(known, int | float) else math.nan
-
-
 def _made(found: Mapping[str, Any], key: str) -> dict[str, Any]:
     """What is known of each proxy, by its label."""
-    return {label: each.get(key) for label, each in _tables(found.get("proxies"))}
+    return {label: each.get(key) for label, each in tables_in(found.get("proxies"))}
 
 
 def _distinct(found: Mapping[str, Any]) -> str:
@@ -201,7 +100,7 @@ def _distinct(found: Mapping[str, Any]) -> str:
 
 def _reward_rows(found: Mapping[str, Any], labels: Sequence[str]) -> list[tuple[str, ...]]:
     """Label, labels learnt from, parameters, accuracy and its ceiling, as texts."""
-    table = dict(_tables(found.get("proxies")))
+    table = dict(tables_in(found.get("proxies")))
     rows = []
     for label in labels:
         each = table.get(label, {})
@@ -307,14 +206,16 @@ def _row(curve: Curve, *, several: bool) -> dict[str, Any]:
     """A row of the table: what was done, and the fit's figures as (figure, interval)."""
     name = ", ".join(filter(None, (curve.method, curve.proxy if several else "", curve.label)))
     if curve.fit is None:
-        return {"name": name, "aside": "too short for a fit", "cells": [("–", "")] * 5}
+        aside = "; ".join(filter(None, ("too short for a fit", curve.how)))
+        return {"name": name, "aside": aside, "cells": [("–", "")] * 5}
     cells = [(number(curve.fit[key].mean), interval(curve.fit[key], GAIN)) for key in ("a", "b")]
     cells.append(_peak(curve))
     cells += [
         (number(curve.fit[key].mean), interval(curve.fit[key], GAIN)) for key in ("best", "lost")
     ]
     explained = "" if math.isnan(curve.r2) else f"R² {number(curve.r2)}"
-    return {"name": name, "aside": explained, "cells": cells}
+    aside = "; ".join(filter(None, (explained, curve.how)))
+    return {"name": name, "aside": aside, "cells": cells}
 
 
 def _peak(curve: Curve) -> tuple[str, str]:
@@ -366,17 +267,19 @@ def _advice(curves: Sequence[Curve], *, several: bool) -> tuple[str, ...]:
     advice: dict[str, str] = {}
     for curve in _worst(curves):
         assert curve.fit is not None
-        at = min(curve.fit["distance"].mean, curve.farthest)
+        found = curve.fit["distance"]
+        seen = [min(x, curve.farthest) for x in (found.mean, found.low, found.high)]
         if curve.method == BEST_OF_N:
-            n = int(np.searchsorted(curve.distance, at)) + 1
+            n = int(np.searchsorted(curve.distance, seen[0])) + 1
             says = (
                 f"Best of more than about {n} by {curve.proxy} costs gold: draw fewer, or collect "
                 "more labels for it."
             )
         else:
+            kl, low, high = (number(x**2, 1) for x in seen)
             says = (
-                f"{_who(curve, several=several)} went past gold’s peak at a KL of about "
-                f"{number(at**2, 1)} nats: raise kl.coef, or set gates.kl.budget near that."
+                f"{_who(curve, several=several)} went past gold’s peak at a KL of {kl} "
+                f"[{low}, {high}] nats: raise kl.coef, or set gates.kl.budget near that."
             )
         advice.setdefault(curve.method, says)
     return tuple(advice.values())
