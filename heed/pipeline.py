@@ -33,6 +33,7 @@ from heed.stages.evaluate import evaluate
 from heed.stages.gates import admit, ask_after, ask_again
 from heed.stages.in_context import retrieval_stage, system_prompt
 from heed.stages.kto import kto_stage
+from heed.stages.overoptimisation import overoptimisation
 from heed.stages.planned import keep_plan
 from heed.stages.ppo import ppo
 from heed.stages.pretrain import pretrain
@@ -71,6 +72,7 @@ STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
     "retrieval": retrieval_stage,
     "reward_conditioned": reward_conditioned,
     "evaluate": evaluate,
+    "overoptimisation": overoptimisation,
     "report": report,
     "relabel": relabel,
     "weak_to_strong": weak_to_strong,

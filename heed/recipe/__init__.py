@@ -35,6 +35,7 @@ from heed.recipe.gates import (
     SidesGate,
     SignGate,
 )
+from heed.recipe.overoptimisation import Overoptimisation
 from heed.recipe.policy_gradient import CriticFree, Grpo, Kl, OnPolicy, Ppo, Reinforce, Rloo
 from heed.recipe.preference import LOSSES, Dpo, Kto, LossName
 from heed.recipe.recipe import STAGES, Evaluate, Recipe, Records, Report, WorldSettings
@@ -108,6 +109,7 @@ __all__ = [
     "Metre",
     "OnPolicy",
     "Optimisation",
+    "Overoptimisation",
     "OveroptimisationGate",
     "People",
     "Ppo",

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 
 from heed.recipe.base import Stage, listed
 from heed.recipe.feedback import Collect, Speaker
+from heed.recipe.overoptimisation import Overoptimisation
 from heed.recipe.policy_gradient import OnPolicy, Ppo
 from heed.recipe.recipe import Evaluate, Recipe, Records
 from heed.recipe.rewards import Check, Correct, Honest, ProcessReward, Reward, RewardModelling
@@ -98,6 +99,14 @@ def gold_judges(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
                 "reward",
                 f"the stage {stage.name!r} asks the gold reward, which only the embedded world "
                 "has; with other data, name a reward stage in `reward`.",
+            )
+        if isinstance(stage, Overoptimisation) and recipe.data != "world":
+            yield (
+                index,
+                "",
+                f"the stage {stage.name!r} holds a proxy against the gold reward, which only the "
+                "embedded world has. Leave it out; with other data, the gate `overoptimisation` "
+                "watches a reward that nothing is trained on.",
             )
 
 

@@ -13,6 +13,7 @@ from pydantic import Field, PositiveInt, model_validator
 from heed.recipe.base import Sampling, Settings, Stage, StageName
 from heed.recipe.feedback import Collect, Revise
 from heed.recipe.gates import Gates
+from heed.recipe.overoptimisation import Overoptimisation
 from heed.recipe.policy_gradient import Grpo, OnPolicy, Ppo, Reinforce, Rloo
 from heed.recipe.preference import Dpo, Kto
 from heed.recipe.rewards import REWARDS, Ensemble, ProcessReward, Reward
@@ -131,9 +132,11 @@ class Report(Stage):
 
     kind: ClassVar[str] = "report"
     evaluate: StageName = "evaluate"
+    also: list[StageName] = Field([])
+    """Further stages that it shows: when one is done again, the page is, too."""
 
     def inputs(self) -> list[str]:
-        return [self.evaluate]
+        return list(dict.fromkeys([self.evaluate, *self.also]))
 
 
 KINDS: tuple[type[Stage], ...] = (
@@ -143,7 +146,7 @@ KINDS: tuple[type[Stage], ...] = (
     Dpo, Kto,
     BestOfN, Rejection,
     SystemPrompt, Retrieval, RewardConditioned,
-    Evaluate, Report,
+    Evaluate, Overoptimisation, Report,
 )  # fmt: skip
 STAGES: Mapping[str, type[Stage]] = {stage.kind: stage for stage in KINDS}
 
