@@ -30,7 +30,9 @@ class Contestant:
     def of(
         cls, name: str, completions: Iterable[Completion], most: int | None = None
     ) -> Contestant:
-        """From completions, at most so many a prompt."""
+        """From completions, at most so many a prompt. Raises UserError for a decoy's name."""
+        if is_decoy(name):
+            raise UserError(f"A contestant cannot be called {name!r}: only decoys are.")
         answers: dict[str, list[str]] = {}
         for each in completions:
             own = answers.setdefault(each.prompt.id, [])

@@ -12,6 +12,7 @@ from heed.recipe.base import (
     TrainingStage,
     listed,
 )
+from heed.recipe.compare import Asked, Compare, Judges
 from heed.recipe.feedback import (
     WORLD_PEOPLE,
     Annotators,
@@ -72,9 +73,11 @@ __all__ = [
     "STAGES",
     "WORLD_PEOPLE",
     "Annotators",
+    "Asked",
     "BestOfN",
     "Check",
     "Collect",
+    "Compare",
     "Comparisons",
     "Confidence",
     "Constitution",
@@ -95,6 +98,7 @@ __all__ = [
     "Honest",
     "Judge",
     "JudgeReward",
+    "Judges",
     "Kl",
     "KlGate",
     "Kto",

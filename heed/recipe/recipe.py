@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from heed.recipe.base import Sampling, Settings, Stage, StageName
+from heed.recipe.compare import Compare
 from heed.recipe.feedback import Collect, Revise
 from heed.recipe.gates import Gates
 from heed.recipe.policy_gradient import Grpo, OnPolicy, Ppo, Reinforce, Rloo
@@ -143,7 +144,7 @@ KINDS: tuple[type[Stage], ...] = (
     Dpo, Kto,
     BestOfN, Rejection,
     SystemPrompt, Retrieval, RewardConditioned,
-    Evaluate, Report,
+    Evaluate, Compare, Report,
 )  # fmt: skip
 STAGES: Mapping[str, type[Stage]] = {stage.kind: stage for stage in KINDS}
 
