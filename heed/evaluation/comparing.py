@@ -17,7 +17,7 @@ from heed.stats.agreement import cohen_kappa
 from heed.stats.contests import Contest
 from heed.stats.controlled import Controlled, controlled_win_rates
 from heed.stats.cycles import Cycles, cycles
-from heed.stats.intervals import Estimate, mean_interval
+from heed.stats.intervals import Estimate, proportion_interval
 from heed.stats.rating_bootstrap import bootstrap_ratings
 from heed.stats.ratings import Rating, bradley_terry
 from heed.stats.style import STYLES
@@ -214,7 +214,7 @@ def _beside(
     return {
         name: BesideBaseline(
             raw=pairs[name, baseline],
-            ties=mean_interval(
+            ties=proportion_interval(
                 [float(vote.score == 0.5) for vote in votes], [vote.prompt for vote in votes]
             ),
             length=by_length.get(name),
