@@ -26,6 +26,7 @@ from heed.recipe.rewards import REWARDS
 from heed.run import Run, StageRun
 from heed.stages.best_of_n import best_of_n
 from heed.stages.collect import collect
+from heed.stages.compare import compare
 from heed.stages.critic_free import grpo_stage, reinforce_stage, rloo_stage
 from heed.stages.dpo import dpo_stage
 from heed.stages.ensemble import ensemble
@@ -72,6 +73,7 @@ STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
     "retrieval": retrieval_stage,
     "reward_conditioned": reward_conditioned,
     "evaluate": evaluate,
+    "compare": compare,
     "overoptimisation": overoptimisation,
     "report": report,
     "relabel": relabel,

@@ -97,7 +97,7 @@ def stage_keys(recipe: Recipe) -> dict[str, str]:
     keys: dict[str, str] = {}
     for stage in recipe.stages:
         deciding = recipe.deciding(stage)
-        inputs = [keys[name] for name in (recipe.reads(stage) if deciding else stage.inputs())]
+        inputs = [keys[name] for name in recipe.made_of(stage)]
         inputs += [fingerprint(name) for name in stage.files()]
         parts = [stage.kind, stage.model_dump(), common, inputs, *([deciding] if deciding else [])]
         content = json.dumps(parts, sort_keys=True)

@@ -12,6 +12,7 @@ from heed.recipe.base import (
     TrainingStage,
     listed,
 )
+from heed.recipe.compare import Asked, Compare, Judges
 from heed.recipe.feedback import (
     WORLD_PEOPLE,
     Annotators,
@@ -73,9 +74,11 @@ __all__ = [
     "STAGES",
     "WORLD_PEOPLE",
     "Annotators",
+    "Asked",
     "BestOfN",
     "Check",
     "Collect",
+    "Compare",
     "Comparisons",
     "Confidence",
     "Constitution",
@@ -96,6 +99,7 @@ __all__ = [
     "Honest",
     "Judge",
     "JudgeReward",
+    "Judges",
     "Kl",
     "KlGate",
     "Kto",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from heed.recipe.base import Stage, listed
+from heed.recipe.compare import Compare
 from heed.recipe.feedback import Collect, Speaker
 from heed.recipe.overoptimisation import Overoptimisation
 from heed.recipe.policy_gradient import OnPolicy, Ppo
@@ -107,6 +108,13 @@ def gold_judges(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
                 f"the stage {stage.name!r} holds a proxy against the gold reward, which only the "
                 "embedded world has. Leave it out; with other data, the gate `overoptimisation` "
                 "watches a reward that nothing is trained on.",
+            )
+        if isinstance(stage, Compare) and stage.judges.gold and recipe.data != "world":
+            yield (
+                index,
+                "judges.gold",
+                f"{stage.name!r} is judged by the gold reward, which only the embedded world has; "
+                "with other data, name judges.rewards, judges.model or judges.people.",
             )
 
 
@@ -219,8 +227,10 @@ def speakers(_: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
     """Who judges, criticises or revises is a policy that is asked as it is."""
     by_name = {stage.name: stage for stage in stages}
     for index, stage in enumerate(stages):
-        for key in type(stage).model_fields:
-            value = getattr(stage, key)
+        spoken = {key: getattr(stage, key) for key in type(stage).model_fields}
+        if isinstance(stage, Compare):
+            spoken = {"judges.model": stage.judges.model}
+        for key, value in spoken.items():
             named = value.policy if isinstance(value, Speaker) else None
             source = by_name.get(named or "")
             if source is not None and (source.weightless or source.conditioned):

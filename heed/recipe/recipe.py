@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from heed.recipe.base import Sampling, Settings, Stage, StageName
+from heed.recipe.compare import Compare
 from heed.recipe.feedback import Collect, Revise
 from heed.recipe.gates import Gates
 from heed.recipe.overoptimisation import Overoptimisation
@@ -132,11 +133,9 @@ class Report(Stage):
 
     kind: ClassVar[str] = "report"
     evaluate: StageName = "evaluate"
-    also: list[StageName] = Field([])
-    """Further stages that it shows: when one is done again, the page is, too."""
 
     def inputs(self) -> list[str]:
-        return list(dict.fromkeys([self.evaluate, *self.also]))
+        return [self.evaluate]
 
 
 KINDS: tuple[type[Stage], ...] = (
@@ -146,7 +145,7 @@ KINDS: tuple[type[Stage], ...] = (
     Dpo, Kto,
     BestOfN, Rejection,
     SystemPrompt, Retrieval, RewardConditioned,
-    Evaluate, Overoptimisation, Report,
+    Evaluate, Compare, Overoptimisation, Report,
 )  # fmt: skip
 STAGES: Mapping[str, type[Stage]] = {stage.kind: stage for stage in KINDS}
 
@@ -204,6 +203,13 @@ class Recipe(Settings):
     def deciding(self, stage: Stage) -> dict[str, dict[str, Any]]:
         """The settings of the gates that decide what a stage leaves; those that warn are none."""
         return self.gates.stopping() if isinstance(stage, OnPolicy) else {}
+
+    def made_of(self, stage: Stage) -> list[str]:
+        """The stages whose keys are part of a stage's own: a page shows all that stand before it."""
+        if isinstance(stage, Report):
+            names = [each.name for each in self.stages]
+            return names[: names.index(stage.name)]
+        return self.reads(stage) if self.deciding(stage) else stage.inputs()
 
     def by_seed(self) -> list[Recipe]:
         """The runs that `seeds` asks for, each a recipe of its own."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from heed.report.part import ReadPart
 from heed.report.parts import (
     checks,
+    compare,
     costs,
     done,
     exposures,
@@ -27,6 +28,7 @@ from heed.report.parts import (
 
 PARTS: tuple[ReadPart, ...] = (
     gained.read,
+    compare.read,
     checks.read,
     picking.read,
     families.read,
