@@ -8,7 +8,7 @@
       timing.jsonl       {"stage", "step", "seconds"}: clocks, which never are
       <stage>/started.json   the key under which the stage's files were begun
       <stage>/gates.jsonl    {"step", a finding}: what gates found, cut on a resume as metrics are
-      <stage>/fresh.jsonl    {"step", a prompt, its answer, reward, KL}: of some rounds, cut likewise
+      <stage>/fresh.jsonl    {"step", a prompt, an answer drawn, its reward, its KL}, cut likewise
       <stage>/planned.json   how many iterations a training will have
       <stage>/done.json      the key, seconds and summary: the stage is finished
       report.html, report.json
@@ -55,7 +55,7 @@ LOOKS = "looks.jsonl"
 FRESH = "fresh.jsonl"
 STEPPED = (GATES, LOOKS, FRESH)
 """Files in a stage's folder whose rows say at which step they were written: what gates found (null:
-once the stage was done), what a gate looked at beside the metrics, and answers drawn in training."""
+once the stage was done), what a gate looked at beside the metrics, some of the answers drawn."""
 PLANNED = "planned.json"
 LOCK = ".lock"
 GLANCES = 3

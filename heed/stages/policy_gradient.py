@@ -32,7 +32,10 @@ def policy_gradient(
     aggregate: Aggregate = over_tokens,
     lr_scales: Mapping[str, float] | None = None,
 ) -> Summary:
-    """Leaves `policy/`, and some of the answers drawn on the way. The baseline's model has a base of its own, or the policy's."""
+    """Leaves `policy/`, and some of the answers drawn on the way.
+
+    The baseline's model has a base of its own, or the policy's.
+    """
     policy, models = policy_and_models(work, settings, stage)
     sampler = work.sampler(policy, settings.sampling, stage.name)
     prompts = work.askable(settings.records, "train", sampler, settings.families)
