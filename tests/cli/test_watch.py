@@ -120,13 +120,12 @@ def test_of_many_stages_those_that_matter_stand_there(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_in_a_real_terminal_it_follows_and_ends_quietly(run: Growing) -> None:
-    with run.running():
-        with watching(run.directory) as terminal:
-            terminal.wait_for("10/40")
-            run.log("ppo", 11, proxy=2.0)
-            terminal.wait_for("11/40")
-            terminal.child.send_signal(signal.SIGINT)
-            assert terminal.child.wait(30) == 0
+    with run.running(), watching(run.directory) as terminal:
+        terminal.wait_for("10/40")
+        run.log("ppo", 11, proxy=2.0)
+        terminal.wait_for("11/40")
+        terminal.child.send_signal(signal.SIGINT)
+        assert terminal.child.wait(30) == 0
     assert "Traceback" not in terminal.text
 
 
