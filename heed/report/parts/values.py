@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
-from matplotlib import rc_context
-from matplotlib.ticker import PercentFormatter
 
 from heed.report import figures
+from heed.report.estimates import estimate, estimates, surely
 from heed.report.measures import SHARE, number, policy_name, with_interval
 from heed.report.part import Part
-from heed.report.parts.left import estimate, estimates, left_by, surely
+from heed.report.parts.left import left_by
 from heed.report.read import RunView
 from heed.stats.intervals import Estimate
 
@@ -230,18 +229,14 @@ def _people(won: Mapping[str, Any]) -> Markup | None:
         return None
     last = list(tables.values())[-1]
     people = sorted(last, key=lambda who: -last[who].mean)
-    colour = figures.colours(list(tables))
-    with rc_context({**figures._STYLE, "axes.grid.axis": "x"}):
-        figure, axes = figures._axes(4.4, 0.9 + 0.3 * len(people))
-        axes.axvline(0.5, color=figures._MUTED, linewidth=1, linestyle=(0, (3, 3)))
-        for index, (policy, table) in enumerate(tables.items()):
-            offset = (index - (len(tables) - 1) / 2) * 0.5 / max(1, len(tables) - 1)
-            for row, who in enumerate(people):
-                if who in table:
-                    figures._dot(axes, table[who], row + offset, colour[policy])
-        axes.set_yticks(range(len(people)), people)
-        axes.tick_params(axis="y", length=0, labelcolor=figures._INK)
-        axes.set_ylim(len(people) - 0.5, -0.5)
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        axes.set_xlabel("win rate")
-        return figures._svg(figure, f"Win rates of {', '.join(tables)} by person")
+    return figures.dots(
+        {
+            who: {name: table[who] for name, table in tables.items() if who in table}
+            for who in people
+        },
+        figures.colours(list(tables)),
+        label="win rate, % of comparisons",
+        description=f"Win rates of {', '.join(tables)} by person",
+        share=True,
+        level=0.5,
+    )
