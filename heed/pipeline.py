@@ -29,6 +29,7 @@ from heed.stages.dpo import dpo_stage
 from heed.stages.ensemble import ensemble
 from heed.stages.evaluate import evaluate
 from heed.stages.gates import admit, ask_after, ask_again
+from heed.stages.grade_turns import grade_turns
 from heed.stages.in_context import retrieval_stage, system_prompt
 from heed.stages.kto import kto_stage
 from heed.stages.ppo import ppo
@@ -68,6 +69,7 @@ STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
     "retrieval": retrieval_stage,
     "reward_conditioned": reward_conditioned,
     "evaluate": evaluate,
+    "grade_turns": grade_turns,
     "report": report,
     "relabel": relabel,
     "weak_to_strong": weak_to_strong,
