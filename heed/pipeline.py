@@ -32,6 +32,7 @@ from heed.stages.dpo import dpo_stage
 from heed.stages.ensemble import ensemble
 from heed.stages.evaluate import evaluate
 from heed.stages.gates import admit, ask_after, ask_again
+from heed.stages.grade_turns import grade_turns
 from heed.stages.in_context import retrieval_stage, system_prompt
 from heed.stages.kto import kto_stage
 from heed.stages.overoptimisation import overoptimisation
@@ -75,6 +76,7 @@ STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
     "evaluate": evaluate,
     "compare": compare,
     "overoptimisation": overoptimisation,
+    "grade_turns": grade_turns,
     "report": report,
     "relabel": relabel,
     "weak_to_strong": weak_to_strong,

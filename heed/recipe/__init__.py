@@ -66,6 +66,7 @@ from heed.recipe.rubric import GradingRubric, Rubric
 from heed.recipe.selection import BestOfN, Rejection
 from heed.recipe.simpler import LEVEL, Retrieval, RewardConditioned, SystemPrompt
 from heed.recipe.training import Pretrain, Sft
+from heed.recipe.turns import GradeTurns
 from heed.recipe.weak_to_strong import Relabel, WeakToStrong
 
 __all__ = [
@@ -94,6 +95,7 @@ __all__ = [
     "Gate",
     "GateSettings",
     "Gates",
+    "GradeTurns",
     "GradingRubric",
     "Grpo",
     "Honest",

@@ -21,6 +21,7 @@ from heed.recipe.rewards import REWARDS, Ensemble, ProcessReward, Reward
 from heed.recipe.selection import BestOfN, Rejection
 from heed.recipe.simpler import Retrieval, RewardConditioned, SystemPrompt
 from heed.recipe.training import Pretrain, Sft
+from heed.recipe.turns import GradeTurns
 from heed.recipe.weak_to_strong import Relabel, WeakToStrong
 
 MEASURED = (
@@ -145,7 +146,7 @@ KINDS: tuple[type[Stage], ...] = (
     Dpo, Kto,
     BestOfN, Rejection,
     SystemPrompt, Retrieval, RewardConditioned,
-    Evaluate, Compare, Overoptimisation, Report,
+    Evaluate, Compare, GradeTurns, Overoptimisation, Report,
 )  # fmt: skip
 STAGES: Mapping[str, type[Stage]] = {stage.kind: stage for stage in KINDS}
 
@@ -196,9 +197,16 @@ class Recipe(Settings):
 
     def reads(self, stage: Stage) -> list[str]:
         """The stages that one reads from, by itself or through a gate that watches it."""
+        beside = self.beside(stage)
+        return [*stage.inputs(), *([beside] if beside else [])]
+
+    def beside(self, stage: Stage) -> str | None:
+        """The reward stage that a gate asks while one trains, if one does."""
         gate = self.gates.overoptimisation
-        watched = isinstance(stage, OnPolicy) and gate.asked
-        return [*stage.inputs(), *([gate.reward] if watched and gate.reward else [])]
+        if not isinstance(stage, OnPolicy) or not gate.asked:
+            return None
+        names = [each.name for each in self.stages]
+        return gate.beside(names[: names.index(stage.name)])
 
     def deciding(self, stage: Stage) -> dict[str, dict[str, Any]]:
         """The settings of the gates that decide what a stage leaves; those that warn are none."""
