@@ -109,7 +109,8 @@ def test_a_gate_that_had_nothing_to_say_is_not_asked_again(
 def test_a_start_that_is_refused_trains_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ask(_: Workplace, method: object, gate: Any) -> Finding:
+    def ask(_: Workplace, stage: Records, method: object, gate: Any) -> Finding:
+        assert stage.name == "records"
         assert method == "the method"
         return finding(tripped=True)
 
