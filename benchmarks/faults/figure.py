@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from benchmarks.faults.fault import FALSE_ALARMS, POWER
@@ -14,7 +15,12 @@ INK, CLEAN, LEVEL = "#1f4e79", "#b04a2f", "#888888"
 
 
 def draw(found: list[dict[str, Any]], path: Path) -> None:
-    """One SVG of all panels; text stays text."""
+    """One SVG or PNG of all panels; an SVG's text stays text."""
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "heed"}):
+        _draw(found, path)
+
+
+def _draw(found: list[dict[str, Any]], path: Path) -> None:
     rows = -(-len(found) // COLUMNS)
     figure = Figure(figsize=(9.6, 2.5 * rows), layout="constrained")
     axes = figure.subplots(rows, COLUMNS, squeeze=False, sharey=True).flat
@@ -23,7 +29,7 @@ def draw(found: list[dict[str, Any]], path: Path) -> None:
     for axis in list(axes)[len(found) :]:
         axis.set_axis_off()
     figure.supylabel("Share of replays in which the gate trips", fontsize=9)
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def _panel(axis: Any, found: dict[str, Any]) -> None:
