@@ -23,6 +23,7 @@ from heed.recipe.feedback import (
     Speaker,
 )
 from heed.recipe.gates import (
+    AgreementGate,
     DrawsGate,
     Gates,
     GateSettings,
@@ -34,6 +35,7 @@ from heed.recipe.gates import (
     RepetitionGate,
     SidesGate,
     SignGate,
+    SpammersGate,
 )
 from heed.recipe.policy_gradient import CriticFree, Grpo, Kl, OnPolicy, Ppo, Reinforce, Rloo
 from heed.recipe.preference import LOSSES, Dpo, Kto, LossName
@@ -71,6 +73,7 @@ __all__ = [
     "LOSSES",
     "STAGES",
     "WORLD_PEOPLE",
+    "AgreementGate",
     "Annotators",
     "BestOfN",
     "Check",
@@ -135,6 +138,7 @@ __all__ = [
     "SharedLora",
     "SidesGate",
     "SignGate",
+    "SpammersGate",
     "Speaker",
     "Stage",
     "StageName",

@@ -102,6 +102,24 @@ class LengthsGate(Admission):
     """How often labels trip it whose share lies on the margin."""
 
 
+class AgreementGate(Admission):
+    """Annotators hardly agree on the items that several of them labelled."""
+
+    least: float = Field(0.15, ge=0.0, lt=1.0)
+    """Krippendorff's alpha (nominal) that labels must not surely lie below; 0 is chance."""
+    false_alarms: float = Field(0.01, gt=0.0, lt=0.5)
+    """How often labels trip it whose alpha is `least`."""
+
+
+class SpammersGate(Admission):
+    """Many labels come from annotators who look as if they clicked at random."""
+
+    share: float = Field(0.25, ge=0.0, lt=1.0)
+    """Of the labels, which may come from such people."""
+    false_alarms: float = Field(0.01, gt=0.0, lt=0.5)
+    """How often labels trip it of which just this share is from such people."""
+
+
 class LogprobsGate(Admission):
     """The sampler's log-probs are those of the training forward."""
 
@@ -199,6 +217,8 @@ class Gates(Settings):
     leakage: LeakageGate = LeakageGate()
     sides: SidesGate = SidesGate()
     lengths: LengthsGate = LengthsGate()
+    agreement: AgreementGate = AgreementGate()
+    spammers: SpammersGate = SpammersGate()
     sign: SignGate = SignGate()
     logprobs: LogprobsGate = LogprobsGate()
     draws: DrawsGate = DrawsGate()

@@ -21,7 +21,14 @@ from heed.gates.levels import (
 from heed.gates.overoptimisation import looks_of, overoptimisation
 from heed.recipe import Collect, GateSettings, OnPolicy, Records, RewardModelling, Stage
 from heed.run import GATES, StageRun
-from heed.stages.admission import for_length, held_apart, one_sided, reward_sign
+from heed.stages.admission import (
+    agreeing,
+    clicked_at_random,
+    for_length,
+    held_apart,
+    one_sided,
+    reward_sign,
+)
 from heed.stages.rollout_checks import own_draws, same_logprobs
 from heed.stages.watching import DISAGREEMENT, FALL, HELDOUT, REPEATED, STANDOUT
 from heed.stages.workplace import Workplace
@@ -86,6 +93,8 @@ AFTER: Mapping[str, After] = {
     "leakage": After((Records,), held_apart),
     "sides": After((Collect,), one_sided),
     "lengths": After((Collect,), for_length),
+    "agreement": After((Collect,), agreeing),
+    "spammers": After((Collect,), clicked_at_random),
     "sign": After((RewardModelling,), reward_sign),
 }
 BEFORE: Mapping[str, Before] = {
