@@ -32,6 +32,22 @@ FAULTS: Mapping[str, Fault] = {
         strengths=(0.25, 0.5, 0.75, 1.0, 1.5, 2.0),
         replay=labels.side_lovers,
     ),
+    "many_spammers": Fault(
+        "Annotators click without reading",
+        "spammers",
+        "spammers among 16, three labels an item",
+        clean=2,
+        strengths=(3, 4, 5, 6, 7, 8),
+        replay=labels.many_spammers,
+    ),
+    "mostly_spammers": Fault(
+        "Most annotators click without reading",
+        "agreement",
+        "spammers among 16, three labels an item",
+        clean=2,
+        strengths=(6, 8, 9, 10, 12, 14),
+        replay=labels.mostly_spammers,
+    ),
     "leaked_prompts": Fault(
         "Test prompts stand in the training data",
         "leakage",

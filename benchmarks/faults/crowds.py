@@ -71,6 +71,8 @@ class Labels:
     """What was said of pairs, where somebody preferred one of the two answers."""
 
     pair: NDArray[np.int64]
+    item: NDArray[np.int64]
+    """Labels of one item are of the same pair; a pair that was drawn twice is two items."""
     person: NDArray[np.int64]
     first_left: NDArray[np.bool_]
     first_chosen: NDArray[np.bool_]
@@ -166,11 +168,16 @@ def ask(
     crowd_size = len(people.people)
     person = rng.permuted(np.tile(np.arange(crowd_size), (len(items), 1)), axis=1)[:, :per_item]
     pair, person = np.repeat(items, per_item), person.reshape(-1)
+    item = np.repeat(np.arange(len(items)), per_item)
     first_left = rng.random(len(pair)) < 0.5
     left, right = chances(where, people, pair, person, first_left)
     drawn = rng.random(len(pair))
     decided = drawn < left + right
     chose_left = drawn < left
     return Labels(
-        pair[decided], person[decided], first_left[decided], (chose_left == first_left)[decided]
+        pair[decided],
+        item[decided],
+        person[decided],
+        first_left[decided],
+        (chose_left == first_left)[decided],
     )

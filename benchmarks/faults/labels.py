@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
-from benchmarks.faults.crowds import HELDOUT, TRAIN, Labels, Pool, ask, crowd, pool
+from benchmarks.faults.crowds import HELDOUT, TRAIN, Crowd, Labels, Pool, ask, crowd, pool
+from heed.feedback.crowd import RIGHT, WRONG
+from heed.gates.crowd import agreement, spammers
 from heed.gates.finding import Finding
 from heed.gates.labels import lengths, sides
 from heed.gates.sign import sign
 from heed.recipe import Gates
+from heed.stats.consensus import one_coin
 
 GATES = Gates()
 """The thresholds that a recipe has where it says nothing."""
 SEEDS = 2**31
+PER_ITEM = 3
+"""People who label each pair, where they are held against each other."""
 UNLIKE = 10.0
 """How much prompts differ in what a reward gets right: their accuracies are Beta(k a, k (1 - a)),
 so that pairs of one prompt are correlated by 1 / (k + 1) = .09 (.03 in the demo)."""
@@ -57,6 +64,39 @@ def flipped_sign(knowledge: float, rng: np.random.Generator) -> Finding | None:
     return sign(
         correct.astype(float).tolist(), prompts.tolist(), false_alarms=GATES.sign.false_alarms
     )
+
+
+def many_spammers(count: float, rng: np.random.Generator) -> Finding | None:
+    """So many of the sixteen do not read; `PER_ITEM` people label each pair."""
+    where = pool("train")
+    people = _crowd(count, rng)
+    said = ask(where, people, TRAIN + HELDOUT, rng, per_item=PER_ITEM)
+    raters = [people.people[at].name for at in said.person]
+    first = said.first_chosen.tolist()
+    gate = GATES.spammers
+    return spammers(
+        raters,
+        first,
+        one_coin(said.item.tolist(), raters, first, right=RIGHT, wrong=WRONG),
+        Counter(raters),
+        share=gate.share,
+        false_alarms=gate.false_alarms,
+    )
+
+
+def mostly_spammers(count: float, rng: np.random.Generator) -> Finding | None:
+    """The same, seen by how much people agree: more than half do not read, so nobody stands out."""
+    where = pool("train")
+    said = ask(where, _crowd(count, rng), TRAIN + HELDOUT, rng, per_item=PER_ITEM)
+    items = said.item.tolist()
+    gate = GATES.agreement
+    return agreement(
+        said.first_chosen.tolist(), items, items, least=gate.least, false_alarms=gate.false_alarms
+    )
+
+
+def _crowd(spammers: float, rng: np.random.Generator) -> Crowd:
+    return crowd(int(rng.integers(SEEDS)), spammers=round(spammers))
 
 
 def _said(where: Pool, rng: np.random.Generator, **traits: float) -> Labels:

@@ -80,6 +80,18 @@ PLANTS: Mapping[str, Plant] = {
         "units of felt difference",
         settings=lambda x: [f"collect.annotators.left_bias={x}"],
     ),
+    "many_spammers": Plant(
+        "collect",
+        6,
+        "spammers among 16, three labels an item",
+        settings=lambda x: [f"collect.annotators.spammers={x:g}", "collect.per_item=3"],
+    ),
+    "mostly_spammers": Plant(
+        "collect",
+        12,
+        "spammers among 16, three labels an item",
+        settings=lambda x: [f"collect.annotators.spammers={x:g}", "collect.per_item=3"],
+    ),
     "leaked_prompts": Plant("records", 0.1, "share of the held-out prompts", wrap=_leaked_prompts),
     "wrong_temperature": Plant(
         "ppo",
