@@ -29,6 +29,7 @@ from heed.recipe.gates import (
     GateSettings,
     KlGate,
     LeakageGate,
+    LeashGate,
     LengthsGate,
     LogprobsGate,
     OveroptimisationGate,
@@ -36,6 +37,7 @@ from heed.recipe.gates import (
     SidesGate,
     SignGate,
     SpammersGate,
+    StepGate,
 )
 from heed.recipe.policy_gradient import CriticFree, Grpo, Kl, OnPolicy, Ppo, Reinforce, Rloo
 from heed.recipe.preference import LOSSES, Dpo, Kto, LossName
@@ -102,6 +104,7 @@ __all__ = [
     "KlGate",
     "Kto",
     "LeakageGate",
+    "LeashGate",
     "Length",
     "LengthsGate",
     "LogprobsGate",
@@ -142,6 +145,7 @@ __all__ = [
     "Speaker",
     "Stage",
     "StageName",
+    "StepGate",
     "SystemPrompt",
     "TrainingStage",
     "WeakToStrong",

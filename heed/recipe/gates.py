@@ -138,6 +138,24 @@ class DrawsGate(Admission):
     """How often the gate may trip at the start of a training in which nothing is wrong."""
 
 
+class StepGate(Admission):
+    """The method's own update raises the likelihood of better answers."""
+
+    action: Literal["warn", "refuse", "off"] = "refuse"
+    """warn, or refuse: the training does not start; off does not ask."""
+    false_alarms: float = Field(0.01, gt=0.0, lt=0.5)
+    """How often a reward trips that knows nothing of what people prefer."""
+
+
+class LeashGate(Admission):
+    """The KL term pulls back a policy that has moved."""
+
+    action: Literal["warn", "refuse", "off"] = "refuse"
+    """warn, or refuse: the training does not start; off does not ask."""
+    false_alarms: float = Field(0.01, gt=0.0, lt=0.5)
+    """How often a term trips that leads nowhere."""
+
+
 class KlGate(Watch):
     """The policy has gone further from its reference than it may."""
 
@@ -222,6 +240,8 @@ class Gates(Settings):
     sign: SignGate = SignGate()
     logprobs: LogprobsGate = LogprobsGate()
     draws: DrawsGate = DrawsGate()
+    step: StepGate = StepGate()
+    leash: LeashGate = LeashGate()
     kl: KlGate = KlGate()
     entropy: EntropyGate = EntropyGate()
     repetition: RepetitionGate = RepetitionGate()

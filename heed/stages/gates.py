@@ -30,6 +30,7 @@ from heed.stages.admission import (
     reward_sign,
 )
 from heed.stages.rollout_checks import own_draws, same_logprobs
+from heed.stages.step_checks import pulls_back, raises_better
 from heed.stages.watching import DISAGREEMENT, FALL, HELDOUT, REPEATED, STANDOUT
 from heed.stages.workplace import Workplace
 from heed.trainer import Metrics, Monitor
@@ -59,8 +60,9 @@ class Before:
     """A question about the start of a training, put to the method that is about to train."""
 
     of: tuple[type[Stage], ...]
-    ask: Callable[[Workplace, Any, Any], Finding | None]
-    """From the workplace, the method and the gate's settings; it leaves the method as it was."""
+    ask: Callable[[Workplace, Any, Any, Any], Finding | None]
+    """From the workplace, the stage's settings, the method and the gate's settings; it leaves the
+    method as it was."""
 
 
 During = Callable[[Rows, Any, int], Finding | None]
@@ -100,6 +102,8 @@ AFTER: Mapping[str, After] = {
 BEFORE: Mapping[str, Before] = {
     "logprobs": Before((OnPolicy,), same_logprobs),
     "draws": Before((OnPolicy,), own_draws),
+    "step": Before((OnPolicy,), raises_better),
+    "leash": Before((OnPolicy,), pulls_back),
 }
 DURING: Mapping[str, During] = {
     "kl": _level(kl_budget, "kl"),
@@ -154,7 +158,7 @@ def ask_before(work: Workplace, place: StageRun, method: object) -> None:
         return
     place.forget(GATES, lambda row: row["step"] == 0)
     for _, gate, before in _of(BEFORE, work, place.stage):
-        found = before.ask(work, method, gate)
+        found = before.ask(work, place.stage, method, gate)
         if found is None:
             continue
         row = _note(work, place, 0, gate, found)

@@ -89,7 +89,8 @@ def test_other_thresholds_are_asked_anew_of_what_is_finished(
 def test_a_start_that_is_refused_trains_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ask(_: Workplace, method: object, gate: Any) -> Finding:
+    def ask(_: Workplace, stage: Records, method: object, gate: Any) -> Finding:
+        assert stage.name == "records"
         assert method == "the method"
         return finding(tripped=True)
 
