@@ -246,9 +246,7 @@ def _paid(
     known = [key for key in COSTS if key in changes]
     for key in known:
         sign, what, words = COSTS[key]
-        grown = changes[key]
-        if sign < 0:
-            grown = Estimate(-grown.mean, -grown.high, -grown.low, grown.n)
+        grown = evidence.turned(changes[key], sign)
         if surely(grown) > 0:
             much = key in was and grown.low > MUCH * was[key].mean
             found.append((much, words.format(with_interval(grown, what))))

@@ -15,11 +15,14 @@ from heed.report.part import Part
 from heed.report.read import Gap, RunView, StageView
 from heed.report.verdict import TO_BEAT, main_measure
 from heed.stats.from_intervals import difference, of_many
-from heed.stats.intervals import Estimate, difference_interval
+from heed.stats.intervals import Estimate, difference_interval, mean_interval
 
 BLOCKS = 6
 """Pieces that a training is cut into, to see whether gold fell while the proxy rose."""
 FEWEST = 4 * BLOCKS
+"""Iterations of a training that can be told so."""
+FEWEST_PROMPTS = 3
+"""That two policies both answered, for a difference that is paired by prompt."""
 LEASHES = {
     **dict.fromkeys(("ppo", "rloo", "grpo", "reinforce"), "kl.coef"),
     **dict.fromkeys(("dpo", "kto"), "beta"),
@@ -71,27 +74,52 @@ def leash(view: RunView, policy: str) -> str | None:
 
 
 def by_family(view: RunView) -> dict[str, dict[str, Estimate]]:
-    """Policy -> family -> how far it lies above the policy to beat there, more being better, wide
-    enough for all families and policies at once.
+    """Policy -> family -> how far it lies above the policy to beat there, more being better: paired
+    by prompt where the evaluation left means by prompt, else by the intervals of both; wide enough
+    for all families and policies at once (Bonferroni).
     """
-    gaps, measure = chief(view), main_measure(view.gaps)
+    measure = main_measure(view.gaps)
     if measure is None or measure not in QUALITY:
         return {}
-    sign = measure_of(measure).better
-    found: dict[str, dict[str, Estimate]] = {}
-    for gap in gaps:
-        before, after = (view.families.get(name, {}) for name in (gap.worse, gap.better))
-        for family in after:
-            if measure in after[family] and measure in before.get(family, {}):
-                apart = difference(after[family][measure], before[family][measure])
-                if sign < 0:
-                    apart = Estimate(-apart.mean, -apart.high, -apart.low, apart.n)
-                found.setdefault(gap.better, {})[family] = apart
-    looks = sum(map(len, found.values()))
-    return {
-        name: {family: of_many(apart, looks) for family, apart in table.items()}
-        for name, table in found.items()
+    shared = {
+        gap: [
+            family
+            for family, row in view.families.get(gap.better, {}).items()
+            if measure in row and measure in view.families.get(gap.worse, {}).get(family, {})
+        ]
+        for gap in chief(view)
     }
+    looks = sum(map(len, shared.values()))
+    sign = measure_of(measure).better
+    return {
+        gap.better: {
+            family: turned(_in_family(view, gap, family, looks), sign) for family in families
+        }
+        for gap, families in shared.items()
+        if families
+    }
+
+
+def turned(found: Estimate, sign: int) -> Estimate:
+    """An estimate as it is, or its negative where `sign` is below 0."""
+    if sign >= 0:
+        return found
+    return Estimate(-found.mean, -found.high, -found.low, found.n)
+
+
+def _in_family(view: RunView, gap: Gap, family: str, looks: int) -> Estimate:
+    ours, theirs = (
+        view.means.get(name, {}).get(gap.measure, {}) for name in (gap.better, gap.worse)
+    )
+    paired = [
+        ours[at] - theirs[at]
+        for at in ours
+        if at in theirs and view.prompt_families.get(at) == family
+    ]
+    if len(paired) >= FEWEST_PROMPTS:
+        return mean_interval(paired, level=1 - 0.05 / looks)
+    tables = view.families[gap.better][family], view.families[gap.worse][family]
+    return of_many(difference(tables[0][gap.measure], tables[1][gap.measure]), looks)
 
 
 def changes(view: RunView, parts: Sequence[Part]) -> Table:

@@ -88,11 +88,12 @@ def _measures(
 
 
 def _by_prompt(measured: Mapping[str, Samples], prompts: Sequence[Prompt]) -> dict[str, Any]:
-    """What another run's evaluation is paired with: means by policy, measure and prompt, and a
-    fingerprint of what each prompt says.
+    """What differences are paired by, also with another run's evaluation: means by policy, measure
+    and prompt, every prompt's family, and a fingerprint of what it says.
     """
     return {
         "prompts": {prompt.id: _says(prompt) for prompt in prompts},
+        "families": {prompt.id: prompt.family for prompt in prompts},
         "policies": {label: samples.by_prompt() for label, samples in measured.items()},
     }
 

@@ -39,6 +39,25 @@ def test_families_are_looked_at_together() -> None:
     assert rude["ppo"]["a"].mean == pytest.approx(0.3)  # less rude is a gain
 
 
+def test_prompts_are_paired_where_they_are_known() -> None:
+    """Two policies of wide intervals that overlap, one above the other on every prompt."""
+    prompts = [f"p{number}" for number in range(12)]
+    before = {at: float(number) for number, at in enumerate(prompts)}
+    after = {
+        at: value + 0.5 + 0.01 * (number % 2) for number, (at, value) in enumerate(before.items())
+    }
+    wide = {"facts": {"gold": est(5.5, 3.5, 7.5)}}
+    view = run(gap("ppo"), families={"sft": wide, "ppo": wide})
+    assert evidence.by_family(view)["ppo"]["facts"].low < 0
+    view.means |= {"sft": {"gold": before}, "ppo": {"gold": after}}
+    view.prompt_families |= dict.fromkeys(prompts, "facts")
+    found = evidence.by_family(view)["ppo"]["facts"]
+    assert (found.mean, found.n) == (pytest.approx(0.505), 12)
+    assert found.low > 0.5
+    view.prompt_families |= dict.fromkeys(prompts[2:], "verse")
+    assert evidence.by_family(view)["ppo"]["facts"].low < 0  # two prompts pair nothing
+
+
 def test_gold_that_fell_while_the_proxy_rose() -> None:
     (turn,) = evidence.turns(run(stages=[stage("ppo", rows=parting())]))
     assert turn.gold.mean == pytest.approx(-5 / 6, abs=0.02)

@@ -159,6 +159,16 @@ def test_the_contents_lead_to_every_part(run_directory: Path) -> None:
     assert len(PARTS) == len(set(PARTS))
 
 
+@pytest.mark.parametrize("text", ['{"votes": 3}', '{"votes": 3, "habits": [], "annotators": 1}'])
+def test_a_part_that_understands_nothing_costs_no_other(run_directory: Path, text: str) -> None:
+    (run_directory / "evaluate" / "values.json").write_text(text)
+    page, found = report(run_directory)
+    (note,) = [each for each in found["notes"] if "'values'" in each]
+    assert "not as this version of Heed writes it" in note
+    assert note in page.text
+    assert "Proxy against gold" in page.text
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
