@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from heed.report.estimates import Table, surely, tables
+from heed.report.estimates import Table, estimate, surely, tables
 from heed.report.measures import QUALITY, label_of, measure_of
 from heed.report.part import Part
 from heed.report.read import Gap, RunView, StageView
@@ -39,6 +39,16 @@ class Turn:
     proxy: Estimate
     start: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """Blind pairs with one policy, by a judge that nothing was trained on and nothing fooled."""
+
+    judge: str
+    baseline: str
+    wins: dict[str, Estimate]
+    """Policy -> the share of its pairs that it wins, a tie counting half."""
 
 
 def chief(view: RunView) -> list[Gap]:
@@ -142,6 +152,27 @@ def before(view: RunView, parts: Sequence[Part]) -> dict[str, Estimate]:
     paid = tables(part.json.get("policies")) if part else {}
     name = next((gap.worse for gap in chief(view)), "")
     return {**view.policies.get(name, {}), **paid.get(name, {})}
+
+
+def blind(view: RunView, parts: Sequence[Part]) -> Blind | None:
+    """What the first such judge says; None where no comparison had one."""
+    part = part_of(parts, "compare")
+    learned_from = {str(stage.settings.get("reward")) for stage in view.stages}
+    for found in part.json if part else ():
+        for judge, each in found["judges"].items():
+            wins = {
+                name: of_percent(known)
+                for name, beside in each["against_baseline"].items()
+                if (known := estimate(beside.get("win_rate"))) is not None
+            }
+            if wins and judge not in learned_from and not each["fooled_by"]:
+                return Blind(judge, found["baseline"], wins)
+    return None
+
+
+def of_percent(found: Estimate) -> Estimate:
+    """As a share."""
+    return Estimate(found.mean / 100, found.low / 100, found.high / 100, found.n)
 
 
 def part_of(parts: Sequence[Part], name: str) -> Part | None:

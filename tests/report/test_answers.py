@@ -59,6 +59,41 @@ def test_the_reward_that_trained_them_proves_nothing(found: Any, word: str) -> N
     assert said.sentences[0].startswith("Only the reward that the policies learned to please")
 
 
+def compared(judge: str, *, fooled: bool = False, **wins: tuple[float, float, float]) -> Any:
+    table = {name: {"win_rate": est(*found).to_json()} for name, found in wins.items()}
+    judges = {judge: {"against_baseline": table, "fooled_by": ["decoy: empty"] * fooled}}
+    return [part("compare", [{"baseline": "sft", "judges": judges}], question="better")]
+
+
+@pytest.mark.parametrize(
+    ("ppo", "dpo", "word"),
+    [
+        ((62, 55, 69), (60, 52, 68), "Yes"),
+        ((62, 55, 69), (50, 40, 60), "Partly"),
+        ((62, 45, 79), (50, 40, 60), "Not shown"),
+        ((40, 35, 45), (50, 40, 60), "No"),
+    ],
+)
+def test_a_blind_comparison_answers_where_only_the_reward_does(
+    ppo: Any, dpo: Any, word: str
+) -> None:
+    blind = compared("judge", ppo=ppo, dpo=dpo)
+    for view in (run(gap("ppo", measure="proxy")), run()):
+        found = better(view, blind)
+        assert found.word == word
+        assert found.sentences[0].startswith("In blind pairs with SFT, judged by judge, PPO wins ")
+    assert better(run(gap("ppo")), blind).word == "Yes"  # gold knows more
+
+
+def test_a_judge_that_was_trained_on_or_fooled_answers_nothing() -> None:
+    view = run(gap("ppo", measure="proxy"), stages=[stage("ppo", reward="reward")])
+    for blind in (
+        compared("reward", ppo=(90, 80, 99)),
+        compared("j", fooled=True, ppo=(90, 80, 99)),
+    ):
+        assert better(view, blind).word == "Not shown"
+
+
 def families(facts: Any, verse: Any) -> Any:
     before = {"facts": {"gold": est(0, 0, 0)}, "verse": {"gold": est(0, 0, 0)}}
     after = {"facts": {"gold": est(*facts)}, "verse": {"gold": est(*verse)}}
