@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from heed.report.estimates import Table, estimate, surely, tables
 from heed.report.measures import QUALITY, label_of, measure_of
 from heed.report.part import Part
 from heed.report.read import Gap, RunView, StageView
 from heed.report.verdict import TO_BEAT, main_measure
-from heed.stats.from_intervals import difference, of_many
+from heed.stats.from_intervals import difference, of_many, widened
 from heed.stats.intervals import Estimate, difference_interval, mean_interval
 
 BLOCKS = 6
@@ -198,20 +199,39 @@ def curves(view: RunView) -> list[StageView]:
 
 
 def _turn(stage: StageView) -> Turn | None:
-    """The last piece of a training against every one before it (Welch, Bonferroni): that in which
-    gold fell most, of those between which the proxy rose.
+    """The last piece of a training against every one before it (Welch, Bonferroni, neighbouring
+    rounds being alike): that from which gold fell most, of those from which the proxy rose.
     """
     rows = _logged(stage)
     if len(rows) < FEWEST:
         return None
-    *earlier, last = np.array_split(np.array(rows), BLOCKS)
+    blocks = np.array_split(np.array(rows), BLOCKS)
+    *earlier, last = blocks
     level = 1 - 0.05 / len(earlier)
+    alike = [_alike([block[:, at] for block in blocks]) for at in (1, 2)]
     found = []
     for block in earlier:
-        proxy, gold = (difference_interval(last[:, at], block[:, at], level=level) for at in (1, 2))
+        proxy, gold = (
+            widened(difference_interval(last[:, at], block[:, at], level=level), times)
+            for at, times in zip((1, 2), alike, strict=True)
+        )
         if surely(gold) < 0 < surely(proxy):
             found.append(Turn(stage, gold, proxy, int(block[0, 0]), int(last[-1, 0])))
     return min(found, key=lambda turn: turn.gold.mean, default=None)
+
+
+def _alike(blocks: Sequence[NDArray[np.float64]]) -> float:
+    """How many times wider an interval is where neighbouring rounds are alike: sqrt((1 + r) / (1 -
+    r)) with r their correlation within the blocks, freed of most of its bias, (1 + 4 r) / length
+    (Marriott & Pope 1954); a trend within a block counts as likeness, too.
+    """
+    apart = [block - block.mean() for block in blocks]
+    spread = sum(float(each @ each) for each in apart)
+    if spread == 0:
+        return 1.0
+    r = sum(float(each[1:] @ each[:-1]) for each in apart) / spread
+    r = min(max(r + (1 + 4 * r) / min(map(len, blocks)), 0.0), 0.9)
+    return math.sqrt((1 + r) / (1 - r))
 
 
 def _logged(stage: StageView) -> list[list[float]]:
