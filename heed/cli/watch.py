@@ -16,10 +16,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from heed.errors import UserError
+
 if TYPE_CHECKING:
     from heed.report.frames import Curve, Drawn, Found, Frame, StageNow
     from heed.report.live import Watch
 
+HOST, PORT = "127.0.0.1", 8766
 PAUSE = 1.0
 """Seconds between two looks."""
 PATIENCE = 5
@@ -40,17 +43,39 @@ RunDirectory = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run's directory, or that of several seeds.")
 ]
 Once = Annotated[bool, typer.Option("--once", help="Print what is there now, and end.")]
+Web = Annotated[bool, typer.Option("--web", help="As a page in the browser that renews itself.")]
+Host = Annotated[
+    str | None,
+    typer.Option(help="With --web: where to listen, 127.0.0.1; 0.0.0.0 lets other machines in."),
+]
+Port = Annotated[
+    int | None,
+    typer.Option(min=0, max=65_535, help="With --web: 8766 by default; 0 takes any that is free."),
+]
 
 
-def watch(run: RunDirectory, once: Once = False) -> None:
+def watch(
+    run: RunDirectory,
+    once: Once = False,
+    web: Web = False,
+    host: Host = None,
+    port: Port = None,
+) -> None:
     """Watch a run: its stages, curves, gates and fresh answers, as they come.
 
     It may be running, finished, broken off, or not begun yet; watching changes nothing in it.
 
-    [dim]Example:[/]  heed watch runs/demo
+    [dim]Examples:[/]  heed watch runs/demo   heed watch runs/demo --web
     """
     from heed.report.live import Watch
 
+    if web:
+        if once:
+            raise UserError("--once prints a frame in the terminal, --web serves a page: take one.")
+        _serve(run, host or HOST, PORT if port is None else port)
+        return
+    if host is not None or port is not None:
+        raise UserError("--host and --port say where a page is served: add --web.")
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal may know fewer letters than texts use
     console = Console(highlight=False)
@@ -62,6 +87,22 @@ def watch(run: RunDirectory, once: Once = False) -> None:
         _follow(looking, console)
     except KeyboardInterrupt:
         return
+
+
+def _serve(run: Path, host: str, port: int) -> None:
+    """Serve the page until Ctrl-C; only who has the link sees it."""
+    from heed.report.live import Watch
+    from heed.web.access import new_secret
+    from heed.web.server import address, is_loopback, listen, serve
+    from heed.web.watching import create_watch_app
+
+    Watch(run).look()  # a directory that is no run's is said at once
+    token = new_secret()
+    sock = listen(host, port)
+    typer.echo(f"Watching {run}. Open this link, which is for you alone; Ctrl-C ends.")
+    # Not in a browser's command line, which everyone on this machine can read.
+    typer.echo(f"{address(sock, host)}/enter/{token}")
+    serve(create_watch_app(run, token, loopback=is_loopback(host)), sock)
 
 
 def _follow(looking: Watch, console: Console) -> None:
