@@ -19,7 +19,7 @@ from rich.text import Text
 from heed.errors import UserError
 
 if TYPE_CHECKING:
-    from heed.report.frames import Curve, Drawn, Found, Frame, StageNow
+    from heed.report.frames import Curve, Found, Frame, StageNow
     from heed.report.live import Watch
 
 HOST, PORT = "127.0.0.1", 8766
@@ -132,7 +132,7 @@ def picture(frame: Frame, console: Console, *, whole: bool = False) -> Renderabl
     parts += [_stages(stages, frame.stages), *_gates(frame.findings)]
     left = rows - len(stages) - len(parts) - 1
     curves = _curves(frame, console)
-    for show in (curves, _drawn(frame.drawn)):
+    for show in (curves, _drawn(frame)):
         lines = console.render_lines(Group(*show), pad=False) if show else []
         if lines and len(lines) <= left:
             parts += show
@@ -247,15 +247,15 @@ def _curve(curve: Curve, width: int, height: int, *, dots: bool) -> RenderableTy
     return Group(head, *(Text(line, style="cyan") for line in lines), foot)
 
 
-def _drawn(drawn: Sequence[Drawn]) -> list[RenderableType]:
+def _drawn(frame: Frame) -> list[RenderableType]:
     """The answers of the latest look."""
     from heed.report.measures import number
 
-    latest = [each for each in drawn if each.step == drawn[0].step] if drawn else []
+    latest = [each for each in frame.drawn if each.step == frame.drawn[0].step]
     if not latest:
         return []
     pieces: list[RenderableType] = [
-        Text(f"\nAnswers drawn at iteration {latest[0].step}", style="bold")
+        Text(f"\nAnswers that {frame.drawn_in} drew at iteration {latest[0].step}", style="bold")
     ]
     for each in latest:
         reward, kl = ("?" if x is None else number(x) for x in (each.reward, each.kl))

@@ -100,6 +100,7 @@ class _Run:
         self._read_rows()
         stages = self._stages_now(state)
         shown = self._shown(stages)
+        drawn_in, drawn = self._last_drawn(shown)
         findings = [found for name in self.stages for found in self._findings(name)]
         return Frame(
             directory=self.directory,
@@ -109,7 +110,8 @@ class _Run:
             shown=shown,
             curves=self._curves(shown) if shown else (),
             findings=tuple(findings),
-            drawn=self._drawn(shown) if shown else (),
+            drawn=drawn,
+            drawn_in=drawn_in,
             seeds=dict(seeds),
         )
 
@@ -209,9 +211,9 @@ class _Run:
         return members[-1] if members else name
 
     def _shown(self, stages: Sequence[StageNow]) -> str | None:
-        running = next((stage.name for stage in stages if stage.state == "running"), None)
-        trained = [stage.name for stage in stages if self._series.get(self._rows_of(stage.name))]
-        return running or (trained[-1] if trained else None)
+        trained = [stage for stage in stages if self._series.get(self._rows_of(stage.name))]
+        running = [stage for stage in trained if stage.state == "running"]
+        return next((stage.name for stage in running or trained[::-1]), None)
 
     def _curves(self, name: str) -> tuple[Curve, ...]:
         logged = self._series.get(self._rows_of(name), {})
@@ -230,6 +232,13 @@ class _Run:
                 step = _count(row.get("step"))
                 tripped = bool(row["tripped"])
                 yield Found(name, plain(str(row["gate"])), step, tripped, plain(str(row["says"])))
+
+    def _last_drawn(self, shown: str | None) -> tuple[str | None, tuple[Drawn, ...]]:
+        """The answers of the stage that is shown, else of the last that drew any."""
+        for name in [*([shown] if shown else []), *reversed(self.stages)]:
+            if drawn := self._drawn(name):
+                return name, drawn
+        return None, ()
 
     def _drawn(self, name: str) -> tuple[Drawn, ...]:
         rows = [row for row in self._rows_noted(name, FRESH, LATEST)

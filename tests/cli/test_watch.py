@@ -70,7 +70,7 @@ def test_one_frame_says_how_far_it_is(run: Growing) -> None:
     assert "0.10 to 1.00, iteration 1 to 10" in text
     assert "Gate kl tripped in ppo at iteration 9. It is too far." in text
     assert "Gates: 1 asked without a finding." in text
-    assert "Answers drawn at iteration 10" in text
+    assert "Answers that ppo drew at iteration 10" in text
     assert "  First second. (cut)" in text
     assert "reward 0.50  KL 1.25 nats" in text
     assert "heed run goes on with it" in said(str(run.directory)), "no terminal: one frame"

@@ -118,6 +118,20 @@ def test_gates_and_answers_are_found_and_made_harmless(run: Growing) -> None:
     assert len(Watch(run.directory).look().drawn) == LATEST
 
 
+def test_what_does_not_train_leaves_the_last_curves_and_answers_there(run: Growing) -> None:
+    run.prepare()
+    run.begin("ppo")
+    run.log("ppo", 1, proxy=1.0)
+    run.draw("ppo", 1)
+    with run.running():
+        run.begin("evaluate")
+        frame = Watch(run.directory).look()
+        assert frame.stages[4].state == "running"
+        assert (frame.shown, frame.drawn_in) == ("ppo", "ppo")
+        run.log("sft", 1, nll=1.0)
+        assert Watch(run.directory).look().shown == "ppo", "later in the recipe"
+
+
 def test_of_several_seeds_the_one_that_runs_is_shown(tmp_path: Path) -> None:
     watch = Watch(tmp_path)
     assert watch.look().state == "not begun"
