@@ -43,6 +43,13 @@ RunDirectory = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run's directory, or that of several seeds.")
 ]
 Once = Annotated[bool, typer.Option("--once", help="Print what is there now, and end.")]
+Stage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Whose curves and answers to show; else the one that trains, or the last that did.",
+    ),
+]
 Web = Annotated[bool, typer.Option("--web", help="As a page in the browser that renews itself.")]
 Host = Annotated[
     str | None,
@@ -56,6 +63,7 @@ Port = Annotated[
 
 def watch(
     run: RunDirectory,
+    stage: Stage = None,
     once: Once = False,
     web: Web = False,
     host: Host = None,
@@ -72,6 +80,8 @@ def watch(
     if web:
         if once:
             raise UserError("--once prints a frame in the terminal, --web serves a page: take one.")
+        if stage is not None:
+            raise UserError("The page of --web shows every stage by its link; leave --stage out.")
         _serve(run, host or HOST, PORT if port is None else port)
         return
     if host is not None or port is not None:
@@ -81,10 +91,10 @@ def watch(
     console = Console(highlight=False)
     looking = Watch(run)
     if once or not console.is_terminal:
-        console.print(picture(looking.look(), console, whole=True))
+        console.print(picture(looking.look(stage), console, whole=True))
         return
     try:
-        _follow(looking, console)
+        _follow(looking, stage, console)
     except KeyboardInterrupt:
         return
 
@@ -105,10 +115,10 @@ def _serve(run: Path, host: str, port: int) -> None:
     serve(create_watch_app(run, token, loopback=is_loopback(host)), sock)
 
 
-def _follow(looking: Watch, console: Console) -> None:
+def _follow(looking: Watch, stage: str | None, console: Console) -> None:
     """Show frame after frame until all is finished; the last one stays."""
     calm = 0
-    frame = looking.look()
+    frame = looking.look(stage)
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         while True:
             live.update(picture(frame, console), refresh=True)
@@ -117,7 +127,7 @@ def _follow(looking: Watch, console: Console) -> None:
             if calm and (not frame.seeds or calm >= PATIENCE):
                 return
             time.sleep(PAUSE)
-            frame = looking.look()
+            frame = looking.look(stage)
 
 
 def picture(frame: Frame, console: Console, *, whole: bool = False) -> RenderableType:

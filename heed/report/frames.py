@@ -73,7 +73,8 @@ class Frame:
     name: str = ""
     stages: tuple[StageNow, ...] = ()
     shown: str | None = None
-    """The stage whose curves these are: the running one, else the last that trained."""
+    """The stage whose curves these are: the one asked for; else the running one if it trains, or
+    the last that did."""
     curves: tuple[Curve, ...] = ()
     findings: tuple[Found, ...] = ()
     drawn: tuple[Drawn, ...] = ()

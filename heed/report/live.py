@@ -45,11 +45,12 @@ class Watch:
         self.directory = directory
         self._runs: dict[Path, _Run] = {}
 
-    def look(self) -> Frame:
-        """The frame of this moment.
+    def look(self, stage: str | None = None) -> Frame:
+        """The frame of this moment, with the curves and answers of a stage.
 
         Raises:
-            UserError: there is a directory, but what stands in it was written by no run.
+            UserError: there is a directory, but what stands in it was written by no run; or its
+                recipe has no such stage.
         """
         seeds = seeds_of(self.directory)
         runs = [self._run(place) for place in seeds or [self.directory]]
@@ -57,7 +58,7 @@ class Watch:
         chosen = next((run for run, state in zip(runs, states, strict=True) if state == "running"),
                       max(runs, key=lambda run: run.begun()))  # fmt: skip
         names = {place.name: state for place, state in zip(seeds, states, strict=False)}
-        return chosen.frame(names)
+        return chosen.frame(names, stage)
 
     def _run(self, place: Path) -> _Run:
         return self._runs.setdefault(place, _Run(place))
@@ -92,14 +93,14 @@ class _Run:
         keys = _object(self.directory / "keys.json")
         return "finished" if all(self._done(name, keys) for name in self.stages) else "stopped"
 
-    def frame(self, seeds: Mapping[str, RunState]) -> Frame:
-        """The frame of this moment."""
+    def frame(self, seeds: Mapping[str, RunState], stage: str | None) -> Frame:
+        """The frame of this moment; `stage` is the one to show, None leaves it to the run."""
         state = self.state()
         if state == "not begun":
             return Frame(self.directory, state, seeds=dict(seeds))
         self._read_rows()
         stages = self._stages_now(state)
-        shown = self._shown(stages)
+        shown = self._shown(stages, stage)
         drawn_in, drawn = self._last_drawn(shown)
         findings = [found for name in self.stages for found in self._findings(name)]
         return Frame(
@@ -210,7 +211,13 @@ class _Run:
         members = [each for each in self._pace if _whole(each) == name and each not in self.stages]
         return members[-1] if members else name
 
-    def _shown(self, stages: Sequence[StageNow]) -> str | None:
+    def _shown(self, stages: Sequence[StageNow], asked: str | None) -> str | None:
+        if asked is not None:
+            if asked not in self.stages:
+                raise UserError(
+                    f"{self.directory} has no stage {asked!r}. It has {', '.join(self.stages)}."
+                )
+            return asked
         trained = [stage for stage in stages if self._series.get(self._rows_of(stage.name))]
         running = [stage for stage in trained if stage.state == "running"]
         return next((stage.name for stage in running or trained[::-1]), None)
@@ -235,7 +242,7 @@ class _Run:
 
     def _last_drawn(self, shown: str | None) -> tuple[str | None, tuple[Drawn, ...]]:
         """The answers of the stage that is shown, else of the last that drew any."""
-        for name in [*([shown] if shown else []), *reversed(self.stages)]:
+        for name in dict.fromkeys([*filter(None, [shown]), *reversed(self.stages)]):
             if drawn := self._drawn(name):
                 return name, drawn
         return None, ()

@@ -44,29 +44,30 @@ class Sight:
     watch: Watch
     token: Token
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _at: float = -REST
-    _parts: dict[str, str] = field(default_factory=dict)
+    _looks: dict[str | None, tuple[float, dict[str, str]]] = field(default_factory=dict)
+    """By the stage that is shown: when it was looked at, and what was seen."""
 
     @property
     def cookie(self) -> str:
         """The cookie's name; it knows the server, as cookies of all ports of a host are shared."""
         return f"heed_watch_{sha256(self.token.encode()).hexdigest()[:12]}"
 
-    def parts(self) -> dict[str, str]:
+    def parts(self, stage: str | None) -> dict[str, str]:
         """The page's parts as HTML, every text of the run escaped.
 
-        Raises UserError where the directory was written by no run.
+        Raises UserError where the directory was written by no run, or has no such stage.
         """
         with self._lock:
-            if time.monotonic() - self._at >= REST:
-                frame = self.watch.look()
+            at, parts = self._looks.get(stage, (0.0, {}))
+            if not parts or time.monotonic() - at >= REST:
+                frame = self.watch.look(stage)
                 macros = _template("watch_parts.html").make_module(
                     {"lines": lines, "duration": duration, "number": number}
                 )
-                self._parts = {name: str(getattr(macros, name)(frame)) for name in PARTS}
-                self._parts["title"] = frame.name or frame.directory.name
-                self._at = time.monotonic()
-            return self._parts
+                parts = {name: str(getattr(macros, name)(frame)) for name in PARTS}
+                parts["title"] = frame.name or frame.directory.name
+                self._looks[stage] = (time.monotonic(), parts)
+            return parts
 
     def knows(self, token: str) -> bool:
         """Whether this is the token of the link."""
@@ -120,9 +121,9 @@ def enter(request: Request, token: str) -> Response:
 
 
 @router.get("/")
-def page(request: Request, sight: Admitted) -> Response:
+def page(request: Request, sight: Admitted, stage: str | None = None) -> Response:
     """The run as it stands; a script of the page then asks for what is new."""
-    parts = sight.parts()
+    parts = sight.parts(stage)
     return HTMLResponse(
         _template("watch.html").render(
             project=parts["title"], uid="", member=None, csrf="", accounts=False, arena=False,
@@ -132,9 +133,9 @@ def page(request: Request, sight: Admitted) -> Response:
 
 
 @router.get("/api/frame")
-def frame(sight: Admitted) -> dict[str, Any]:
+def frame(sight: Admitted, stage: str | None = None) -> dict[str, Any]:
     """The page's parts anew."""
-    parts = sight.parts()
+    parts = sight.parts(stage)
     return {name: parts[name] for name in PARTS}
 
 

@@ -84,6 +84,22 @@ def test_what_is_not_begun_or_no_run(tmp_path: Path) -> None:
     assert "is no recipe as heed run writes it" in result.stderr
 
 
+def test_another_stage_may_be_shown(run: Growing) -> None:
+    run.log("sft", 1, nll=3.0)
+    assert "Curves of ppo" in said(str(run.directory), "--once")
+    assert "Curves of sft" in said(str(run.directory), "--once", "--stage", "sft")
+    result = runner.invoke(app, ["watch", str(run.directory), "--once", "--stage", "dpo"])
+    assert result.exit_code == 2
+    assert "has no stage 'dpo'. It has records, sft" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["--port", "1"], ["--web", "--once"], ["--web", "--stage", "ppo"], ["--host", "x"]]
+)
+def test_a_word_without_effect_is_refused(run: Growing, words: list[str]) -> None:
+    assert runner.invoke(app, ["watch", str(run.directory), *words]).exit_code == 2
+
+
 def test_hostile_answers_do_not_reach_the_terminal(run: Growing) -> None:
     run.draw("ppo", 10, "\x1b]0;owned\x07\x1b[2J[bold]\x9b2J", prompt="[link=x]\u202e\r")
     text = said(str(run.directory), "--once")

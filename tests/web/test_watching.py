@@ -75,6 +75,17 @@ def test_it_shows_the_run_and_what_is_new(run: Growing, client: TestClient) -> N
     assert after["state"] == before["state"]
 
 
+def test_another_stage_is_a_link_away(run: Growing, client: TestClient) -> None:
+    run.begin("sft")
+    run.log("sft", 1, nll=3.0)
+    enter(client)
+    assert '<a href="/?stage=sft">' in client.get("/").text
+    assert "Curves of sft" in client.get("/?stage=sft").text
+    assert "Curves of sft" in client.get("/api/frame?stage=sft").json()["curves"]
+    assert "records logged nothing to draw" in client.get("/?stage=records").text
+    assert client.get("/?stage=<b>").status_code == 409
+
+
 def test_texts_of_the_run_are_escaped(run: Growing, client: TestClient) -> None:
     run.draw("ppo", 3, HOSTILE, prompt=HOSTILE, family=HOSTILE)
     run.find("ppo", HOSTILE, HOSTILE, step=3, tripped=True)

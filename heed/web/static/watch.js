@@ -8,7 +8,7 @@ const trouble = document.querySelector("#trouble");
 const shown = new Map();
 
 async function look() {
-  const response = await fetch("/api/frame", {
+  const response = await fetch(`/api/frame${location.search}`, {
     headers: { Accept: "application/json" },
     signal: AbortSignal.timeout(PATIENCE),
   });
