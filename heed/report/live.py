@@ -141,22 +141,26 @@ class _Run:
         self._recipe_stamp = stamp
 
     def _read_rows(self) -> None:
-        anew, rows = self._metrics.more()
-        if anew:
-            self._series.clear()
-        for row in rows:
-            stage, step = row.get("stage"), row.get("step")
-            if isinstance(stage, str) and isinstance(step, int):
-                series = self._series.setdefault(stage, {})
-                for name in self._wanted(stage):
-                    if _is_number(row.get(name)):
-                        series.setdefault(name, Series()).add(step, float(row[name]))
-        anew, rows = self._timing.more()
-        if anew:
-            self._pace.clear()
-        for row in rows:
-            if _is_number(row.get("seconds")) and isinstance(row.get("step"), int):
-                self._pace.setdefault(str(row.get("stage")), _Pace()).add(row)
+        for anew, rows in self._metrics.batches():
+            if anew:
+                self._series.clear()
+            for row in rows:
+                self._keep(row)
+        for anew, rows in self._timing.batches():
+            if anew:
+                self._pace.clear()
+            for row in rows:
+                if _is_number(row.get("seconds")) and isinstance(row.get("step"), int):
+                    self._pace.setdefault(str(row.get("stage")), _Pace()).add(row)
+
+    def _keep(self, row: Row) -> None:
+        """Keep what is watched of a row of metrics."""
+        stage, step = row.get("stage"), row.get("step")
+        if isinstance(stage, str) and isinstance(step, int):
+            series = self._series.setdefault(stage, {})
+            for name in self._wanted(stage):
+                if _is_number(row.get(name)):
+                    series.setdefault(name, Series()).add(step, float(row[name]))
 
     def _wanted(self, row_stage: str) -> list[str]:
         kind, _ = self.stages.get(row_stage) or self.stages.get(_whole(row_stage)) or ("", {})
@@ -270,10 +274,10 @@ class _Run:
         file, rows = self._noted.setdefault(
             (stage, name), (Growing(self.directory / stage / name), empty)
         )
-        anew, more = file.more()
-        if anew:
-            rows.clear()
-        rows.extend(more)
+        for anew, more in file.batches():
+            if anew:
+                rows.clear()
+            rows.extend(more)
         return rows
 
 
