@@ -14,6 +14,7 @@ import pytest
 from heed import run as run_module
 from heed.config import load_recipe
 from heed.errors import UserError
+from heed.metering import METER
 from heed.run import Run, derive_seed, fingerprint, in_use, provenance, stage_keys
 
 STAGES = ["records", "pretrain", "sft", "collect", "reward", "ppo", "dpo", "evaluate", "report"]
@@ -99,7 +100,7 @@ def test_a_stage_is_done_under_its_key_only(run: Run) -> None:
     assert done is not None
     assert {"commit", "dirty"} == done.pop("git").keys()
     assert done == {
-        "key": sft.key, "kind": "sft", "seconds": 1.5, "memory": 1024,
+        "key": sft.key, "kind": "sft", "seconds": 1.5, "memory": 1024, "spent": {},
         "summary": {"iterations": 3},
     }  # fmt: skip
     assert sft.done_summary() == {"iterations": 3}
@@ -236,6 +237,23 @@ def test_seconds_of_all_processes_that_worked_on_a_stage(run: Run) -> None:
     run.stage("dpo").log(1, {"loss": 1.0}, 9.0)
     sft.log(2, {"loss": 1.0}, 0.5)
     assert sft.seconds_logged() == 0.75
+
+
+def test_what_was_spent_outlives_a_kill(run: Run) -> None:
+    sft = run.stage("sft")
+    sft.start()
+    METER.start()
+    for step, tokens in enumerate((3, 4), start=1):
+        METER.add("trained", tokens)
+        sft.log(step, {"loss": 1.0}, 0.1)
+    METER.add("trained", 100)  # what no iteration wrote down is lost with the process
+    METER.start()
+    run.stage("reward").log(1, {}, 0.1)
+    assert sft.spent_logged() == {"trained": 7.0}
+    sft.finish(1.0, {}, spent=sft.spent_logged())
+    done = sft.done()
+    assert done is not None
+    assert done["spent"] == {"trained": 7.0}
 
 
 def test_only_gates_that_may_end_a_training_are_part_of_a_key() -> None:

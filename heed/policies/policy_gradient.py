@@ -138,7 +138,7 @@ class PolicyGradient:
             pad=self.policy.chat.pad_id,
             device=self.policy.device,
         )
-        rollout = self._weigh(seen)
+        rollout = self.weigh(seen)
         self.measured = self._measure(completions, seen, rollout)
         self.round = Round(completions, seen.proxy.tolist(), seen.kl.sum(1).tolist())
         order = Order(
@@ -154,7 +154,7 @@ class PolicyGradient:
         seed = derive_seed(self.seed, "sample", iteration)
         return self.sampler.sample(prompts, n=group, seed=seed)
 
-    def _weigh(self, seen: Experience) -> Rollout:
+    def weigh(self, seen: Experience) -> Rollout:
         """Rewards, less KL unless that is a loss, and the advantages that the baseline sees."""
         target = seen.sequences.target
         cost = 0.0 if self.surrogate.kl_loss else self.kl.coef
@@ -203,11 +203,18 @@ class PolicyGradient:
         logprobs, entropy = completion_logprobs(
             self.policy.model, batch, temperature=surrogate.temperature
         )
-        terms = [
-            *surrogate.policy_loss(logprobs, batch.logprobs, batch.advantages, batch.target),
+        return [
+            *self.objective(logprobs, batch),
             entropy_bonus(entropy, batch.target, surrogate.entropy_coef),
             *self.baseline.loss(batch),
         ]
+
+    def objective(self, logprobs: Float[Tensor, "B T"], batch: Rollout) -> list[Term]:
+        """What the policy's log-probs are judged by: advantages, and KL where it is a loss."""
+        surrogate = self.surrogate
+        terms = list(
+            surrogate.policy_loss(logprobs, batch.logprobs, batch.advantages, batch.target)
+        )
         if surrogate.kl_loss:
             at = AnswerLogprobs(logprobs, batch.logprobs, batch.ref_logprobs, batch.target)
             terms.append(surrogate.kl_loss(at, self.kl.coef))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -13,9 +12,11 @@ from numpy.typing import NDArray
 
 from heed.report import figures
 from heed.report.measures import measure_of, policy_name
+from heed.report.verdict import FEW
 from heed.stats.intervals import Estimate
 
-_FAINT: dict[str, Any] = {"color": figures.POLICY_COLOURS["sft"], "linewidth": 1.2, "alpha": 0.4}
+_LARGE, _FITTING = (5.2, 3.6), (4.2, 2.9)
+"""Inches of a figure with many names, and of one that can be read on a phone."""
 _SMALL = 7.0
 """Points of the letters that stand at dots."""
 
@@ -39,18 +40,26 @@ def league(rows: Mapping[str, tuple[Estimate, Sequence[float]]], key: str, basel
         )
 
 
-def price(rows: Mapping[str, tuple[Estimate, Estimate]], key: str, baseline: str) -> Markup:
-    """What every policy gained against the KL that it paid; names stand at the dots."""
+def price(
+    rows: Mapping[str, tuple[Estimate, Estimate]],
+    key: str,
+    baseline: str,
+    colour: Mapping[str, str] | None = None,
+) -> Markup:
+    """What every policy gained against the KL that it paid, faint lines for the intervals of both;
+    names stand at the dots.
+    """
     what = measure_of(key)
     names = [policy_name(name) for name in rows]
     dots = [(math.sqrt(max(0.0, kl.mean)), above.mean) for kl, above in rows.values()]
     with rc_context(figures.STYLE):
-        figure, axes = figures.axes(5.2, 3.6)
-        for (x, y), (kl, above) in zip(dots, rows.values(), strict=True):
+        figure, axes = figures.axes(*(_LARGE if len(rows) > FEW else _FITTING))
+        for (x, y), (policy, (kl, above)) in zip(dots, rows.items(), strict=True):
+            ink = (colour or {}).get(policy, figures.POLICY_COLOURS["sft"])
             ends = [math.sqrt(max(0.0, bound)) for bound in (kl.low, kl.high)]
-            axes.plot(ends, [y, y], **_FAINT)
-            axes.plot([x, x], [above.low, above.high], **_FAINT)
-            axes.plot([x], [y], "o", color=figures.POLICY_COLOURS["sft"], markersize=4)
+            axes.plot(ends, [y, y], color=ink, linewidth=1.2, alpha=0.4)
+            axes.plot([x, x], [above.low, above.high], color=ink, linewidth=1.2, alpha=0.4)
+            axes.plot([x], [y], "o", color=ink, markersize=4)
         axes.axhline(0.0, color=figures.MUTED, linewidth=1, linestyle=(0, (3, 3)))
         axes.margins(x=0.15)
         axes.set_xlim(left=0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from heed.report.part import ReadPart
 from heed.report.parts import (
     checks,
+    compare,
     costs,
     done,
     exposures,
@@ -12,6 +13,7 @@ from heed.report.parts import (
     gained,
     gates,
     hallucination,
+    overoptimisation,
     own_reward,
     paid,
     picking,
@@ -19,23 +21,27 @@ from heed.report.parts import (
     reward_model,
     samples,
     settings,
+    spent,
     training,
     values,
 )
 
 PARTS: tuple[ReadPart, ...] = (
     gained.read,
+    compare.read,
     checks.read,
     picking.read,
     families.read,
     values.read,
     paid.read,
     costs.read,
+    spent.read,
     exposures.read,
     hallucination.read,
     reward_model.read,
     proxy_gold.read,
     own_reward.read,
+    overoptimisation.read,
     gates.read,
     samples.read,
     done.read,

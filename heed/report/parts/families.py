@@ -50,14 +50,14 @@ def _apart(view: RunView) -> dict[str, Any]:
     if not found:
         return {"apart": None, "beside": ""}
     names = dict.fromkeys(family for table in found.values() for family in table)
-    every, beside = figures.colours(list(view.families)), policy_name(gaps[0].worse)
+    beside = policy_name(gaps[0].worse)
     what = measure_of(gaps[0].measure)
     drawn = figures.dots(
         {
             family.replace("_", " "): {n: t[family] for n, t in found.items() if family in t}
             for family in names
         },
-        {name: every[name] for name in found},
+        figures.colours(list(view.families)),
         label=f"{what.label.lower()} {'below' if what.better < 0 else 'above'} {beside}",
         description=f"{what.label} beside {beside} by family",
         share=what.share,

@@ -27,6 +27,9 @@ CALIBRATION = {
 }
 AREA = Measure("Area under the curve", digits=2)
 OUTCOMES = {"correct": "right", "unknown": "“I do not know”", "wrong": "made up"}
+WHISKER: Mapping[str, Any] = {"color": figures.INK, "linewidth": 1.0}
+APART = 0.12
+"""How far the intervals lie from the middle of their bar, in bars."""
 EXPOSURES = {"seen_once": "Seen once", "never": "Never seen"}
 
 
@@ -109,6 +112,12 @@ def _outcomes(hallucination: Mapping[str, Table], exposure: str) -> Markup:
                 range(len(names)), shares, left=left, color=inks[key], height=0.6, label=label
             )
             left = [a + b for a, b in zip(left, shares, strict=True)]
+        for row, name in enumerate(names):
+            found = hallucination[name][exposure]
+            if right := found.get("correct"):
+                axes.plot([right.low, right.high], [row - APART, row - APART], **WHISKER)
+            if wrong := found.get("wrong"):  # as its bar, from the right
+                axes.plot([1 - wrong.high, 1 - wrong.low], [row + APART, row + APART], **WHISKER)
         figures.named(axes, [policy_name(name) for name in names])
         axes.set_xlim(0, 1)
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))

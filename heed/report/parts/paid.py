@@ -43,4 +43,7 @@ def _figure(view: RunView) -> Markup | None:
         for gap in gaps
         if "kl" in view.policies.get(gap.better, {})
     }
-    return league_figures.price(priced, gaps[0].measure, gaps[0].worse) if priced else None
+    if not priced:
+        return None
+    colour = figures.colours(list(view.policies))
+    return league_figures.price(priced, gaps[0].measure, gaps[0].worse, colour)
