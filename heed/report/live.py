@@ -35,6 +35,7 @@ LATEST = 12
 """Rows of fresh answers that a frame holds at most."""
 RECENT = 20
 """Iterations whose pace tells the time left."""
+_NAME = re.compile("[a-z0-9_-]+")
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -130,6 +131,8 @@ class _Run:
                 str((settings or {}).get("name") or kind): (str(kind), settings or {})
                 for kind, settings in items
             }
+            if not all(_NAME.fullmatch(name) for name in self.stages):
+                raise ValueError("no names of stages")
         except FileNotFoundError:
             self.recipe, self.stages, stamp = {}, {}, (0, 0, 0)
         except (OSError, ValueError, AttributeError, TypeError, StopIteration,

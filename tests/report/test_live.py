@@ -149,7 +149,9 @@ def test_of_several_seeds_the_one_that_runs_is_shown(tmp_path: Path) -> None:
     assert frame.seeds == {"seed-0": "finished", "seed-1": "running"}
 
 
-@pytest.mark.parametrize("text", ["[1, 2]", "stages: 3", "stages: [a]", "a: [", "\x00", "7"])
+@pytest.mark.parametrize("text", ["[1, 2]", "stages: 3", "stages: [a]", "a: [", "\x00", "7",
+                                  "stages: [{sft: {name: ../..}}, {sft: {name: 'a/b'}}]",
+                                  'stages: [{sft: {name: "\\e[2J"}}]'])  # fmt: skip
 def test_what_no_run_wrote_is_said(tmp_path: Path, text: str) -> None:
     (tmp_path / "recipe.yaml").write_text(text)
     with pytest.raises(UserError, match="is no recipe as heed run writes it"):
