@@ -83,11 +83,11 @@ def compare(
         "runs/compare"
     ),
 ) -> None:
-    """Compare answers in blind pairs: win rates, ratings with intervals, and which judge is fooled.
+    """Compare answers in blind pairs: who is better, how surely, and which judge is fooled.
 
-    Two answers to one prompt, their order drawn, the names hidden; a language model judges in both
-    orders. Answers that answer nothing always run along. The same command again goes on where it
-    was stopped.
+    Names are hidden and the order is drawn; a language model judges in both orders.
+
+    Answers that answer nothing always run along. The same command again goes on where it stopped.
     """
     words = contestants or []
     if annotations is not None:
@@ -144,7 +144,7 @@ def _held(
 ) -> Cast:
     """A comparison that is held now; what an earlier process of the same one judged is kept."""
     from heed.cli.contestants import entrants, prompts_of
-    from heed.cli.judges import sources
+    from heed.cli.judges import notes, sources
     from heed.data.outputs import read_prompts
     from heed.evaluation.reading import Cast
     from heed.files import read_records, write_records
@@ -163,7 +163,7 @@ def _held(
     items = read_records(out / ITEMS, Item)
     votes = [vote for each in asking for vote in asked(each, items, f"asking {each.name}")]
     write_records(out / "votes.jsonl", votes)
-    return Cast(votes, found[-1].name)
+    return Cast(votes, found[-1].name, notes(judges, found))
 
 
 def _items(
@@ -228,7 +228,7 @@ def _print(judge: str, found: Mapping[str, Any], baseline: str | None) -> None:
 
     votes = f"{found['votes']:,} votes on {found['prompts']:,} prompts"
     table = Table(title=Text(f"By {judge}: {votes}"), title_justify="left", box=None)
-    heads = ["Rank", "", "Rating [95%]"]
+    heads = ["Rank", "", "Rating [95%]", "error"]
     if baseline is not None:
         heads += [f"Wins against {baseline} (%)", "error", "discrete", "length-controlled"]
     for head in heads:
@@ -236,7 +236,7 @@ def _print(judge: str, found: Mapping[str, Any], baseline: str | None) -> None:
     beside = found["against_baseline"]
     for row in found["ratings"]:
         rating = {"mean": row["rating"], "low": row["low"], "high": row["high"]}
-        cells = [str(row["rank"]), row["name"], _shown(rating, 0)]
+        cells = [str(row["rank"]), row["name"], _shown(rating, 0), f"{row['error']:.1f}"]
         if (own := beside.get(row["name"])) is not None:
             controlled = own["length_controlled"]
             cells += [

@@ -38,6 +38,8 @@ class Entrant:
     given: tuple[Completion, ...] = ()
     work: Workplace | None = None
     """The run that it is of."""
+    stage: str = ""
+    """The stage of the run."""
 
     def answers(self, prompts: Sequence[Prompt], most: int, seed: int) -> Contestant:
         """Its answers to these prompts, at most so many to each; a file's are found by what their
@@ -127,7 +129,7 @@ def _policy(run: Path, stage: str, sampling: Sampling | None) -> Entrant:
     def ask(prompts: Sequence[Prompt], most: int, seed: int) -> list[Completion]:
         return work.candidate(stage, drawn).sampler.sample(prompts, n=most, seed=seed)
 
-    return Entrant(stage, f"{run}:{place}", ask, work=work)
+    return Entrant(stage, f"{run}:{place}", ask, work=work, stage=stage)
 
 
 def finished(work: Workplace, stage: str) -> str:

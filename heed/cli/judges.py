@@ -106,3 +106,16 @@ def _people(out: Path, key: str) -> Source:
         desk=open_desk(People()),
         announce=lambda line: typer.echo(line, err=True),
     )
+
+
+def notes(words: Sequence[str], entrants: Sequence[Entrant]) -> list[str]:
+    """On each policy that learned from a reward of its own run that judges it."""
+    from heed.stages.compare import taught
+
+    found = []
+    for run, name in filter(None, map(run_of, words)):
+        for each in entrants:
+            if each.work is None or each.work.run.directory.resolve() != run.resolve():
+                continue
+            found += taught(each.work.recipe, {each.name: each.stage}, [name])
+    return found
