@@ -193,25 +193,27 @@ def on_policy(ground: Ground, stage: recipe.OnPolicy) -> Counts:
     if isinstance(stage, recipe.Ppo):
         passes.append(Pass("forwarded", answers * row, 0.0, root))
         passes.append(train(root, stage.lora, seen * row, 0.0))  # the critic
-    passes += _gates(ground, stage, row, answer)
-    asked = math.ceil(stage.rollouts / group) * stage.iterations
-    return Counts(prompts=asked, answers=answers, passes=together(passes))
+    more, beside = _gates(ground, stage, row, answer)
+    asked = math.ceil(stage.rollouts / group) * stage.iterations + more
+    return Counts(prompts=asked, answers=answers + more, passes=together([*passes, *beside]))
 
 
-def _gates(ground: Ground, stage: recipe.OnPolicy, row: float, answer: float) -> list[Pass]:
-    """What gates draw before the training and beside it."""
+def _gates(
+    ground: Ground, stage: recipe.OnPolicy, row: float, answer: float
+) -> tuple[float, list[Pass]]:
+    """Answers that gates draw before the training and beside it, and what goes through models."""
     gates, root = ground.recipe.gates, ground.root(stage.policy)
     passes: list[Pass] = []
     checks = sum(gate.action != "off" for gate in (gates.logprobs, gates.draws))
     few = checks * min(CHECKED, ground.data.asked(stage.families))
     passes += ground.sample(stage.policy, few, stage.sampling, families=stage.families)
     passes.append(Pass("forwarded", few * row, few * answer, root))
-    beside = gates.overoptimisation
+    beside, asked = gates.overoptimisation, 0
     if beside.asked and beside.reward is not None:
         asked = beside.prompts * (stage.iterations // beside.every + 1)
         passes += ground.sample(stage.policy, asked, stage.sampling, families=stage.families)
         passes += ground.score(beside.reward, asked, row) + ground.score(stage.reward, asked, row)
-    return passes
+    return few + asked, passes
 
 
 def dpo(ground: Ground, stage: recipe.Dpo) -> Counts:

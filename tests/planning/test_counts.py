@@ -95,6 +95,7 @@ def test_ppo_trains_two_models_and_asks_two_more(ground: Make, feedback: str) ->
     assert tokens(found) == wanted
     gated = counted(ground(feedback + ppo, gates=True), "ppo")
     few = 2 * 80  # logprobs and draws ask 80 prompts each
+    assert (gated.prompts, gated.answers) == (24 + few, 24 + few)
     assert gated.tokens("sampled") - found.tokens("sampled") == few * 5
     assert gated.tokens("forwarded") - found.tokens("forwarded") == few * (10 + 15)
 
