@@ -26,13 +26,16 @@ from heed.recipe.rewards import REWARDS
 from heed.run import Run, StageRun
 from heed.stages.best_of_n import best_of_n
 from heed.stages.collect import collect
+from heed.stages.compare import compare
 from heed.stages.critic_free import grpo_stage, reinforce_stage, rloo_stage
 from heed.stages.dpo import dpo_stage
 from heed.stages.ensemble import ensemble
 from heed.stages.evaluate import evaluate
 from heed.stages.gates import admit, ask_after, ask_again
+from heed.stages.grade_turns import grade_turns
 from heed.stages.in_context import retrieval_stage, system_prompt
 from heed.stages.kto import kto_stage
+from heed.stages.overoptimisation import overoptimisation
 from heed.stages.planned import keep_plan
 from heed.stages.ppo import ppo
 from heed.stages.pretrain import pretrain
@@ -71,6 +74,9 @@ STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
     "retrieval": retrieval_stage,
     "reward_conditioned": reward_conditioned,
     "evaluate": evaluate,
+    "compare": compare,
+    "overoptimisation": overoptimisation,
+    "grade_turns": grade_turns,
     "report": report,
     "relabel": relabel,
     "weak_to_strong": weak_to_strong,

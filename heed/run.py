@@ -10,6 +10,8 @@
                          went through the models
       <stage>/started.json   the key under which the stage's files were begun
       <stage>/gates.jsonl    {"step", a finding}: what gates found, cut on a resume as metrics are
+      <stage>/fresh.jsonl    {"step", a prompt, an answer drawn, its reward, its KL}, cut likewise
+      <stage>/planned.json   how many iterations a training will have
       <stage>/done.json      the key, seconds, what was spent and summary: the stage is finished
       report.html, report.json
 
@@ -40,7 +42,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from shutil import rmtree
-from typing import Any
+from typing import IO, Any
 
 from heed import __version__
 from heed.config import dump_recipe
@@ -53,9 +55,14 @@ SEED = "seed-"
 """What the folders of a recipe's runs begin with, where it asks for several seeds."""
 GATES = "gates.jsonl"
 LOOKS = "looks.jsonl"
-STEPPED = (GATES, LOOKS)
+FRESH = "fresh.jsonl"
+STEPPED = (GATES, LOOKS, FRESH)
 """Files in a stage's folder whose rows say at which step they were written: what gates found (null:
-once the stage was done), and what a gate looked at beside the metrics."""
+once the stage was done), what a gate looked at beside the metrics, some of the answers drawn."""
+PLANNED = "planned.json"
+LOCK = ".lock"
+GLANCES = 3
+"""Times that a held lock is tried, a moment apart: `in_use` may hold it for an instant."""
 PACKAGES = ("heed", "torch", "transformers", "tokenizers", "peft", "numpy", "scikit-learn")
 
 
@@ -97,7 +104,7 @@ def stage_keys(recipe: Recipe) -> dict[str, str]:
     keys: dict[str, str] = {}
     for stage in recipe.stages:
         deciding = recipe.deciding(stage)
-        inputs = [keys[name] for name in (recipe.reads(stage) if deciding else stage.inputs())]
+        inputs = [keys[name] for name in recipe.made_of(stage)]
         inputs += [fingerprint(name) for name in stage.files()]
         parts = [stage.kind, stage.model_dump(), common, inputs, *([deciding] if deciding else [])]
         content = json.dumps(parts, sort_keys=True)
@@ -156,6 +163,11 @@ class StageRun:
             write_json(self.directory / "started.json", {"key": self.key})
         for unfinished in self.directory.glob(".*"):  # what a kill left of an atomic write
             rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
+
+    def plan(self, iterations: int) -> None:
+        """Write down how many iterations there will be, for who watches."""
+        if self.writes:
+            write_json(self.directory / PLANNED, {"iterations": iterations})
 
     def log(self, step: int, metrics: Mapping[str, float], seconds: float) -> None:
         """Append one iteration's row; `step` counts from 1. Non-finite numbers become null."""
@@ -272,9 +284,9 @@ class Run:
           UserError: another process holds it.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / ".lock").open("a+") as lock:
+        with (self.directory / LOCK).open("a+") as lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _take(lock)
             except BlockingIOError as error:
                 lock.seek(0)
                 raise UserError(
@@ -285,6 +297,31 @@ class Run:
             lock.write(str(os.getpid()))
             lock.flush()
             yield
+
+
+def in_use(directory: Path) -> bool:
+    """Whether a process works on the run in a directory."""
+    try:
+        with (directory / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _take(lock: IO[str]) -> None:
+    """Lock a file for this process alone; BlockingIOError where another keeps it."""
+    for glance in range(GLANCES):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if glance == GLANCES - 1:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def provenance() -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from heed import run as run_module
 from heed.config import load_recipe
 from heed.errors import UserError
 from heed.metering import METER
-from heed.run import Run, derive_seed, fingerprint, provenance, stage_keys
+from heed.run import Run, derive_seed, fingerprint, in_use, provenance, stage_keys
 
 STAGES = ["records", "pretrain", "sft", "collect", "reward", "ppo", "dpo", "evaluate", "report"]
 
@@ -151,6 +153,7 @@ def test_rows_past_a_checkpoint_are_cut_for_one_stage_only(run: Run) -> None:
 def test_only_the_writer_touches_the_disk(run: Run) -> None:
     silent = Run(run.recipe, run.directory, writes=False).stage("sft")
     silent.start()
+    silent.plan(3)
     silent.log(1, {"loss": 1.0}, 0.1)
     silent.keep_rows(until=0)
     silent.finish(1.0, {})
@@ -196,9 +199,24 @@ def test_a_second_process_is_kept_out(run: Run) -> None:
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(UserError, match=f"in use by process {other.pid}"), run.locked():
             pass
+        assert in_use(run.directory)
         other.kill()
+    assert not in_use(run.directory)
+    assert not in_use(run.directory / "nothing")
     with run.locked():
         pass
+
+
+def test_a_glance_at_the_lock_keeps_nobody_out(run: Run) -> None:
+    with run.locked():
+        pass
+    with (run.directory / ".lock").open("rb") as glance:
+        fcntl.flock(glance, fcntl.LOCK_SH)
+        ends = threading.Timer(0.02, lambda: fcntl.flock(glance, fcntl.LOCK_UN))
+        ends.start()
+        with run.locked():
+            assert in_use(run.directory)
+        ends.join()
 
 
 def test_starting_clears_what_a_kill_left_half_written(run: Run) -> None:
