@@ -27,7 +27,7 @@ from heed.cli import (
     train,
     watch,
     world,
-)  # fmt: skip
+)
 from heed.errors import Interrupted, UserError
 
 # By default idle OpenMP threads spin for so long that a training step takes many times longer as
