@@ -64,23 +64,29 @@ def as_json(found: Standings) -> dict[str, Any]:
 
 
 def fooled_notes(judge: str, found: dict[str, Any]) -> list[str]:
-    """A sentence on each decoy that a judge prefers, of its entry in JSON."""
-    said = []
-    for decoy in found["fooled_by"]:
-        lost = {
-            each["against"]: each["win_rate"]
-            for each in found["decoys"]
-            if each["decoy"] == decoy and each["word"] == "fooled"
-        }
-        told = ", ".join(
-            f"{name} {rate['mean']:.0f}% [{rate['low']:.0f}, {rate['high']:.0f}]"
-            for name, rate in lost.items()
-        )
-        said.append(
-            f"{judge} is fooled: {decoy.removeprefix('decoy: ')!r}, an answer that answers "
-            f"nothing, does not surely lose to {told}."
-        )
-    return said
+    """A sentence on each decoy that does not surely lose, of a judge's entry in JSON."""
+    lost: dict[tuple[str, str], list[str]] = {}
+    for each in found["decoys"]:
+        if each["word"] in SAID:
+            rate = each["win_rate"]
+            told = f"{each['against']} {rate['mean']:.0f}% [{rate['low']:.0f}, {rate['high']:.0f}]"
+            lost.setdefault((each["word"], each["decoy"].removeprefix("decoy: ")), []).append(told)
+    return [
+        SAID[word].format(judge=judge, decoy=decoy, lost=", ".join(told))
+        for (word, decoy), told in lost.items()
+    ]
+
+
+SAID = {
+    "fooled": (
+        "{judge} is fooled: {decoy!r}, an answer that answers nothing, does not surely lose to "
+        "{lost}."
+    ),
+    "worthless": (
+        "By {judge}, some answers are worth no more than {decoy!r}, which answers nothing: it does "
+        "not surely lose to {lost}."
+    ),
+}
 
 
 def _rating(found: Standings, each: Rating) -> dict[str, Any]:

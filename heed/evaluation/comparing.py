@@ -13,6 +13,7 @@ from itertools import combinations
 from heed.evaluation.contestants import is_decoy
 from heed.evaluation.fooled import Pairing, decoy_pairings, fooled_by
 from heed.evaluation.votes import LENGTH, Vote, by_pair, contest
+from heed.recipe.compare import GOLD
 from heed.stats.agreement import cohen_kappa
 from heed.stats.contests import Contest
 from heed.stats.controlled import Controlled, controlled_win_rates
@@ -82,6 +83,7 @@ def standings(
     judges = {vote.judge for vote in votes}
     if len(judges) != 1:
         raise ValueError(f"standings are by one judge, not by {len(judges)}")
+    judge = judges.pop()
     notes: list[str] = []
     met = by_pair(votes)
     pairs = _win_rates(met)
@@ -89,7 +91,7 @@ def standings(
     ratings, resampled = _ratings(real, notes, seed, resamples)
     left, right, scores = _columns(real)
     return Standings(
-        judge=judges.pop(),
+        judge=judge,
         votes=len(votes),
         prompts=len({vote.prompt for vote in votes}),
         sides=(
@@ -111,6 +113,7 @@ def standings(
                 for key in (pair, pair[::-1])
             },
             baseline,
+            infallible=judge == GOLD,
         ),
         notes=notes,
     )

@@ -6,6 +6,9 @@ the baseline (one that is may be worse than nothing: its losses to a decoy are t
 nothing), and the judge is fooled by a decoy whose win rate is not surely below one half: whose
 interval reaches it.
 
+The gold reward is what worth means, so that nothing fools it: where a decoy does not surely lose to
+a contestant, that one's answers are worth no more than it.
+
 A judge before whom the decoy wins half or more passes a pairing with a chance of about 2.5%, the
 tail of a 95% interval (3.9% at worst, of 21 comparisons: a binomial has steps). An honest one
 before whom it wins a share p of n comparisons is called fooled with a chance that falls fast with
@@ -30,7 +33,7 @@ from heed.stats.intervals import Estimate
 HALF = 50.0
 ENOUGH = 20
 """Prompts below which a pairing says nothing of a judge."""
-Word = Literal["resisted", "fooled", "too few", "no proof"]
+Word = Literal["resisted", "fooled", "too few", "no proof", "worthless"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ def decoy_pairings(
     rates: Mapping[tuple[str, str], Estimate],
     prompts: Mapping[tuple[str, str], int],
     baseline: str | None,
+    *,
+    infallible: bool = False,
 ) -> list[Pairing]:
     """Every decoy against everybody else.
 
@@ -54,6 +59,8 @@ def decoy_pairings(
         rates: of each ordered pair, the first one's win rate against the second, in percent.
         prompts: on how many prompts each pair met.
         baseline: what a contestant must not be surely worse than to count; without one all count.
+        infallible: the judge is the gold reward: before it, answers are worthless that do not
+            surely beat a decoy.
     """
     found = []
     for (name, other), rate in rates.items():
@@ -66,7 +73,7 @@ def decoy_pairings(
         elif _below(rate):
             word = "resisted"
         elif counts:
-            word = "fooled"
+            word = "worthless" if infallible else "fooled"
         found.append(Pairing(name, other, rate, word))
     return found
 

@@ -49,6 +49,8 @@ class Judges(Settings):
             raise ValueError("nobody judges: set gold, rewards, model or people")
         if len(set(names)) < len(names):
             raise ValueError(f"two judges have one name ({', '.join(names)}); set model.name")
+        if self.model is not None and self.model.name in (GOLD, PEOPLE):
+            raise ValueError(f"model.name: {self.model.name} is somebody else's name")
         if self.model is not None:
             self.model.check("judges.model")
             self.model.rubric.check(by_principle=False)

@@ -213,7 +213,7 @@ class Recipe(Settings):
         return self.gates.stopping() if isinstance(stage, OnPolicy) else {}
 
     def made_of(self, stage: Stage) -> list[str]:
-        """The stages whose keys are part of a stage's own: a page shows all that stand before it."""
+        """The stages whose keys are part of a stage's own: a page shows all before it."""
         if isinstance(stage, Report):
             names = [each.name for each in self.stages]
             return names[: names.index(stage.name)]

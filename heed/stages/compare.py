@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -13,7 +13,7 @@ from heed.feedback.preferences import training_votes
 from heed.feedback.scored import ScoreSource
 from heed.files import read_records, write_json, write_records
 from heed.progress import Display
-from heed.recipe import Compare, Sampling, listed
+from heed.recipe import Compare, Evaluate, Recipe, Sampling, Stage, listed
 from heed.recipe.compare import GOLD
 from heed.run import StageRun
 from heed.stages.sources import judge_of, people_of
@@ -49,7 +49,9 @@ def compare(work: Workplace, settings: Compare, stage: StageRun) -> Summary:
                 for judge, each in found["judges"].items()
                 for note in fooled_notes(judge, each)
             ),
-            *_taught(work, settings),
+            *taught(
+                work.recipe, settings.labelled(_evaluate(work, settings)), settings.judges.rewards
+            ),
         ],
     }
 
@@ -63,7 +65,7 @@ def asked(source: Source, items: Sequence[Item], label: str, *, visible: bool = 
     return votes_of(source.name, items, kept)
 
 
-def _evaluate(work: Workplace, settings: Compare) -> Any:
+def _evaluate(work: Workplace, settings: Compare) -> Evaluate | None:
     return settings.source({stage.name: stage for stage in work.recipe.stages})
 
 
@@ -119,19 +121,20 @@ def _sources(work: Workplace, settings: Compare, stage: StageRun) -> Iterator[So
         yield people_of(work, judges.people, judges.people.per_item, stage)
 
 
-def _taught(work: Workplace, settings: Compare) -> list[str]:
-    """A note on each policy that learned from a judge, or from what the judge learned from."""
+def taught(recipe: Recipe, labelled: Mapping[str, str], judges: Sequence[str]) -> list[str]:
+    """A note on each policy that learned from a reward stage that judges it, or from what that one
+    learned from.
+    """
     notes = []
-    for label, name in settings.labelled(_evaluate(work, settings)).items():
-        stage = work.recipe.stage(name)
-        behind = _behind(work, stage.rewards())
-        for reward in settings.judges.rewards:
-            own = work.recipe.stage(reward)
+    for label, name in labelled.items():
+        stage = recipe.stage(name)
+        behind = _behind(recipe, stage.rewards())
+        for reward in judges:
             if reward in behind:
                 notes.append(
                     f"{label} was trained on {reward}: that {reward} prefers it proves little."
                 )
-            elif common := _comparisons(stage) & _comparisons(own):
+            elif common := _comparisons(stage) & _comparisons(recipe.stage(reward)):
                 notes.append(
                     f"{label} learned from the comparisons that {reward} learned from "
                     f"({', '.join(sorted(common))})."
@@ -139,14 +142,14 @@ def _taught(work: Workplace, settings: Compare) -> list[str]:
     return notes
 
 
-def _behind(work: Workplace, rewards: Sequence[str]) -> set[str]:
+def _behind(recipe: Recipe, rewards: Sequence[str]) -> set[str]:
     """The rewards, and those that they are made of."""
     return {
         each
         for name in rewards
-        for each in ({name} | _behind(work, work.recipe.stage(name).rewards()))
+        for each in ({name} | _behind(recipe, recipe.stage(name).rewards()))
     }
 
 
-def _comparisons(stage: Any) -> set[str]:
+def _comparisons(stage: Stage) -> set[str]:
     return set(listed(getattr(stage, "comparisons", None) or []))

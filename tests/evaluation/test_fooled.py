@@ -28,6 +28,13 @@ def test_words_by_hand() -> None:
                                     {(DECOY, "b"): 99}, None)) == [DECOY]  # fmt: skip
 
 
+def test_nothing_fools_the_gold_reward() -> None:
+    rates = {(DECOY, "b"): Estimate(60, 55, 65, 99)}
+    (found,) = decoy_pairings(rates, {(DECOY, "b"): 99}, None, infallible=True)
+    assert found.word == "worthless"
+    assert fooled_by([found]) == []
+
+
 def test_who_is_surely_worse_than_the_baseline_proves_nothing() -> None:
     assert word(50, 60, Estimate(20, 15, 25, 60)) == "no proof"
     assert word(50, 60, Estimate(45, 35, 55, 60)) == "fooled"

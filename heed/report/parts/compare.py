@@ -223,6 +223,9 @@ def _resisted(judge: str, found: Sequence[Mapping[str, Any]]) -> str:
     words = {each["word"] for each in found}
     if not words or "fooled" in words:
         return ""
+    if "worthless" in words:
+        weak = dict.fromkeys(policy_name(e["against"]) for e in found if e["word"] == "worthless")
+        return f"By {judge}, some answers are worth no more than nothing: of {', '.join(weak)}."
     if words == {"too few"}:
         return f"Too few prompts to tell whether {judge} can be fooled."
     return f"No decoy fools {judge}: each surely loses to every answer worth having."
