@@ -15,7 +15,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from heed import __version__
-from heed.cli import compare, label, prefs, recipes, report, run, sample, train, world
+from heed.cli import compare, label, plan, prefs, recipes, report, run, sample, train, watch, world
 from heed.errors import Interrupted, UserError
 
 # By default idle OpenMP threads spin for so long that a training step takes many times longer as
@@ -101,9 +101,11 @@ def main(
 
 
 app.command("run")(run.run)
+app.command("plan")(plan.plan)
 app.command("recipes")(recipes.recipes)
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
+app.command("watch")(watch.watch)
 app.command("report")(report.report)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("label")(label.label)

@@ -83,6 +83,17 @@ class Surrogate:
     """KL as a loss; without it KL is a cost in the reward, with rewards to go."""
 
 
+@dataclass(frozen=True)
+class Round:
+    """What was drawn last, before learning from it."""
+
+    completions: Sequence[Completion]
+    rewards: Sequence[float]
+    """What the reward function said of each."""
+    kl: Sequence[float]
+    """The log-ratio of each to the reference, in nats: the estimator k1, summed over its tokens."""
+
+
 class PolicyGradient:
     """A Method whose outer iteration is one round of sampling and `epochs` passes over it."""
 
@@ -112,6 +123,7 @@ class PolicyGradient:
         self.seed = seed
         self.watch = watch
         self.measured: dict[str, float] = {}
+        self.round = Round((), (), ())
 
     def batches(self, iteration: int) -> Iterator[Rollout]:
         surrogate = self.surrogate
@@ -126,8 +138,9 @@ class PolicyGradient:
             pad=self.policy.chat.pad_id,
             device=self.policy.device,
         )
-        rollout = self._weigh(seen)
+        rollout = self.weigh(seen)
         self.measured = self._measure(completions, seen, rollout)
+        self.round = Round(completions, seen.proxy.tolist(), seen.kl.sum(1).tolist())
         order = Order(
             len(rollout), len(rollout) // surrogate.minibatches, derive_seed(self.seed, iteration)
         )
@@ -141,7 +154,7 @@ class PolicyGradient:
         seed = derive_seed(self.seed, "sample", iteration)
         return self.sampler.sample(prompts, n=group, seed=seed)
 
-    def _weigh(self, seen: Experience) -> Rollout:
+    def weigh(self, seen: Experience) -> Rollout:
         """Rewards, less KL unless that is a loss, and the advantages that the baseline sees."""
         target = seen.sequences.target
         cost = 0.0 if self.surrogate.kl_loss else self.kl.coef
@@ -190,11 +203,18 @@ class PolicyGradient:
         logprobs, entropy = completion_logprobs(
             self.policy.model, batch, temperature=surrogate.temperature
         )
-        terms = [
-            *surrogate.policy_loss(logprobs, batch.logprobs, batch.advantages, batch.target),
+        return [
+            *self.objective(logprobs, batch),
             entropy_bonus(entropy, batch.target, surrogate.entropy_coef),
             *self.baseline.loss(batch),
         ]
+
+    def objective(self, logprobs: Float[Tensor, "B T"], batch: Rollout) -> list[Term]:
+        """What the policy's log-probs are judged by: advantages, and KL where it is a loss."""
+        surrogate = self.surrogate
+        terms = list(
+            surrogate.policy_loss(logprobs, batch.logprobs, batch.advantages, batch.target)
+        )
         if surrogate.kl_loss:
             at = AnswerLogprobs(logprobs, batch.logprobs, batch.ref_logprobs, batch.target)
             terms.append(surrogate.kl_loss(at, self.kl.coef))

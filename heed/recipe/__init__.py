@@ -24,18 +24,23 @@ from heed.recipe.feedback import (
     Speaker,
 )
 from heed.recipe.gates import (
+    AgreementGate,
     DrawsGate,
     Gates,
     GateSettings,
     KlGate,
     LeakageGate,
+    LeashGate,
     LengthsGate,
     LogprobsGate,
     OveroptimisationGate,
     RepetitionGate,
     SidesGate,
     SignGate,
+    SpammersGate,
+    StepGate,
 )
+from heed.recipe.overoptimisation import Overoptimisation
 from heed.recipe.policy_gradient import CriticFree, Grpo, Kl, OnPolicy, Ppo, Reinforce, Rloo
 from heed.recipe.preference import LOSSES, Dpo, Kto, LossName
 from heed.recipe.recipe import STAGES, Evaluate, Recipe, Records, Report, WorldSettings
@@ -65,6 +70,7 @@ from heed.recipe.rubric import GradingRubric, Rubric
 from heed.recipe.selection import BestOfN, Rejection
 from heed.recipe.simpler import LEVEL, Retrieval, RewardConditioned, SystemPrompt
 from heed.recipe.training import Pretrain, Sft
+from heed.recipe.turns import GradeTurns
 from heed.recipe.weak_to_strong import Relabel, WeakToStrong
 
 __all__ = [
@@ -72,6 +78,7 @@ __all__ = [
     "LOSSES",
     "STAGES",
     "WORLD_PEOPLE",
+    "AgreementGate",
     "Annotators",
     "Asked",
     "BestOfN",
@@ -93,6 +100,7 @@ __all__ = [
     "Gate",
     "GateSettings",
     "Gates",
+    "GradeTurns",
     "GradingRubric",
     "Grpo",
     "Honest",
@@ -103,6 +111,7 @@ __all__ = [
     "KlGate",
     "Kto",
     "LeakageGate",
+    "LeashGate",
     "Length",
     "LengthsGate",
     "LogprobsGate",
@@ -112,6 +121,7 @@ __all__ = [
     "Metre",
     "OnPolicy",
     "Optimisation",
+    "Overoptimisation",
     "OveroptimisationGate",
     "People",
     "Ppo",
@@ -139,9 +149,11 @@ __all__ = [
     "SharedLora",
     "SidesGate",
     "SignGate",
+    "SpammersGate",
     "Speaker",
     "Stage",
     "StageName",
+    "StepGate",
     "SystemPrompt",
     "TrainingStage",
     "WeakToStrong",

@@ -6,7 +6,8 @@ refuse to start. `false_alarms` is how often it trips where nothing is wrong, ov
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Self
 
 from pydantic import (
@@ -102,6 +103,24 @@ class LengthsGate(Admission):
     """How often labels trip it whose share lies on the margin."""
 
 
+class AgreementGate(Admission):
+    """Annotators hardly agree on the items that several of them labelled."""
+
+    least: float = Field(0.15, ge=0.0, lt=1.0)
+    """Krippendorff's alpha (nominal) that labels must not surely lie below; 0 is chance."""
+    false_alarms: float = Field(0.01, gt=0.0, lt=0.5)
+    """How often labels trip it whose alpha is `least`."""
+
+
+class SpammersGate(Admission):
+    """Many labels come from annotators who look as if they clicked at random."""
+
+    share: float = Field(0.25, ge=0.0, lt=1.0)
+    """Of the labels, which may come from such people."""
+    false_alarms: float = Field(0.01, gt=0.0, lt=0.5)
+    """How often labels trip it of which just this share is from such people."""
+
+
 class LogprobsGate(Admission):
     """The sampler's log-probs are those of the training forward."""
 
@@ -118,6 +137,24 @@ class DrawsGate(Admission):
 
     false_alarms: float = Field(0.001, gt=0.0, lt=0.5)
     """How often the gate may trip at the start of a training in which nothing is wrong."""
+
+
+class StepGate(Admission):
+    """The method's own update raises the likelihood of better answers."""
+
+    action: Literal["warn", "refuse", "off"] = "refuse"
+    """warn, or refuse: the training does not start; off does not ask."""
+    false_alarms: float = Field(0.01, gt=0.0, lt=0.5)
+    """How often a reward trips that knows nothing of what people prefer."""
+
+
+class LeashGate(Admission):
+    """The KL term pulls back a policy that has moved."""
+
+    action: Literal["warn", "refuse", "off"] = "refuse"
+    """warn, or refuse: the training does not start; off does not ask."""
+    false_alarms: float = Field(0.01, gt=0.0, lt=0.5)
+    """How often a term trips that leads nowhere."""
 
 
 class KlGate(Watch):
@@ -169,7 +206,8 @@ class OveroptimisationGate(Watch):
     action: Literal["warn", "stop", "off"] = "stop"
     """warn, or stop: training ends, and the best policy until then is kept; off does not ask."""
     reward: StageName | None = None
-    """Reward stage that nothing is trained on (a reward model, a judge); null asks nobody."""
+    """Reward stage that nothing is trained on (a reward model, a judge), in rounds each round's
+    own; null asks nobody."""
     every: PositiveInt = 5
     """Iterations between two looks."""
     prompts: PositiveInt = 128
@@ -192,6 +230,16 @@ class OveroptimisationGate(Watch):
     def asked(self) -> bool:
         return self.action != "off" and self.reward is not None
 
+    def beside(self, earlier: Sequence[str]) -> str | None:
+        """The reward stage that is asked beside a stage which stands after those of these names:
+        the one that is named or, where rounds made several of it, the latest; None where it comes
+        later or not at all.
+        """
+        if self.reward is None or self.reward in earlier:
+            return self.reward
+        written = re.compile(re.escape(self.reward) + r"-\d+")
+        return next((name for name in reversed(earlier) if written.fullmatch(name)), None)
+
 
 class Gates(Settings):
     """All gates, by name."""
@@ -199,9 +247,13 @@ class Gates(Settings):
     leakage: LeakageGate = LeakageGate()
     sides: SidesGate = SidesGate()
     lengths: LengthsGate = LengthsGate()
+    agreement: AgreementGate = AgreementGate()
+    spammers: SpammersGate = SpammersGate()
     sign: SignGate = SignGate()
     logprobs: LogprobsGate = LogprobsGate()
     draws: DrawsGate = DrawsGate()
+    step: StepGate = StepGate()
+    leash: LeashGate = LeashGate()
     kl: KlGate = KlGate()
     entropy: EntropyGate = EntropyGate()
     repetition: RepetitionGate = RepetitionGate()

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from heed.feedback.preferences import Preference, preferences, training_votes
+from heed.feedback.crowd import by_name, decided, fit_reliability, known_answers
+from heed.feedback.preferences import (
+    Preference,
+    first_occasions,
+    latest,
+    preferences,
+    training_votes,
+    without_adjudications,
+)
 from heed.files import read_records
+from heed.gates.crowd import agreement, spammers
 from heed.gates.finding import Finding
 from heed.gates.labels import lengths, sides
 from heed.gates.leakage import leakage
 from heed.gates.sign import sign
 from heed.recipe import (
+    AgreementGate,
     Collect,
     LeakageGate,
     LengthsGate,
@@ -16,6 +26,7 @@ from heed.recipe import (
     RewardModelling,
     SidesGate,
     SignGate,
+    SpammersGate,
 )
 from heed.rewards.accuracy import correctness
 from heed.stages.workplace import Workplace
@@ -65,6 +76,41 @@ def for_length(work: Workplace, stage: Collect, gate: LengthsGate) -> Finding | 
             longer.append(float((first > second) == ((each.lean or 0) > 0)))
             prompts.append(items[each.item].prompt.id)
     return lengths(longer, prompts, margin=gate.margin, false_alarms=gate.false_alarms)
+
+
+def agreeing(work: Workplace, stage: Collect, gate: AgreementGate) -> Finding | None:
+    """What annotators say of the same answers; ties and "both bad" are answers too."""
+    found = preferences(_own(work, stage))
+    return agreement(
+        [each.said for each in found],
+        [each.unit for each in found],
+        [each.item for each in found],
+        least=gate.least,
+        false_alarms=gate.false_alarms,
+    )
+
+
+def clicked_at_random(work: Workplace, stage: Collect, gate: SpammersGate) -> Finding | None:
+    """Each annotator's preferences beside the others' consensus and what is known of gold items."""
+    said = _own(work, stage)
+    items = {item.id: item for item in work.records(stage.name, "items", Item)}
+    votes = decided(said)
+    if not votes:
+        return None
+    return spammers(
+        [each.annotator for each in votes],
+        [each.said == "first" for each in votes],
+        fit_reliability(votes, known_answers(said, items)),
+        {name: len(own) for name, own in by_name(said).items()},
+        share=gate.share,
+        false_alarms=gate.false_alarms,
+    )
+
+
+def _own(work: Workplace, stage: Collect) -> list[Annotation]:
+    """Each annotator's first label of an item, in its last revision; no rulings on disputes."""
+    said = read_records(work.path(stage.name, "annotations.jsonl"), Annotation)
+    return first_occasions(latest(without_adjudications(said)))
 
 
 def _choices(work: Workplace, stage: Collect) -> tuple[dict[str, Item], list[Preference]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from heed.errors import UserError
+from heed.files import write_json
 from heed.gates.finding import Finding
 from heed.gates.levels import (
     FIRST,
@@ -21,12 +23,22 @@ from heed.gates.levels import (
 from heed.gates.overoptimisation import looks_of, overoptimisation
 from heed.recipe import Collect, GateSettings, OnPolicy, Records, RewardModelling, Stage
 from heed.run import GATES, StageRun
-from heed.stages.admission import for_length, held_apart, one_sided, reward_sign
+from heed.stages.admission import (
+    agreeing,
+    clicked_at_random,
+    for_length,
+    held_apart,
+    one_sided,
+    reward_sign,
+)
 from heed.stages.rollout_checks import own_draws, same_logprobs
+from heed.stages.step_checks import pulls_back, raises_better
 from heed.stages.watching import DISAGREEMENT, FALL, HELDOUT, REPEATED, STANDOUT
 from heed.stages.workplace import Workplace
 from heed.trainer import Metrics, Monitor
 
+ASKED = "asked.json"
+"""What was asked of a finished stage, also by gates that had nothing to say."""
 Rows = Sequence[Mapping[str, float | None]]
 """What every iteration so far has logged."""
 AT_REST = "at_rest"
@@ -52,8 +64,9 @@ class Before:
     """A question about the start of a training, put to the method that is about to train."""
 
     of: tuple[type[Stage], ...]
-    ask: Callable[[Workplace, Any, Any], Finding | None]
-    """From the workplace, the method and the gate's settings; it leaves the method as it was."""
+    ask: Callable[[Workplace, Any, Any, Any], Finding | None]
+    """From the workplace, the stage's settings, the method and the gate's settings; it leaves the
+    method as it was."""
 
 
 During = Callable[[Rows, Any, int], Finding | None]
@@ -86,11 +99,15 @@ AFTER: Mapping[str, After] = {
     "leakage": After((Records,), held_apart),
     "sides": After((Collect,), one_sided),
     "lengths": After((Collect,), for_length),
+    "agreement": After((Collect,), agreeing),
+    "spammers": After((Collect,), clicked_at_random),
     "sign": After((RewardModelling,), reward_sign),
 }
 BEFORE: Mapping[str, Before] = {
     "logprobs": Before((OnPolicy,), same_logprobs),
     "draws": Before((OnPolicy,), own_draws),
+    "step": Before((OnPolicy,), raises_better),
+    "leash": Before((OnPolicy,), pulls_back),
 }
 DURING: Mapping[str, During] = {
     "kl": _level(kl_budget, "kl"),
@@ -122,15 +139,20 @@ def ask_after(work: Workplace, place: StageRun) -> None:
     if not place.writes:
         return
     place.forget(GATES, lambda row: row["step"] is None)
-    for _, gate, after in _of(AFTER, work, place.stage):
+    asked = {}
+    for name, gate, after in _of(AFTER, work, place.stage):
         found = after.ask(work, place.stage, gate)
         if found is not None:
             _note(work, place, None, gate, found)
+        asked[name] = _asked(gate)
+    if asked:
+        write_json(place.directory / ASKED, asked)
 
 
 def ask_again(work: Workplace, place: StageRun) -> None:
     """Ask of a finished stage what was asked under other settings, or not at all."""
-    known = {row["gate"]: row["asked"] for row in place.noted(GATES) if row["step"] is None}
+    path = place.directory / ASKED
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if any(known.get(name) != _asked(gate) for name, gate, _ in _of(AFTER, work, place.stage)):
         ask_after(work, place)
 
@@ -145,7 +167,7 @@ def ask_before(work: Workplace, place: StageRun, method: object) -> None:
         return
     place.forget(GATES, lambda row: row["step"] == 0)
     for _, gate, before in _of(BEFORE, work, place.stage):
-        found = before.ask(work, method, gate)
+        found = before.ask(work, place.stage, method, gate)
         if found is None:
             continue
         row = _note(work, place, 0, gate, found)

@@ -13,7 +13,7 @@ from heed.models.forward import completion_logprobs
 from heed.models.modes import evaluating
 from heed.ops.batch import Sequences, in_parts
 from heed.policies.policy_gradient import PolicyGradient
-from heed.recipe import DrawsGate, LogprobsGate
+from heed.recipe import DrawsGate, LogprobsGate, OnPolicy
 from heed.sampling.local import LocalSampler
 from heed.stages.workplace import Workplace
 from heed.types import Completion
@@ -22,16 +22,20 @@ ROUND = 256
 """Answers that are held against the training forward, at most."""
 
 
-def same_logprobs(work: Workplace, method: PolicyGradient, gate: LogprobsGate) -> Finding:
+def same_logprobs(
+    work: Workplace, _: OnPolicy, method: PolicyGradient, gate: LogprobsGate
+) -> Finding:
     """The sampler's log-probs and the training forward's, token by token."""
     answers = _answers(work, method)
-    trained, _ = _forward(method, answers)
+    trained, _entropy = _forward(method, answers)
     reported = [value for item in answers for value in item.logprobs]
     tolerance = gate.half if work.dtype == torch.bfloat16 else gate.full
     return logprobs(reported, [v for row in trained for v in row], tolerance=tolerance)
 
 
-def own_draws(work: Workplace, method: PolicyGradient, gate: DrawsGate) -> Finding | None:
+def own_draws(
+    work: Workplace, _: OnPolicy, method: PolicyGradient, gate: DrawsGate
+) -> Finding | None:
     """The surprise of what was drawn beside the entropy; None where top-p or top-k cut the
     distribution, so that it is another on purpose.
     """

@@ -11,10 +11,13 @@ import torch
 from golden_methods import on_policy
 
 from heed.policies.policy_gradient import PolicyGradient
-from heed.recipe import DrawsGate, LogprobsGate
+from heed.recipe import DrawsGate, LogprobsGate, OnPolicy
 from heed.sampling.local import LocalSampler
 from heed.stages.rollout_checks import own_draws, same_logprobs
 from heed.stages.workplace import Workplace
+
+ANY = cast(OnPolicy, None)
+"""No settings of the stage are looked at."""
 
 
 @pytest.fixture
@@ -35,10 +38,10 @@ def sampler(method: PolicyGradient, **more: Any) -> LocalSampler:
 
 def test_its_own_sampler_passes(work: Workplace, method: PolicyGradient) -> None:
     before = [p.clone() for p in method.module.parameters()]
-    found = same_logprobs(work, method, LogprobsGate())
+    found = same_logprobs(work, ANY, method, LogprobsGate())
     assert found.statistic < 1e-4
     assert not found.tripped
-    drawn = own_draws(work, method, DrawsGate())
+    drawn = own_draws(work, ANY, method, DrawsGate())
     assert drawn is not None
     assert not drawn.tripped
     for old, new in zip(before, method.module.parameters(), strict=True):
@@ -54,8 +57,8 @@ def test_another_temperature_is_found(
         for parameter in method.policy.model.parameters():
             parameter.mul_(3)  # a fresh model is all but uniform, at any temperature
     method.sampler = sampler(method, temperature=temperature)
-    assert same_logprobs(work, method, LogprobsGate()).tripped
-    found = own_draws(work, method, DrawsGate())
+    assert same_logprobs(work, ANY, method, LogprobsGate()).tripped
+    found = own_draws(work, ANY, method, DrawsGate())
     assert found is not None
     assert found.tripped
     assert word in found.says
@@ -63,5 +66,5 @@ def test_another_temperature_is_found(
 
 def test_a_cut_distribution_is_another_on_purpose(work: Workplace, method: PolicyGradient) -> None:
     method.sampler = sampler(method, top_p=0.5)
-    assert own_draws(work, method, DrawsGate()) is None
-    assert not same_logprobs(work, method, LogprobsGate()).tripped
+    assert own_draws(work, ANY, method, DrawsGate()) is None
+    assert not same_logprobs(work, ANY, method, LogprobsGate()).tripped
