@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from heed.report.part import ReadPart
-from heed.report.parts import costs, gates, hallucination, values
+from heed.report.parts import costs, gates, hallucination, turns, values
 
 PARTS: tuple[ReadPart, ...] = (
+    turns.read,
     values.read,
     costs.read,
     gates.read,
