@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,9 +57,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_settings: list[str]) 
 
 def answer_of(question: str) -> str:
     """The graded answer in a question of the built-in rubric."""
-    lines = question.split("\n")
-    fences = [at for at, line in enumerate(lines) if line.startswith("--- ")]
-    return "\n".join(lines[fences[-2] + 1 : fences[-1]])
+    (mark,) = re.findall(r"^--- end ([0-9a-f]{12}) ---$", question, re.MULTILINE)
+    return question.split(f"--- answer {mark} ---\n")[1].split(f"\n--- end {mark} ---")[0]
 
 
 def fair(messages: Sequence[Message], _: Any) -> str:
@@ -202,7 +202,7 @@ def test_other_data_bring_no_questions(tmp_path: Path) -> None:
     path = tmp_path / "turns.yaml"
     path.write_text(
         "name: turns\ndata: file.jsonl\nmodel: some/model\nstages:\n  - records\n"
-        "  - sft: {policy: null}\n  - grade_turns: {policies: {sft: sft}}\n"
+        "  - pretrain\n  - grade_turns: {policies: {a: pretrain}, judge: {policy: pretrain}}\n"
     )
     with pytest.raises(UserError, match="no questions of several turns"):
         load_recipe(str(path), [])
