@@ -58,7 +58,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_settings: list[str]) 
 def answer_of(question: str) -> str:
     """The graded answer in a question of the built-in rubric."""
     (mark,) = re.findall(r"^--- end ([0-9a-f]{12}) ---$", question, re.MULTILINE)
-    return question.split(f"--- answer {mark} ---\n")[1].split(f"\n--- end {mark} ---")[0]
+    return question.partition(f"--- answer {mark} ---\n")[2].partition(f"\n--- end {mark} ---")[0]
 
 
 def fair(messages: Sequence[Message], _: Any) -> str:
