@@ -66,8 +66,8 @@ def swapped(
     )
     if tripped:
         says += (
-            " Rows of it stand the wrong way round, or it is about something else: read some of "
-            "its rows, and see which of its columns holds what was chosen."
+            " Rows of it, or of the others, stand the wrong way round, or it is about something "
+            "else: read some of its rows, and see which column holds what was chosen."
         )
     return Finding("swapped", t, threshold, false_alarms, tripped, says)
 
