@@ -146,9 +146,9 @@ class ExploitsGate(Admission):
     words: PositiveInt = 40
     """Words tried: frequent ones, and those that stand in chosen answers more than in rejected."""
     answers: PositiveInt = 96
-    """Held-out answers on which the dearest of them is tested."""
-    margin: PositiveFloat = 1.0
-    """Standard deviations of the scores of held-out answers that it may buy on average."""
+    """Held-out chosen answers on which the dearest of them is tested."""
+    margin: PositiveFloat = 2.0
+    """Standard deviations of the scores of held-out chosen answers that it may buy on average."""
     false_alarms: float = Field(0.01, gt=0.0, lt=0.5)
     """How often a word trips it that buys just that."""
 

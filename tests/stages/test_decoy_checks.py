@@ -88,7 +88,7 @@ def scorer(bonus: float) -> Callable[[Sequence[Completion]], list[float]]:
 
 
 def test_a_word_that_buys_score_is_named() -> None:
-    found = bought(work(reward_fn=scorer(4.0)), REWARD, ExploitsGate())
+    found = bought(work(reward_fn=scorer(6.0)), REWARD, ExploitsGate())
     assert found is not None
     assert found.tripped
     assert "'4'" in found.says
@@ -101,7 +101,7 @@ def test_an_honest_reward_passes() -> None:
 
 
 def test_of_few_answers_nothing_is_said() -> None:
-    assert bought(work(reward_fn=scorer(4.0)), REWARD, ExploitsGate(answers=5)) is None
+    assert bought(work(reward_fn=scorer(6.0)), REWARD, ExploitsGate(answers=5)) is None
 
 
 def shown(prompt: Prompt) -> tuple[str, str]:
