@@ -162,6 +162,12 @@ def test_no_more_simulated_annotators_an_item_than_there_are(tmp_path: Path) -> 
     assert len(World(0).annotators()) == WORLD_PEOPLE
 
 
+def test_habits_of_nobody_are_refused(tmp_path: Path) -> None:
+    settings = "annotators: {spammers: 16, left_bias: 1.0}"
+    said = refusal(tmp_path, GOOD.replace("comparisons: 100", settings))
+    assert "left_bias does nothing where all are spammers" in said
+
+
 @pytest.mark.parametrize("text", ["", "- a list", "just words"])
 def test_a_recipe_is_a_mapping(tmp_path: Path, text: str) -> None:
     assert "a recipe is a mapping" in refusal(tmp_path, text)

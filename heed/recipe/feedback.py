@@ -27,6 +27,20 @@ class Annotators(Settings):
     """Noise of a choice, for all."""
     length_bias: float | None = None
     """Utility of one more word, for all."""
+    left_bias: float | None = None
+    """What standing on the left is worth, in units of felt difference, for all."""
+    spammers: int | None = Field(None, ge=0, le=WORLD_PEOPLE)
+    """How many do not read (two in the world as it is): every other one always clicks left, the
+    rest at random. Habits are those of the others.
+    """
+
+    @model_validator(mode="after")
+    def _somebody_has_the_habit(self) -> Self:
+        if self.spammers == WORLD_PEOPLE:
+            for name in ("temperature", "length_bias", "left_bias"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} does nothing where all are spammers; leave it out")
+        return self
 
 
 class People(Settings):

@@ -62,11 +62,19 @@ class Person:
         return self.always_left or self.reliability == 0.0
 
 
-def draw_people(seed: int, **overrides: float) -> list[Person]:
-    """Fourteen attentive people and two spammers; `overrides` replace traits of the attentive."""
+def draw_people(seed: int, spammers: int | None = None, **overrides: float) -> list[Person]:
+    """Fourteen attentive people and two spammers; `overrides` replace traits of the attentive.
+
+    With `spammers` so many of the sixteen are spammers, every other one of whom always clicks left
+    and the rest at random; the two that a world has anyway are the first. Raises ValueError where
+    there are not so many people.
+    """
     rng = random.Random(f"{seed}/people")
     names = sorted(rng.sample(NAMES, ATTENTIVE_COUNT + 2))
     always_left, at_random = rng.sample(names, 2)
+    spoilt = [always_left, at_random]
+    if spammers is not None:
+        spoilt = _spoilt(names, spoilt, spammers, seed)
     people = []
     for name in names:
         person = Person(
@@ -81,14 +89,23 @@ def draw_people(seed: int, **overrides: float) -> list[Person]:
             tie_rate=rng.uniform(0.2, 0.6),
             both_bad_rate=rng.uniform(0.0, 0.25),
         )
-        if name == always_left:
+        if name in spoilt[::2]:
             person = replace(person, always_left=True)
-        elif name == at_random:
+        elif name in spoilt:
             person = replace(person, reliability=0.0)
         else:
             person = replace(person, **overrides)  # type: ignore[arg-type]
         people.append(person)
     return people
+
+
+def _spoilt(names: Sequence[str], first: Sequence[str], count: int, seed: int) -> list[str]:
+    """Who are the spammers, in an order in which every other one always clicks left."""
+    if not 0 <= count <= len(names):
+        raise ValueError(f"{count} of {len(names)} people cannot be spammers")
+    others = [name for name in names if name not in first]
+    random.Random(f"{seed}/spammers").shuffle(others)
+    return [*first, *others][:count]
 
 
 def with_traits(

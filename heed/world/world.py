@@ -268,13 +268,15 @@ class World:
         """The gold reward as a RewardFn."""
         return GoldReward(self)
 
-    def annotators(self, **overrides: float) -> list[SimulatedAnnotator]:
-        """The world's people, two spammers among them.
+    def annotators(
+        self, spammers: int | None = None, **overrides: float
+    ) -> list[SimulatedAnnotator]:
+        """The world's people, two spammers among them, or so many as `spammers` says.
 
         `overrides` replace traits of all but the spammers, as in `annotators(length_bias=0.3)`;
         see `Person` for their names and units.
         """
         return [
             SimulatedAnnotator(person, self.gold, self.seed)
-            for person in draw_people(self.seed, **overrides)
+            for person in draw_people(self.seed, spammers, **overrides)
         ]

@@ -16,7 +16,7 @@ import pytest
 
 from heed.types import GRADES, Annotation, Item, Pair
 from heed.world import Person, SimulatedAnnotator, World, noise_ceiling, preference
-from heed.world.annotators import grade, sigmoid, with_traits
+from heed.world.annotators import draw_people, grade, sigmoid, with_traits
 
 WORLD = World(0)
 GOLD = lru_cache(maxsize=None)(WORLD.gold)
@@ -312,3 +312,22 @@ def test_one_person_with_other_traits() -> None:
         with_traits(crowd, "Nemo", left_bias=4.0)
     with pytest.raises(TypeError, match="left_bais"):
         with_traits(crowd, name, left_bais=4.0)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 16])
+def test_as_many_spammers_as_asked_for(count: int) -> None:
+    usual, people = draw_people(0), draw_people(0, count)
+    assert sum(person.spammer for person in people) == count
+    assert sum(person.always_left for person in people) == -(-count // 2)
+    own = [one for one, other in zip(people, usual, strict=True) if one.name == other.name]
+    assert len(own) == 16
+    for one, other in zip(people, usual, strict=True):
+        if one.spammer == other.spammer:
+            assert one == other
+    if count == 2:
+        assert people == usual
+
+
+def test_no_more_spammers_than_people() -> None:
+    with pytest.raises(ValueError, match="17 of 16"):
+        draw_people(0, 17)

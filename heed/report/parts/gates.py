@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +76,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _found(stage: str, row: Mapping[str, Any]) -> Found:
-    step, gate = row.get("step"), str(row["gate"])
+    step, gate, rate = row.get("step"), str(row["gate"]), row.get("false_alarms")
     return Found(
         stage=stage,
         gate=gate,
@@ -85,7 +84,7 @@ def _found(stage: str, row: Mapping[str, Any]) -> Found:
         at=AT.get(step, f"at iteration {step}"),
         statistic=_figure(row.get("statistic")),
         threshold=_figure(row.get("threshold")),
-        false_alarms=f"{float(row.get('false_alarms') or math.nan):.1%}",
+        false_alarms=f"{rate:.1%}" if rate else "never",
         tripped=bool(row["tripped"]),
         says=str(row["says"]),
     )

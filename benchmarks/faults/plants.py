@@ -1,0 +1,104 @@
+"""How each fault gets into a real run: a recipe's setting where there is one, or a wrapper.
+
+A wrapper is put around one function of Heed in the process that runs `heed run`, and nothing else
+knows of it. What is imported by a wrapper is imported late, so that replays need no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+
+def _nothing(_: float) -> None:
+    """No wrapper: the settings are the fault."""
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A fault in a run of `planted.yaml`."""
+
+    begins: str
+    """The first stage in which it is at work: those before it are the clean run's of the seed."""
+    strength: float
+    unit: str
+    settings: Callable[[float], Sequence[str]] = lambda _: ()
+    """What `--set` is given, from the strength."""
+    wrap: Callable[[float], None] = _nothing
+    """Puts a wrapper into this process, from the strength."""
+
+
+def _flipped_sign(strength: float) -> None:
+    from heed.rewards.learned import LearnedReward
+
+    scored = LearnedReward.__call__
+
+    def flipped(self: Any, completions: Any) -> list[float]:
+        return [(1 - 2 * strength) * score for score in scored(self, completions)]
+
+    LearnedReward.__call__ = flipped  # type: ignore[method-assign]
+
+
+def _leaked_prompts(share: float) -> None:
+    from heed.world.world import World
+
+    demonstrations = World.demonstrations
+
+    def leaking(self: World, n: int, seed: int = 0) -> list[Any]:
+        known = self.references(seed)
+        return [*demonstrations(self, n, seed), *known[: round(share * len(known))]]
+
+    World.demonstrations = leaking  # type: ignore[method-assign]
+
+
+def _wrong_temperature(temperature: float) -> None:
+    from heed.stages.workplace import Workplace
+
+    sampler = Workplace.sampler
+
+    def heated(self: Workplace, policy: Any, settings: Any, name: str) -> Any:
+        right = sampler(self, policy, settings, name)
+        if name != "ppo":
+            return right
+        return replace(right, temperature=temperature * right.temperature)
+
+    Workplace.sampler = heated  # type: ignore[method-assign]
+
+
+PLANTS: Mapping[str, Plant] = {
+    "flipped_sign": Plant("reward", 1.0, "share of the reward that is negated", wrap=_flipped_sign),
+    "length_lovers": Plant(
+        "collect",
+        1.0,
+        "gold points a word",
+        settings=lambda x: [f"collect.annotators.length_bias={x}"],
+    ),
+    "side_lovers": Plant(
+        "collect",
+        2.0,
+        "units of felt difference",
+        settings=lambda x: [f"collect.annotators.left_bias={x}"],
+    ),
+    "many_spammers": Plant(
+        "collect",
+        6,
+        "spammers among 16, three labels an item",
+        settings=lambda x: [f"collect.annotators.spammers={x:g}", "collect.per_item=3"],
+    ),
+    "mostly_spammers": Plant(
+        "collect",
+        12,
+        "spammers among 16, three labels an item",
+        settings=lambda x: [f"collect.annotators.spammers={x:g}", "collect.per_item=3"],
+    ),
+    "leaked_prompts": Plant("records", 0.1, "share of the held-out prompts", wrap=_leaked_prompts),
+    "wrong_temperature": Plant(
+        "ppo",
+        1.5,
+        "temperature (1 is right)",
+        # The log-probs that it reports are wrong too, and by default refuse before draws is asked.
+        settings=lambda _: ["gates.logprobs.action=warn"],
+        wrap=_wrong_temperature,
+    ),
+}

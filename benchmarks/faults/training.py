@@ -1,0 +1,68 @@
+"""Replays of faults in what is trained on, and in how."""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+
+import numpy as np
+
+from heed.gates.finding import Finding
+from heed.gates.leakage import leakage
+from heed.gates.rollouts import draws
+from heed.recipe import Gates
+from heed.world.world import World
+
+GATES = Gates()
+WORLDS = 50
+"""Worlds among whose prompts a replay chooses."""
+ANSWERS, TOKENS = 256, 10
+"""Of a round that `draws` looks at: answers, and tokens of an answer on average."""
+CHOICES, CONCENTRATION = 16, 0.02
+"""Of the Dirichlet distributions of next tokens."""
+
+
+@cache
+def _texts(seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    world = World(seed)
+    train, heldout = (
+        tuple(prompt.text for prompt in world.prompts if prompt.split == split)
+        for split in ("train", "heldout")
+    )
+    return train, heldout
+
+
+def leaked_prompts(share: float, rng: np.random.Generator) -> Finding | None:
+    """A share of the held-out prompts stands in the training data, other marks and capitals."""
+    train, heldout = _texts(int(rng.integers(WORLDS)))
+    copies = [
+        text.rstrip("?.!").lower() if rng.random() < 0.5 else f"  {text}"
+        for text in rng.choice(heldout, rng.binomial(len(heldout), share), replace=False)
+    ]
+    training = [*train, *copies]
+    random.Random(int(rng.integers(2**31))).shuffle(training)
+    gate = GATES.leakage
+    return leakage(list(heldout), training, similarity=gate.similarity, share=gate.share)
+
+
+def wrong_temperature(temperature: float, rng: np.random.Generator) -> Finding | None:
+    """Answers drawn at a temperature, where training computes that of 1.
+
+    Next-token distributions are Dirichlet's: most tokens are nearly certain, some are a choice, and
+    the entropy is .39 nats a token, that of the demo's SFT policy.
+    """
+    lengths = 1 + rng.poisson(TOKENS - 1, ANSWERS)
+    of_answer = np.repeat(np.arange(ANSWERS), lengths)
+    p = np.maximum(rng.dirichlet(np.full(CHOICES, CONCENTRATION), len(of_answer)), 1e-12)
+    p /= p.sum(axis=1, keepdims=True)
+    sharp = p ** (1 / temperature)
+    cut = (sharp / sharp.sum(axis=1, keepdims=True)).cumsum(axis=1)
+    token = np.minimum((rng.random((len(p), 1)) > cut).sum(axis=1), CHOICES - 1)
+    surprisal = -np.log(p[np.arange(len(p)), token])
+    entropy = -(p * np.log(p)).sum(axis=1)
+    return draws(
+        np.bincount(of_answer, surprisal).tolist(),
+        np.bincount(of_answer, entropy).tolist(),
+        range(ANSWERS),
+        false_alarms=GATES.draws.false_alarms,
+    )
