@@ -16,6 +16,22 @@ FAULTS: Mapping[str, Fault] = {
         strengths=(0.02, 0.04, 0.06, 0.08, 0.12, 0.25),
         replay=labels.flipped_sign,
     ),
+    "both_signs": Fault(
+        "The signs of reward and KL are flipped together",
+        "step",
+        "share of pairs the reward has right, beyond a half",
+        clean=-0.25,
+        strengths=(0.05, 0.1, 0.15, 0.2, 0.25, 0.3),
+        replay=training.both_signs,
+    ),
+    "flipped_leash": Fault(
+        "The sign of KL is flipped",
+        "leash",
+        "mean push away, in its sd over prompts",
+        clean=-0.5,
+        strengths=(0.1, 0.2, 0.3, 0.5, 0.7, 1.0),
+        replay=training.flipped_leash,
+    ),
     "length_lovers": Fault(
         "Annotators love long answers",
         "lengths",

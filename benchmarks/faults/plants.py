@@ -40,6 +40,29 @@ def _flipped_sign(strength: float) -> None:
     LearnedReward.__call__ = flipped  # type: ignore[method-assign]
 
 
+def _both_signs(strength: float) -> None:
+    """What the policy gradient maximises, score less KL, is negated: Ziegler et al. 2019, 4.4."""
+    from heed.policies import policy_gradient
+
+    rewards = policy_gradient.token_rewards
+
+    def negated(*args: Any, **kwargs: Any) -> Any:
+        return (1 - 2 * strength) * rewards(*args, **kwargs)
+
+    policy_gradient.token_rewards = negated
+
+
+def _flipped_leash(strength: float) -> None:
+    from heed.policies import policy_gradient
+
+    rewards = policy_gradient.token_rewards
+
+    def pushing(*args: Any, kl_coef: float) -> Any:
+        return rewards(*args, kl_coef=(1 - 2 * strength) * kl_coef)
+
+    policy_gradient.token_rewards = pushing
+
+
 def _leaked_prompts(share: float) -> None:
     from heed.world.world import World
 
@@ -68,6 +91,16 @@ def _wrong_temperature(temperature: float) -> None:
 
 PLANTS: Mapping[str, Plant] = {
     "flipped_sign": Plant("reward", 1.0, "share of the reward that is negated", wrap=_flipped_sign),
+    "both_signs": Plant(
+        "ppo",
+        1.0,
+        "share of the objective that is negated",
+        settings=lambda _: ["gates.step.action=warn"],  # so that leash is asked as well
+        wrap=_both_signs,
+    ),
+    "flipped_leash": Plant(
+        "ppo", 1.0, "share of the KL coefficient that is negated", wrap=_flipped_leash
+    ),
     "length_lovers": Plant(
         "collect",
         1.0,
