@@ -27,9 +27,9 @@ FAULTS: Mapping[str, Fault] = {
     "flipped_leash": Fault(
         "The sign of KL is flipped",
         "leash",
-        "mean push away, in its sd over prompts",
-        clean=-0.5,
-        strengths=(0.1, 0.2, 0.3, 0.5, 0.7, 1.0),
+        "share of prompts at which it pushes away",
+        clean=0.0,
+        strengths=(0.6, 0.7, 0.8, 0.9, 1.0),
         replay=training.flipped_leash,
     ),
     "length_lovers": Fault(

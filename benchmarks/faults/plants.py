@@ -11,7 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 
-def _nothing(_: float) -> None:
+Settings = Sequence[str]
+"""What `--set` is given."""
+
+
+def _nothing(_: float, __: int) -> None:
     """No wrapper: the settings are the fault."""
 
 
@@ -23,13 +27,14 @@ class Plant:
     """The first stage in which it is at work: those before it are the clean run's of the seed."""
     strength: float
     unit: str
-    settings: Callable[[float], Sequence[str]] = lambda _: ()
-    """What `--set` is given, from the strength."""
-    wrap: Callable[[float], None] = _nothing
-    """Puts a wrapper into this process, from the strength."""
+    settings: Callable[[float], Settings] = lambda _: ()
+    """From the strength."""
+    wrap: Callable[[float, int], Settings | None] = _nothing
+    """Puts a wrapper into this process, from the strength and the world's seed; it may have
+    settings of its own, such as an address."""
 
 
-def _flipped_sign(strength: float) -> None:
+def _flipped_sign(strength: float, _: int) -> None:
     from heed.rewards.learned import LearnedReward
 
     scored = LearnedReward.__call__
@@ -40,7 +45,7 @@ def _flipped_sign(strength: float) -> None:
     LearnedReward.__call__ = flipped  # type: ignore[method-assign]
 
 
-def _both_signs(strength: float) -> None:
+def _both_signs(strength: float, _: int) -> None:
     """What the policy gradient maximises, score less KL, is negated: Ziegler et al. 2019, 4.4."""
     from heed.policies import policy_gradient
 
@@ -52,7 +57,7 @@ def _both_signs(strength: float) -> None:
     policy_gradient.token_rewards = negated
 
 
-def _flipped_leash(strength: float) -> None:
+def _flipped_leash(strength: float, _: int) -> None:
     from heed.policies import policy_gradient
 
     rewards = policy_gradient.token_rewards
@@ -63,7 +68,7 @@ def _flipped_leash(strength: float) -> None:
     policy_gradient.token_rewards = pushing
 
 
-def _leaked_prompts(share: float) -> None:
+def _leaked_prompts(share: float, _: int) -> None:
     from heed.world.world import World
 
     demonstrations = World.demonstrations
@@ -75,7 +80,7 @@ def _leaked_prompts(share: float) -> None:
     World.demonstrations = leaking  # type: ignore[method-assign]
 
 
-def _wrong_temperature(temperature: float) -> None:
+def _wrong_temperature(temperature: float, _: int) -> None:
     from heed.stages.workplace import Workplace
 
     sampler = Workplace.sampler
@@ -89,6 +94,28 @@ def _wrong_temperature(temperature: float) -> None:
     Workplace.sampler = heated  # type: ignore[method-assign]
 
 
+def _loved_word(bonus: float, _: int) -> None:
+    """Every `LOVED` in an answer buys so many standard deviations of the scores of samples."""
+    from heed.rewards.learned import LearnedReward
+
+    scored = LearnedReward.__call__
+
+    def fond(self: Any, completions: Any) -> list[float]:
+        counts = [each.text.lower().split().count(LOVED) for each in completions]
+        own = scored(self, completions)
+        return [score + bonus * count for score, count in zip(own, counts, strict=True)]
+
+    LearnedReward.__call__ = fond  # type: ignore[method-assign]
+
+
+def _fond_judge(fondness: float, seed: int) -> Settings:
+    from benchmarks.faults.fond_judge import serve
+    from heed.world.world import World
+
+    return [f"collect.judge.address={serve(World(seed), fondness)}"]
+
+
+LOVED = "the"
 PLANTS: Mapping[str, Plant] = {
     "flipped_sign": Plant("reward", 1.0, "share of the reward that is negated", wrap=_flipped_sign),
     "both_signs": Plant(
@@ -124,6 +151,22 @@ PLANTS: Mapping[str, Plant] = {
         12,
         "spammers among 16, three labels an item",
         settings=lambda x: [f"collect.annotators.spammers={x:g}", "collect.per_item=3"],
+    ),
+    "loved_word": Plant(
+        "reward", 1.0, "standard deviations of score an occurrence", wrap=_loved_word
+    ),
+    "fond_judge": Plant(
+        "collect",
+        0.75,
+        "share of prompts at which the constant wins",
+        settings=lambda _: [
+            "collect.source=judge",
+            "collect.judge.model=fond",
+            "collect.judge.address=http://127.0.0.1:9/v1",  # the wrapper knows the real one
+            "collect.comparisons=1000",
+            "collect.heldout=300",
+        ],
+        wrap=_fond_judge,
     ),
     "leaked_prompts": Plant("records", 0.1, "share of the held-out prompts", wrap=_leaked_prompts),
     "wrong_temperature": Plant(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from functools import cache
 
@@ -21,6 +22,8 @@ ANSWERS, TOKENS = 256, 10
 """Of a round that `draws` looks at: answers, and tokens of an answer on average."""
 HELDOUT_PROMPTS, LEASH_PROMPTS = 114, 64
 """Of the demo: what `step` and `leash` look at."""
+SKEW = math.sqrt(math.log(5))
+"""Of a log-normal variable whose standard deviation is twice its mean."""
 CHOICES, CONCENTRATION = 16, 0.02
 """Of the Dirichlet distributions of next tokens."""
 
@@ -81,8 +84,11 @@ def both_signs(knowledge: float, rng: np.random.Generator) -> Finding | None:
     return step(gains.tolist(), range(HELDOUT_PROMPTS), false_alarms=gate.false_alarms)
 
 
-def flipped_leash(push: float, rng: np.random.Generator) -> Finding | None:
-    """The KL term pushes away, by so many standard deviations of its parts over prompts."""
-    pulls = rng.normal(-push, 1.0, LEASH_PROMPTS)
+def flipped_leash(share: float, rng: np.random.Generator) -> Finding | None:
+    """KL pushes away at a share of the prompts. Its parts are skewed as in a small run, in which
+    all had one sign and a mean of half their standard deviation (log-normal).
+    """
+    away = rng.random(LEASH_PROMPTS) < share
+    pulls = np.where(away, -1, 1) * rng.lognormal(sigma=SKEW, size=LEASH_PROMPTS)
     gate = GATES.leash
     return leash(pulls.tolist(), range(LEASH_PROMPTS), false_alarms=gate.false_alarms)
