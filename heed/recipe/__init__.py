@@ -25,6 +25,8 @@ from heed.recipe.feedback import (
 from heed.recipe.gates import (
     AgreementGate,
     DrawsGate,
+    ExploitsGate,
+    FooledGate,
     Gates,
     GateSettings,
     KlGate,
@@ -90,6 +92,8 @@ __all__ = [
     "Ensemble",
     "Evaluate",
     "Exact",
+    "ExploitsGate",
+    "FooledGate",
     "Format",
     "Function",
     "Gate",
