@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.faults import labels, training
+from benchmarks.faults import labels, scorers, training
 from benchmarks.faults.fault import Fault
 
 FAULTS: Mapping[str, Fault] = {
@@ -63,6 +63,22 @@ FAULTS: Mapping[str, Fault] = {
         clean=2,
         strengths=(6, 8, 9, 10, 12, 14),
         replay=labels.mostly_spammers,
+    ),
+    "loved_word": Fault(
+        "The reward model loves a word",
+        "exploits",
+        "sd of scores that it buys",
+        clean=0.0,
+        strengths=(0.5, 1.0, 1.25, 1.5, 2.0, 3.0),
+        replay=scorers.loved_word,
+    ),
+    "fond_judge": Fault(
+        "A judge is fooled by a constant",
+        "fooled",
+        "share of prompts at which it wins",
+        clean=scorers.ERRS,
+        strengths=(0.1, 0.2, 0.3, 0.4, 0.5, 0.75),
+        replay=scorers.fond_judge,
     ),
     "leaked_prompts": Fault(
         "Test prompts stand in the training data",

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-
 Settings = Sequence[str]
 """What `--set` is given."""
 
