@@ -40,6 +40,7 @@ from heed.recipe.gates import (
     SignGate,
     SpammersGate,
     StepGate,
+    SwappedGate,
 )
 from heed.recipe.policy_gradient import CriticFree, Grpo, Kl, OnPolicy, Ppo, Reinforce, Rloo
 from heed.recipe.preference import LOSSES, Dpo, Kto, LossName
@@ -150,6 +151,7 @@ __all__ = [
     "Stage",
     "StageName",
     "StepGate",
+    "SwappedGate",
     "SystemPrompt",
     "TrainingStage",
     "WeakToStrong",

@@ -120,6 +120,15 @@ class SpammersGate(Admission):
     """How often labels trip it of which just this share is from such people."""
 
 
+class SwappedGate(Admission):
+    """The labels of one source contradict the others'."""
+
+    share: float = Field(0.15, ge=0.0, lt=0.5)
+    """Of a source's rows, which may seem to stand the wrong way round."""
+    false_alarms: float = Field(0.01, gt=0.0, lt=0.5)
+    """How often it trips where each source has just this share swapped."""
+
+
 class FooledGate(Admission):
     """A judge prefers an answer that answers nothing."""
 
@@ -262,6 +271,7 @@ class Gates(Settings):
     agreement: AgreementGate = AgreementGate()
     spammers: SpammersGate = SpammersGate()
     sign: SignGate = SignGate()
+    swapped: SwappedGate = SwappedGate()
     fooled: FooledGate = FooledGate()
     exploits: ExploitsGate = ExploitsGate()
     logprobs: LogprobsGate = LogprobsGate()

@@ -38,6 +38,7 @@ from heed.stages.admission import (
     reward_sign,
 )
 from heed.stages.decoy_checks import bought, judge_fooled
+from heed.stages.import_checks import contradicting
 from heed.stages.rollout_checks import own_draws, same_logprobs
 from heed.stages.step_checks import pulls_back, raises_better
 from heed.stages.watching import DISAGREEMENT, FALL, HELDOUT, REPEATED, STANDOUT
@@ -106,6 +107,7 @@ AFTER: Mapping[str, After] = {
     "lengths": After((Collect,), for_length),
     "agreement": After((Collect,), agreeing),
     "spammers": After((Collect,), clicked_at_random),
+    "swapped": After((Records, Collect, RewardModelling), contradicting),
     "fooled": After((Collect, JudgeReward), judge_fooled),
     "sign": After((RewardModelling,), reward_sign),
     "exploits": After((RewardModelling,), bought),
