@@ -64,6 +64,14 @@ FAULTS: Mapping[str, Fault] = {
         strengths=(6, 8, 9, 10, 12, 14),
         replay=labels.mostly_spammers,
     ),
+    "swapped_rows": Fault(
+        "Rows of an import stand the wrong way round",
+        "swapped",
+        "share of its rows",
+        clean=0.0,
+        strengths=(0.1, 0.15, 0.2, 0.25, 0.3, 0.5),
+        replay=labels.swapped_rows,
+    ),
     "loved_word": Fault(
         "The reward model loves a word",
         "exploits",

@@ -6,6 +6,7 @@ knows of it. What is imported by a wrapper is imported late, so that replays nee
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -107,6 +108,25 @@ def _loved_word(bonus: float, _: int) -> None:
     LearnedReward.__call__ = fond  # type: ignore[method-assign]
 
 
+def _swapped_rows(share: float, seed: int) -> None:
+    """Every other comparison is said to come from an import, a share of which is turned round."""
+    from heed.stages import collect
+
+    made = collect.comparisons
+    draw = random.Random(f"{seed}/swapped")
+
+    def mixed(*args: Any, **kwargs: Any) -> Any:
+        found = made(*args, **kwargs)
+        for at in range(0, len(found), 2):
+            row = replace(found[at], source="import")
+            if draw.random() < share:
+                row = replace(row, chosen=row.rejected, rejected=row.chosen)
+            found[at] = row
+        return found
+
+    collect.comparisons = mixed
+
+
 def _fond_judge(fondness: float, seed: int) -> Settings:
     from benchmarks.faults.fond_judge import serve
     from heed.world.world import World
@@ -150,6 +170,13 @@ PLANTS: Mapping[str, Plant] = {
         12,
         "spammers among 16, three labels an item",
         settings=lambda x: [f"collect.annotators.spammers={x:g}", "collect.per_item=3"],
+    ),
+    "swapped_rows": Plant(
+        "collect",
+        0.3,
+        "share of the import's rows, half of 8,000 labels",
+        settings=lambda _: ["collect.comparisons=6500", "collect.heldout=1500", "reward.epochs=1"],
+        wrap=_swapped_rows,
     ),
     "loved_word": Plant(
         "reward", 1.0, "standard deviations of score an occurrence", wrap=_loved_word
