@@ -123,7 +123,7 @@ def _general(general: Mapping[str, Table], keys: Sequence[str]) -> list[Row]:
 def _capability(able: Table) -> list[Row]:
     """A row a metric of lm-eval's tasks."""
     names = dict.fromkeys(name for table in able.values() for name in table)
-    return [(name, "", Measure(name, digits=3), _column(able, name)) for name in names]
+    return rows(able, {name: Measure(name, digits=3) for name in names})
 
 
 def _phrases(found: Sequence[Mapping[str, Any]]) -> str:
