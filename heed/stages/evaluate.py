@@ -17,6 +17,7 @@ from heed.progress import Display
 from heed.recipe import Evaluate
 from heed.run import StageRun
 from heed.stages.answers import Answers, Asking, Questions, can_be_told, questions
+from heed.stages.capability import capabilities, capability_notes
 from heed.stages.costs import as_json, costs
 from heed.stages.hallucination import ALL, outcomes, signals
 from heed.stages.rewards import models
@@ -29,6 +30,7 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
     """Leaves measures.json, by_prompt.json, costs.json, values.json, hallucination.json, and the
     held-out samples themselves.
     """
+    able = capabilities(work, settings)
     reference = Reference(work.policy(settings.reference))
     asked = questions(
         work, settings, work.sampler(reference.lm, settings.sampling, settings.reference)
@@ -55,14 +57,15 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
     write_json(stage.directory / "measures.json", {**measures, "kl_bounds": bounds})
     write_json(stage.directory / "by_prompt.json", _by_prompt(measured, asked.heldout))
     paid = costs(answers, asked.probes, _before(settings), work.world)
-    write_json(stage.directory / "costs.json", paid)
+    able_to = {label: as_json(figures) for label, figures in able().items()}
+    write_json(stage.directory / "costs.json", {**paid, "capability": able_to})
     write_json(stage.directory / "values.json", values(work, settings, answers, _before(settings)))
     told_apart = signals(work.world, answers) if work.world else {}
     write_json(stage.directory / "hallucination.json", told_apart)
     return {
         "samples": len(asked.heldout) * asked.samples * len(measured),
         "prompts": len(asked.heldout),
-        "notes": [*notes, *_bounded(bounds)],
+        "notes": [*notes, *_bounded(bounds), *capability_notes(work, settings)],
     }
 
 
