@@ -20,11 +20,14 @@ PEOPLE = "people"
 
 @dataclass(frozen=True)
 class Cast:
-    """Votes, the contestant that all others met if there is one, and what a reader must know."""
+    """Votes, the contestant that all others met if there is one, what a reader must know, and what
+    judges have to say of how they answered.
+    """
 
     votes: list[Vote]
     baseline: str | None = None
     notes: list[str] = field(default_factory=list)
+    accounts: dict[str, Any] = field(default_factory=dict)
 
 
 def read_votes(file: Path) -> Cast:

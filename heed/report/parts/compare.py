@@ -44,6 +44,7 @@ class Section:
     decoys: Sequence[Row]
     resisted: str
     fooled: Sequence[str]
+    orders: str
     circles: str
     notes: Sequence[str]
 
@@ -86,7 +87,11 @@ def values(found: Mapping[str, Any]) -> dict[str, Any]:
         KeyError, TypeError, ValueError, AttributeError: it is no such file.
     """
     baseline = found["baseline"]
-    sections = [_section(judge, each, baseline) for judge, each in found["judges"].items()]
+    accounts = found.get("accounts", {})
+    sections = [
+        _section(judge, each, baseline, _orders(accounts.get(judge, {}).get("judge")))
+        for judge, each in found["judges"].items()
+    ]
     names = list(dict.fromkeys(name for each in sections for name in each.names))
     judges = [each.judge for each in sections]
     return {
@@ -141,7 +146,7 @@ def _first(judge: str, found: Mapping[str, Any]) -> str:
     return f"In blind pairs judged by {judge}, {names} {stands} {how}."
 
 
-def _section(judge: str, found: Mapping[str, Any], baseline: str | None) -> Section:
+def _section(judge: str, found: Mapping[str, Any], baseline: str | None, orders: str) -> Section:
     names = [row["name"] for row in found["ratings"]]
     ratings = {
         row["name"]: Estimate(row["rating"], *_bounds(row["low"], row["high"]), row["votes"])
@@ -158,6 +163,7 @@ def _section(judge: str, found: Mapping[str, Any], baseline: str | None) -> Sect
         decoys=_decoys(found["decoys"]),
         resisted=_resisted(judge, found["decoys"]),
         fooled=[_plain(name) for name in found["fooled_by"]],
+        orders=orders,
         circles=_circles(found["cycles"]),
         notes=found["notes"],
     )
@@ -228,6 +234,21 @@ def _resisted(judge: str, found: Sequence[Mapping[str, Any]]) -> str:
     if words == {"too few"}:
         return f"Too few prompts to tell whether {judge} can be fooled."
     return f"No decoy fools {judge}: each surely loses to every answer worth having."
+
+
+def _orders(tally: Mapping[str, Any] | None) -> str:
+    """How a language model behaved that was asked in both orders."""
+    if not tally or tally["consistency"] is None:
+        return ""
+    said = (
+        f"Asked in both orders, it says the same in {100 * tally['consistency']:.0f}% of "
+        f"{tally['judged'] - tally['unparsable']:,} pairs; where it does not, that is a tie. Of "
+        f"those, it chose what stood first {tally['first']:,} times, what stood second "
+        f"{tally['second']:,} times."
+    )
+    if tally["unparsable"]:
+        said += f" {tally['unparsable']:,} pairs got no verdict and are left out."
+    return said
 
 
 def _circles(found: Mapping[str, Any] | None) -> str:
