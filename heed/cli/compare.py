@@ -170,7 +170,7 @@ def _held(
     votes = [vote for each in asking for vote in asked(each, items, f"asking {each.name}")]
     write_records(out / "votes.jsonl", votes)
     accounts = {each.name: dict(each.account()) for each in asking}
-    return Cast(votes, found[-1].name, notes(judges, found), accounts)
+    return Cast(votes, found[-1].name, notes(judges, found), accounts, imported=False)
 
 
 def _items(
@@ -217,7 +217,7 @@ def _tell(cast: Cast, baseline: str | None, seed: int, out: Path, title: str) ->
     if baseline is not None and baseline not in names:
         raise UserError(f"--baseline {baseline!r} is none of those compared: {', '.join(names)}.")
     figures = compared(cast.votes, baseline or cast.baseline, seed=seed)
-    found = {**figures, "accounts": cast.accounts}
+    found = {**figures, "accounts": cast.accounts, "imported": cast.imported}
     notes = [*cast.notes]
     for name, each in found["judges"].items():
         notes += [*fooled_notes(name, each), *each["notes"]]

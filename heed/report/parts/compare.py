@@ -96,6 +96,7 @@ def values(found: Mapping[str, Any]) -> dict[str, Any]:
     judges = [each.judge for each in sections]
     return {
         "baseline": baseline,
+        "imported": bool(found.get("imported")),
         "sections": sections,
         "colours": figures.colours(names),
         "judges": judges,
@@ -132,7 +133,8 @@ def told(found: Mapping[str, Any]) -> tuple[list[str], list[str]]:
                 )
     first = next(iter(found["judges"].items()), None)
     if first is not None and len(first[1]["ratings"]) > 1:
-        findings.insert(0, _first(*first))
+        pairs = "votes" if found.get("imported") else "blind pairs judged"
+        findings.insert(0, f"In {pairs} by {_first(*first)}")
     return findings, advice
 
 
@@ -143,7 +145,7 @@ def _first(judge: str, found: Mapping[str, Any]) -> str:
     names = f"{', '.join(before)} and {last}" if before else last
     how = "first, surely above all others" if len(top) == 1 else "first, not surely apart"
     stands = "stands" if len(top) == 1 else "stand"
-    return f"In blind pairs judged by {judge}, {names} {stands} {how}."
+    return f"{judge}, {names} {stands} {how}."
 
 
 def _section(judge: str, found: Mapping[str, Any], baseline: str | None, orders: str) -> Section:
@@ -276,7 +278,7 @@ def _figure(ratings: Mapping[str, Mapping[str, Estimate]]) -> Markup | None:
             for name in names
         },
         _judge_colours(list(ratings)),
-        label="rating, Elo points; dashed: the mean",
+        label="rating, Elo points",
         description=f"Ratings of {', '.join(called)} by {', '.join(ratings)}",
         level=1000.0,
     )
