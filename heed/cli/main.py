@@ -15,7 +15,19 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from heed import __version__
-from heed.cli import compare, label, plan, prefs, recipes, report, run, sample, train, watch, world
+from heed.cli import (
+    compare,
+    label,
+    plan,
+    prefs,
+    recipes,
+    report,
+    run,
+    sample,
+    train,
+    watch,
+    world,
+)
 from heed.errors import Interrupted, UserError
 
 # By default idle OpenMP threads spin for so long that a training step takes many times longer as

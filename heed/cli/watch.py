@@ -16,10 +16,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from heed.errors import UserError
+
 if TYPE_CHECKING:
-    from heed.report.frames import Curve, Drawn, Found, Frame, StageNow
+    from heed.report.frames import Curve, Found, Frame, StageNow
     from heed.report.live import Watch
 
+HOST, PORT = "127.0.0.1", 8766
 PAUSE = 1.0
 """Seconds between two looks."""
 PATIENCE = 5
@@ -40,34 +43,82 @@ RunDirectory = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run's directory, or that of several seeds.")
 ]
 Once = Annotated[bool, typer.Option("--once", help="Print what is there now, and end.")]
+Stage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Whose curves and answers to show; else the one that trains, or the last that did.",
+    ),
+]
+Web = Annotated[bool, typer.Option("--web", help="As a page in the browser that renews itself.")]
+Host = Annotated[
+    str | None,
+    typer.Option(help="With --web: where to listen, 127.0.0.1; 0.0.0.0 lets other machines in."),
+]
+Port = Annotated[
+    int | None,
+    typer.Option(min=0, max=65_535, help="With --web: 8766 by default; 0 takes any that is free."),
+]
 
 
-def watch(run: RunDirectory, once: Once = False) -> None:
+def watch(
+    run: RunDirectory,
+    stage: Stage = None,
+    once: Once = False,
+    web: Web = False,
+    host: Host = None,
+    port: Port = None,
+) -> None:
     """Watch a run: its stages, curves, gates and fresh answers, as they come.
 
     It may be running, finished, broken off, or not begun yet; watching changes nothing in it.
 
-    [dim]Example:[/]  heed watch runs/demo
+    [dim]Examples:[/]  heed watch runs/demo   heed watch runs/demo --web
     """
     from heed.report.live import Watch
 
+    if web:
+        if once:
+            raise UserError("--once prints a frame in the terminal, --web serves a page: take one.")
+        if stage is not None:
+            raise UserError("The page of --web shows every stage by its link; leave --stage out.")
+        _serve(run, host or HOST, PORT if port is None else port)
+        return
+    if host is not None or port is not None:
+        raise UserError("--host and --port say where a page is served: add --web.")
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal may know fewer letters than texts use
     console = Console(highlight=False)
     looking = Watch(run)
     if once or not console.is_terminal:
-        console.print(picture(looking.look(), console, whole=True))
+        console.print(picture(looking.look(stage), console, whole=True))
         return
     try:
-        _follow(looking, console)
+        _follow(looking, stage, console)
     except KeyboardInterrupt:
         return
 
 
-def _follow(looking: Watch, console: Console) -> None:
+def _serve(run: Path, host: str, port: int) -> None:
+    """Serve the page until Ctrl-C; only who has the link sees it."""
+    from heed.report.live import Watch
+    from heed.web.access import new_secret
+    from heed.web.server import address, is_loopback, listen, serve
+    from heed.web.watching import create_watch_app
+
+    Watch(run).look()  # a directory that is no run's is said at once
+    token = new_secret()
+    sock = listen(host, port)
+    typer.echo(f"Watching {run}. Open this link, which is for you alone; Ctrl-C ends.")
+    # Not in a browser's command line, which everyone on this machine can read.
+    typer.echo(f"{address(sock, host)}/enter/{token}")
+    serve(create_watch_app(run, token, loopback=is_loopback(host)), sock)
+
+
+def _follow(looking: Watch, stage: str | None, console: Console) -> None:
     """Show frame after frame until all is finished; the last one stays."""
     calm = 0
-    frame = looking.look()
+    frame = looking.look(stage)
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         while True:
             live.update(picture(frame, console), refresh=True)
@@ -76,7 +127,7 @@ def _follow(looking: Watch, console: Console) -> None:
             if calm and (not frame.seeds or calm >= PATIENCE):
                 return
             time.sleep(PAUSE)
-            frame = looking.look()
+            frame = looking.look(stage)
 
 
 def picture(frame: Frame, console: Console, *, whole: bool = False) -> RenderableType:
@@ -91,7 +142,7 @@ def picture(frame: Frame, console: Console, *, whole: bool = False) -> Renderabl
     parts += [_stages(stages, frame.stages), *_gates(frame.findings)]
     left = rows - len(stages) - len(parts) - 1
     curves = _curves(frame, console)
-    for show in (curves, _drawn(frame.drawn)):
+    for show in (curves, _drawn(frame)):
         lines = console.render_lines(Group(*show), pad=False) if show else []
         if lines and len(lines) <= left:
             parts += show
@@ -206,15 +257,15 @@ def _curve(curve: Curve, width: int, height: int, *, dots: bool) -> RenderableTy
     return Group(head, *(Text(line, style="cyan") for line in lines), foot)
 
 
-def _drawn(drawn: Sequence[Drawn]) -> list[RenderableType]:
+def _drawn(frame: Frame) -> list[RenderableType]:
     """The answers of the latest look."""
     from heed.report.measures import number
 
-    latest = [each for each in drawn if each.step == drawn[0].step] if drawn else []
+    latest = [each for each in frame.drawn if each.step == frame.drawn[0].step]
     if not latest:
         return []
     pieces: list[RenderableType] = [
-        Text(f"\nAnswers drawn at iteration {latest[0].step}", style="bold")
+        Text(f"\nAnswers that {frame.drawn_in} drew at iteration {latest[0].step}", style="bold")
     ]
     for each in latest:
         reward, kl = ("?" if x is None else number(x) for x in (each.reward, each.kl))

@@ -26,6 +26,8 @@ from heed.recipe.feedback import (
 from heed.recipe.gates import (
     AgreementGate,
     DrawsGate,
+    ExploitsGate,
+    FooledGate,
     Gates,
     GateSettings,
     KlGate,
@@ -39,6 +41,7 @@ from heed.recipe.gates import (
     SignGate,
     SpammersGate,
     StepGate,
+    SwappedGate,
 )
 from heed.recipe.overoptimisation import Overoptimisation
 from heed.recipe.policy_gradient import CriticFree, Grpo, Kl, OnPolicy, Ppo, Reinforce, Rloo
@@ -95,6 +98,8 @@ __all__ = [
     "Ensemble",
     "Evaluate",
     "Exact",
+    "ExploitsGate",
+    "FooledGate",
     "Format",
     "Function",
     "Gate",
@@ -154,6 +159,7 @@ __all__ = [
     "Stage",
     "StageName",
     "StepGate",
+    "SwappedGate",
     "SystemPrompt",
     "TrainingStage",
     "WeakToStrong",

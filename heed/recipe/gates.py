@@ -121,6 +121,39 @@ class SpammersGate(Admission):
     """How often labels trip it of which just this share is from such people."""
 
 
+class SwappedGate(Admission):
+    """The labels of one source contradict the others'."""
+
+    share: float = Field(0.15, ge=0.0, lt=0.5)
+    """Of a source's rows, which may seem to stand the wrong way round."""
+    false_alarms: float = Field(0.01, gt=0.0, lt=0.5)
+    """How often it trips where each source has just this share swapped."""
+
+
+class FooledGate(Admission):
+    """A judge prefers an answer that answers nothing."""
+
+    prompts: PositiveInt = 32
+    """Prompts at which each decoy stands against a real answer."""
+    share: float = Field(0.1, ge=0.0, lt=1.0)
+    """Of these, at which a decoy may win."""
+    false_alarms: float = Field(0.01, gt=0.0, lt=0.5)
+    """How often a judge trips whom decoys fool at just this share."""
+
+
+class ExploitsGate(Admission):
+    """A word that buys score, whatever the answer says besides."""
+
+    words: PositiveInt = 40
+    """Words tried: frequent ones, and those that stand in chosen answers more than in rejected."""
+    answers: PositiveInt = 96
+    """Held-out chosen answers on which the dearest of them is tested."""
+    margin: PositiveFloat = 2.0
+    """Standard deviations of the scores of held-out chosen answers that it may buy on average."""
+    false_alarms: float = Field(0.01, gt=0.0, lt=0.5)
+    """How often a word trips it that buys just that."""
+
+
 class LogprobsGate(Admission):
     """The sampler's log-probs are those of the training forward."""
 
@@ -250,6 +283,9 @@ class Gates(Settings):
     agreement: AgreementGate = AgreementGate()
     spammers: SpammersGate = SpammersGate()
     sign: SignGate = SignGate()
+    swapped: SwappedGate = SwappedGate()
+    fooled: FooledGate = FooledGate()
+    exploits: ExploitsGate = ExploitsGate()
     logprobs: LogprobsGate = LogprobsGate()
     draws: DrawsGate = DrawsGate()
     step: StepGate = StepGate()

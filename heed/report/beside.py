@@ -37,12 +37,12 @@ class Side:
     directory: Path
     view: RunView
     keys: Mapping[str, str]
-    reference: str
-    """The stage that KL is measured from; empty without an evaluation."""
     made: dict[str, str] = field(default_factory=dict)
     """Policy -> the stage that made it."""
-    scored: dict[str, str] = field(default_factory=dict)
-    """Measure -> the reward stage whose score it is."""
+    scored: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By policy: a measure -> the reward stage whose score it is."""
+    references: dict[str, str] = field(default_factory=dict)
+    """Policy -> the stage that its KL is measured from."""
     prompts: dict[str, dict[str, str]] = field(default_factory=dict)
     """By policy: a prompt's id -> a fingerprint of what it says; none of older evaluations."""
     means: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class Row:
 
     policy: str
     measure: str
-    figures: list[Estimate | None]
+    figures: list[Estimate]
     """Of every run."""
     differences: list[Difference | None]
     """Of every run but the first; None where the two are not to be compared."""
@@ -133,7 +133,7 @@ def compared(sides: Sequence[Side]) -> list[Row]:
 
 def difference(a: Side, b: Side, policy: str, measure: str) -> Difference | None:
     """b - a; None where the measure is not the same in both."""
-    if not same_measure(a, b, measure):
+    if not same_measure(a, b, policy, measure):
         return None
     ours, theirs = (side.means.get(policy, {}).get(measure, {}) for side in (a, b))
     said = [side.prompts.get(policy, {}) for side in (a, b)]
@@ -151,9 +151,9 @@ def difference(a: Side, b: Side, policy: str, measure: str) -> Difference | None
     return Difference(unpaired(tables[0][measure], tables[1][measure]), False, len(common), why)
 
 
-def same_measure(a: Side, b: Side, measure: str) -> bool:
+def same_measure(a: Side, b: Side, policy: str, measure: str) -> bool:
     """Whether a measure means the same in both: a score is as good as what gave it."""
-    one, other = a.scored.get(measure), b.scored.get(measure)
+    one, other = (side.scored.get(policy, {}).get(measure) for side in (a, b))
     if one is None and other is None:
         return True
     if one is None or other is None:
@@ -166,8 +166,13 @@ def same_measure(a: Side, b: Side, measure: str) -> bool:
 
 def same_policy(a: Side, b: Side, policy: str) -> bool:
     """Whether a policy was made by a stage under the same key in both, so that it is the same."""
-    one, other = a.keys.get(a.made.get(policy, "")), b.keys.get(b.made.get(policy, ""))
-    return one is not None and one == other
+    one = _key(a, a.made, policy)
+    return one is not None and one == _key(b, b.made, policy)
+
+
+def _key(side: Side, stages: Mapping[str, str], policy: str) -> str | None:
+    """The key of a policy's stage."""
+    return side.keys.get(stages.get(policy, ""))
 
 
 def notes(sides: Sequence[Side]) -> list[str]:
@@ -181,14 +186,15 @@ def notes(sides: Sequence[Side]) -> list[str]:
             said.append(f"{name} was measured in {' and '.join(having)} alone.")
     for other in others:
         pair = f"{first.letter} and {other.letter}"
-        apart = [name for name in {**first.scored, **other.scored}
-                 if not same_measure(first, other, name)]  # fmt: skip
+        both = [name for name in every if name in first.made and name in other.made]
+        scores = dict.fromkeys(each for name in both for each in first.scored[name])
         said += [
-            f"{pair}: {name} is the score of another reward in each, so no difference is told."
-            for name in apart
+            f"{pair}: {each} is the score of another reward in each, so no difference is told."
+            for each in scores
+            if not all(same_measure(first, other, name, each) for name in both)
         ]
-        references = first.keys.get(first.reference), other.keys.get(other.reference)
-        if references[0] != references[1]:
+        if any(_key(first, first.references, name) != _key(other, other.references, name)
+               for name in both):  # fmt: skip
             said.append(f"{pair}: each measures KL from a reference of its own.")
     return [*said, *_otherwise(sides)]
 
@@ -215,23 +221,23 @@ def _side(letter: str, directory: Path) -> Side:
             f"{seeds_of(directory)[0]}."
         )
     view = read_run(directory)
-    references = [str(s.settings.get("reference")) for s in view.stages if s.kind == "evaluate"]
-    side = Side(
-        letter, directory, view, _object(directory / "keys.json"), next(iter(references), "")
-    )
+    side = Side(letter, directory, view, _object(directory / "keys.json"))
     for stage in view.stages:
         if stage.kind != "evaluate" or not stage.done:
             continue
         settings = stage.settings
-        side.scored.update({"proxy": str(settings.get("reward")), **(settings.get("also") or {})})
         kept = _object(directory / stage.name / "by_prompt.json")
         for label, made in (settings.get("policies") or {}).items():
             policy = view.called(stage.name, label)
-            side.made[policy] = made
-            means = (kept.get("policies") or {}).get(label)
-            if isinstance(means, dict):
-                side.means[policy] = means
-                side.prompts[policy] = kept.get("prompts") or {}
+            side.made[policy] = str(made)
+            reward = {"proxy": str(settings["reward"])} if settings.get("reward") else {}
+            side.scored[policy] = {**reward, **(settings.get("also") or {})}
+            side.references[policy] = str(settings.get("reference"))
+            side.prompts[policy] = kept.get("prompts") or {}
+            side.means[policy] = {
+                measure: {at: value for at, value in found.items() if isinstance(value, float)}
+                for measure, found in ((kept.get("policies") or {}).get(label) or {}).items()
+            }
     return side
 
 

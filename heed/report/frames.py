@@ -73,10 +73,13 @@ class Frame:
     name: str = ""
     stages: tuple[StageNow, ...] = ()
     shown: str | None = None
-    """The stage whose curves and answers these are: the running one, else the last that trained."""
+    """The stage whose curves these are: the one asked for; else the running one if it trains, or
+    the last that did."""
     curves: tuple[Curve, ...] = ()
     findings: tuple[Found, ...] = ()
     drawn: tuple[Drawn, ...] = ()
     """The latest first."""
+    drawn_in: str | None = None
+    """The stage that drew them: the one that is shown, else the last that drew any."""
     seeds: dict[str, RunState] = field(default_factory=dict)
     """The runs beside it, where several seeds stand side by side."""

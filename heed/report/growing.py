@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 Row = dict[str, Any]
+BATCH = 5_000
+"""Rows that are handed over at a time."""
 _KNOWN = 64
 """Bytes before the place where reading stopped by which the file is known again."""
 
@@ -25,7 +28,7 @@ class Growing:
         self._inode = 0
 
     def more(self) -> tuple[bool, list[Row]]:
-        """(are earlier rows void?, rows since the last look); no file has no rows.
+        """(are earlier rows void?, the next rows, at most BATCH); no file has no rows.
 
         Lines that hold no JSON object are passed over.
         """
@@ -40,6 +43,14 @@ class Growing:
             self._at, self._last = 0, b""
             return anew, []
 
+    def batches(self) -> Iterator[tuple[bool, list[Row]]]:
+        """What `more` says until nothing is left: a long file is not held in memory at once."""
+        while True:
+            anew, rows = self.more()
+            yield anew, rows
+            if len(rows) < BATCH:
+                return
+
     def _same(self, file: IO[bytes]) -> bool:
         """Whether this is the file that was read, with more behind it."""
         stat = os.fstat(file.fileno())
@@ -50,10 +61,10 @@ class Growing:
         return file.read(len(self._last)) == self._last
 
     def _read(self, file: IO[bytes]) -> list[Row]:
-        rows = []
+        rows: list[Row] = []
         file.seek(self._at)
         for line in file:
-            if not line.endswith(b"\n"):
+            if len(rows) == BATCH or not line.endswith(b"\n"):
                 break
             self._at += len(line)
             self._last = line[-_KNOWN:]

@@ -35,6 +35,7 @@ LATEST = 12
 """Rows of fresh answers that a frame holds at most."""
 RECENT = 20
 """Iterations whose pace tells the time left."""
+_NAME = re.compile("[a-z0-9_-]+")
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -45,11 +46,12 @@ class Watch:
         self.directory = directory
         self._runs: dict[Path, _Run] = {}
 
-    def look(self) -> Frame:
-        """The frame of this moment.
+    def look(self, stage: str | None = None) -> Frame:
+        """The frame of this moment, with the curves and answers of a stage.
 
         Raises:
-            UserError: there is a directory, but what stands in it was written by no run.
+            UserError: there is a directory, but what stands in it was written by no run; or its
+                recipe has no such stage.
         """
         seeds = seeds_of(self.directory)
         runs = [self._run(place) for place in seeds or [self.directory]]
@@ -57,7 +59,7 @@ class Watch:
         chosen = next((run for run, state in zip(runs, states, strict=True) if state == "running"),
                       max(runs, key=lambda run: run.begun()))  # fmt: skip
         names = {place.name: state for place, state in zip(seeds, states, strict=False)}
-        return chosen.frame(names)
+        return chosen.frame(names, stage)
 
     def _run(self, place: Path) -> _Run:
         return self._runs.setdefault(place, _Run(place))
@@ -92,14 +94,15 @@ class _Run:
         keys = _object(self.directory / "keys.json")
         return "finished" if all(self._done(name, keys) for name in self.stages) else "stopped"
 
-    def frame(self, seeds: Mapping[str, RunState]) -> Frame:
-        """The frame of this moment."""
+    def frame(self, seeds: Mapping[str, RunState], stage: str | None) -> Frame:
+        """The frame of this moment; `stage` is the one to show, None leaves it to the run."""
         state = self.state()
         if state == "not begun":
             return Frame(self.directory, state, seeds=dict(seeds))
         self._read_rows()
         stages = self._stages_now(state)
-        shown = self._shown(stages)
+        shown = self._shown(stages, stage)
+        drawn_in, drawn = self._last_drawn(shown)
         findings = [found for name in self.stages for found in self._findings(name)]
         return Frame(
             directory=self.directory,
@@ -109,7 +112,8 @@ class _Run:
             shown=shown,
             curves=self._curves(shown) if shown else (),
             findings=tuple(findings),
-            drawn=self._drawn(shown) if shown else (),
+            drawn=drawn,
+            drawn_in=drawn_in,
             seeds=dict(seeds),
         )
 
@@ -127,6 +131,8 @@ class _Run:
                 str((settings or {}).get("name") or kind): (str(kind), settings or {})
                 for kind, settings in items
             }
+            if not all(_NAME.fullmatch(name) for name in self.stages):
+                raise ValueError("no names of stages")
         except FileNotFoundError:
             self.recipe, self.stages, stamp = {}, {}, (0, 0, 0)
         except (OSError, ValueError, AttributeError, TypeError, StopIteration,
@@ -138,22 +144,26 @@ class _Run:
         self._recipe_stamp = stamp
 
     def _read_rows(self) -> None:
-        anew, rows = self._metrics.more()
-        if anew:
-            self._series.clear()
-        for row in rows:
-            stage, step = row.get("stage"), row.get("step")
-            if isinstance(stage, str) and isinstance(step, int):
-                series = self._series.setdefault(stage, {})
-                for name in self._wanted(stage):
-                    if _is_number(row.get(name)):
-                        series.setdefault(name, Series()).add(step, float(row[name]))
-        anew, rows = self._timing.more()
-        if anew:
-            self._pace.clear()
-        for row in rows:
-            if _is_number(row.get("seconds")) and isinstance(row.get("step"), int):
-                self._pace.setdefault(str(row.get("stage")), _Pace()).add(row)
+        for anew, rows in self._metrics.batches():
+            if anew:
+                self._series.clear()
+            for row in rows:
+                self._keep(row)
+        for anew, rows in self._timing.batches():
+            if anew:
+                self._pace.clear()
+            for row in rows:
+                if _is_number(row.get("seconds")) and isinstance(row.get("step"), int):
+                    self._pace.setdefault(str(row.get("stage")), _Pace()).add(row)
+
+    def _keep(self, row: Row) -> None:
+        """Keep what is watched of a row of metrics."""
+        stage, step = row.get("stage"), row.get("step")
+        if isinstance(stage, str) and isinstance(step, int):
+            series = self._series.setdefault(stage, {})
+            for name in self._wanted(stage):
+                if _is_number(row.get(name)):
+                    series.setdefault(name, Series()).add(step, float(row[name]))
 
     def _wanted(self, row_stage: str) -> list[str]:
         kind, _ = self.stages.get(row_stage) or self.stages.get(_whole(row_stage)) or ("", {})
@@ -208,10 +218,16 @@ class _Run:
         members = [each for each in self._pace if _whole(each) == name and each not in self.stages]
         return members[-1] if members else name
 
-    def _shown(self, stages: Sequence[StageNow]) -> str | None:
-        running = next((stage.name for stage in stages if stage.state == "running"), None)
-        trained = [stage.name for stage in stages if self._series.get(self._rows_of(stage.name))]
-        return running or (trained[-1] if trained else None)
+    def _shown(self, stages: Sequence[StageNow], asked: str | None) -> str | None:
+        if asked is not None:
+            if asked not in self.stages:
+                raise UserError(
+                    f"{self.directory} has no stage {asked!r}. It has {', '.join(self.stages)}."
+                )
+            return asked
+        trained = [stage for stage in stages if self._series.get(self._rows_of(stage.name))]
+        running = [stage for stage in trained if stage.state == "running"]
+        return next((stage.name for stage in running or trained[::-1]), None)
 
     def _curves(self, name: str) -> tuple[Curve, ...]:
         logged = self._series.get(self._rows_of(name), {})
@@ -230,6 +246,13 @@ class _Run:
                 step = _count(row.get("step"))
                 tripped = bool(row["tripped"])
                 yield Found(name, plain(str(row["gate"])), step, tripped, plain(str(row["says"])))
+
+    def _last_drawn(self, shown: str | None) -> tuple[str | None, tuple[Drawn, ...]]:
+        """The answers of the stage that is shown, else of the last that drew any."""
+        for name in dict.fromkeys([*filter(None, [shown]), *reversed(self.stages)]):
+            if drawn := self._drawn(name):
+                return name, drawn
+        return None, ()
 
     def _drawn(self, name: str) -> tuple[Drawn, ...]:
         rows = [row for row in self._rows_noted(name, FRESH, LATEST)
@@ -254,10 +277,10 @@ class _Run:
         file, rows = self._noted.setdefault(
             (stage, name), (Growing(self.directory / stage / name), empty)
         )
-        anew, more = file.more()
-        if anew:
-            rows.clear()
-        rows.extend(more)
+        for anew, more in file.batches():
+            if anew:
+                rows.clear()
+            rows.extend(more)
         return rows
 
 

@@ -21,7 +21,15 @@ from heed.gates.levels import (
     repetition,
 )
 from heed.gates.overoptimisation import looks_of, overoptimisation
-from heed.recipe import Collect, GateSettings, OnPolicy, Records, RewardModelling, Stage
+from heed.recipe import (
+    Collect,
+    GateSettings,
+    JudgeReward,
+    OnPolicy,
+    Records,
+    RewardModelling,
+    Stage,
+)
 from heed.run import GATES, StageRun
 from heed.stages.admission import (
     agreeing,
@@ -31,6 +39,8 @@ from heed.stages.admission import (
     one_sided,
     reward_sign,
 )
+from heed.stages.decoy_checks import bought, judge_fooled
+from heed.stages.import_checks import contradicting
 from heed.stages.rollout_checks import own_draws, same_logprobs
 from heed.stages.step_checks import pulls_back, raises_better
 from heed.stages.watching import DISAGREEMENT, FALL, HELDOUT, REPEATED, STANDOUT
@@ -101,7 +111,10 @@ AFTER: Mapping[str, After] = {
     "lengths": After((Collect,), for_length),
     "agreement": After((Collect,), agreeing),
     "spammers": After((Collect,), clicked_at_random),
+    "swapped": After((Records, Collect, RewardModelling), contradicting),
+    "fooled": After((Collect, JudgeReward), judge_fooled),
     "sign": After((RewardModelling,), reward_sign),
+    "exploits": After((RewardModelling,), bought),
 }
 BEFORE: Mapping[str, Before] = {
     "logprobs": Before((OnPolicy,), same_logprobs),

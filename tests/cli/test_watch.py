@@ -70,7 +70,7 @@ def test_one_frame_says_how_far_it_is(run: Growing) -> None:
     assert "0.10 to 1.00, iteration 1 to 10" in text
     assert "Gate kl tripped in ppo at iteration 9. It is too far." in text
     assert "Gates: 1 asked without a finding." in text
-    assert "Answers drawn at iteration 10" in text
+    assert "Answers that ppo drew at iteration 10" in text
     assert "  First second. (cut)" in text
     assert "reward 0.50  KL 1.25 nats" in text
     assert "heed run goes on with it" in said(str(run.directory)), "no terminal: one frame"
@@ -82,6 +82,22 @@ def test_what_is_not_begun_or_no_run(tmp_path: Path) -> None:
     result = runner.invoke(app, ["watch", str(tmp_path), "--once"])
     assert result.exit_code == 2
     assert "is no recipe as heed run writes it" in result.stderr
+
+
+def test_another_stage_may_be_shown(run: Growing) -> None:
+    run.log("sft", 1, nll=3.0)
+    assert "Curves of ppo" in said(str(run.directory), "--once")
+    assert "Curves of sft" in said(str(run.directory), "--once", "--stage", "sft")
+    result = runner.invoke(app, ["watch", str(run.directory), "--once", "--stage", "dpo"])
+    assert result.exit_code == 2
+    assert "has no stage 'dpo'. It has records, sft" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["--port", "1"], ["--web", "--once"], ["--web", "--stage", "ppo"], ["--host", "x"]]
+)
+def test_a_word_without_effect_is_refused(run: Growing, words: list[str]) -> None:
+    assert runner.invoke(app, ["watch", str(run.directory), *words]).exit_code == 2
 
 
 def test_hostile_answers_do_not_reach_the_terminal(run: Growing) -> None:

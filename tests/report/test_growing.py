@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heed.report.growing import Growing
+from heed.report.growing import BATCH, Growing
 from heed.report.series import Series
 
 
@@ -23,11 +23,13 @@ def test_only_what_is_new_and_whole_is_read(tmp_path: Path) -> None:
     assert growing.more() == (False, [])
 
 
-def test_a_file_of_megabytes_is_not_read_twice(tmp_path: Path) -> None:
+def test_a_long_file_comes_in_batches_and_is_not_read_twice(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    path.write_text('{"a": 1}\n' * 200_000)
+    path.write_text('{"a": 1}\n' * (3 * BATCH + 7))
     growing = Growing(path)
-    growing.more()
+    assert [(anew, len(rows)) for anew, rows in growing.batches()] == [
+        (False, BATCH), (False, BATCH), (False, BATCH), (False, 7),
+    ]  # fmt: skip
     read = []
     inner = growing._read
     growing._read = lambda file: read.append(file.tell()) or inner(file)  # type: ignore[func-returns-value, method-assign]

@@ -118,6 +118,20 @@ def test_gates_and_answers_are_found_and_made_harmless(run: Growing) -> None:
     assert len(Watch(run.directory).look().drawn) == LATEST
 
 
+def test_what_does_not_train_leaves_the_last_curves_and_answers_there(run: Growing) -> None:
+    run.prepare()
+    run.begin("ppo")
+    run.log("ppo", 1, proxy=1.0)
+    run.draw("ppo", 1)
+    with run.running():
+        run.begin("evaluate")
+        frame = Watch(run.directory).look()
+        assert frame.stages[4].state == "running"
+        assert (frame.shown, frame.drawn_in) == ("ppo", "ppo")
+        run.log("sft", 1, nll=1.0)
+        assert Watch(run.directory).look().shown == "ppo", "later in the recipe"
+
+
 def test_of_several_seeds_the_one_that_runs_is_shown(tmp_path: Path) -> None:
     watch = Watch(tmp_path)
     assert watch.look().state == "not begun"
@@ -135,7 +149,9 @@ def test_of_several_seeds_the_one_that_runs_is_shown(tmp_path: Path) -> None:
     assert frame.seeds == {"seed-0": "finished", "seed-1": "running"}
 
 
-@pytest.mark.parametrize("text", ["[1, 2]", "stages: 3", "stages: [a]", "a: [", "\x00", "7"])
+@pytest.mark.parametrize("text", ["[1, 2]", "stages: 3", "stages: [a]", "a: [", "\x00", "7",
+                                  "stages: [{sft: {name: ../..}}, {sft: {name: 'a/b'}}]",
+                                  'stages: [{sft: {name: "\\e[2J"}}]'])  # fmt: skip
 def test_what_no_run_wrote_is_said(tmp_path: Path, text: str) -> None:
     (tmp_path / "recipe.yaml").write_text(text)
     with pytest.raises(UserError, match="is no recipe as heed run writes it"):

@@ -13,7 +13,15 @@ from typer.testing import CliRunner
 
 from heed.cli.main import app
 from heed.errors import UserError
-from heed.report.beside import compared, notes, read_sides, settings_that_differ
+from heed.report.beside import (
+    Side,
+    compared,
+    notes,
+    read_sides,
+    same_measure,
+    settings_that_differ,
+)
+from heed.report.read import read_run
 from heed.report.side_by_side import write_side_by_side
 from heed.stats.from_intervals import difference as from_intervals
 from heed.stats.intervals import Estimate, mean_interval
@@ -226,3 +234,19 @@ def test_the_intervals_hold_the_truth(paired: bool) -> None:
         )
         held += found.low <= 0.3 <= found.high
     assert 0.92 <= held / 400 <= 0.98
+
+
+def test_a_check_is_the_same_measure_where_its_settings_are(tmp_path: Path) -> None:
+    def side(folder: str, pattern: str, kind: str = "regex") -> Side:
+        stages = [{kind: {"name": "form", "pattern": pattern}}]
+        view = read_run(make(tmp_path / folder, stages=stages))
+        keys = {"form": folder}  # they differ: a key knows of the seed, too
+        return Side("A", tmp_path / folder, view, keys, scored={"ppo": {"form": "form"}})
+
+    first = side("one", "a")
+    assert same_measure(first, side("two", "a"), "ppo", "form")
+    assert not same_measure(first, side("three", "b"), "ppo", "form")
+    judged = side("four", "a", "judge")
+    assert not same_measure(judged, side("five", "a", "judge"), "ppo", "form")
+    assert not same_measure(first, Side("B", tmp_path, first.view, {}), "ppo", "form")
+    assert same_measure(first, judged, "ppo", "gold"), "no reward stage's score"

@@ -271,10 +271,9 @@ def _figure(ratings: Mapping[str, Mapping[str, Estimate]]) -> Markup | None:
     names = list(dict.fromkeys(name for table in ratings.values() for name in table))
     if not names:
         return None
-    called = [policy_name(name) for name in names]
     return figures.dots(
         {
-            policy_name(name): {judge: own[name] for judge, own in ratings.items() if name in own}
+            policy_name(name): {by: table[name] for by, table in ratings.items() if name in table}
             for name in names
         },
         _judge_colours(list(ratings)),
