@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.faults import labels, training
+from benchmarks.faults import labels, scorers, training
 from benchmarks.faults.fault import Fault
 
 FAULTS: Mapping[str, Fault] = {
@@ -15,6 +15,22 @@ FAULTS: Mapping[str, Fault] = {
         clean=-0.25,
         strengths=(0.02, 0.04, 0.06, 0.08, 0.12, 0.25),
         replay=labels.flipped_sign,
+    ),
+    "both_signs": Fault(
+        "The signs of reward and KL are flipped together",
+        "step",
+        "share of pairs the reward has right, beyond a half",
+        clean=-0.25,
+        strengths=(0.05, 0.1, 0.15, 0.2, 0.25, 0.3),
+        replay=training.both_signs,
+    ),
+    "flipped_leash": Fault(
+        "The sign of KL is flipped",
+        "leash",
+        "share of prompts at which it pushes away",
+        clean=0.0,
+        strengths=(0.6, 0.7, 0.8, 0.9, 1.0),
+        replay=training.flipped_leash,
     ),
     "length_lovers": Fault(
         "Annotators love long answers",
@@ -47,6 +63,30 @@ FAULTS: Mapping[str, Fault] = {
         clean=2,
         strengths=(6, 8, 9, 10, 12, 14),
         replay=labels.mostly_spammers,
+    ),
+    "swapped_rows": Fault(
+        "Rows of an import stand the wrong way round",
+        "swapped",
+        "share of its rows",
+        clean=0.0,
+        strengths=(0.1, 0.15, 0.2, 0.25, 0.3, 0.5),
+        replay=labels.swapped_rows,
+    ),
+    "loved_word": Fault(
+        "The reward model loves a word",
+        "exploits",
+        "sd of scores that it buys",
+        clean=0.0,
+        strengths=(0.5, 1.0, 1.25, 1.5, 2.0, 3.0),
+        replay=scorers.loved_word,
+    ),
+    "fond_judge": Fault(
+        "A judge is fooled by a constant",
+        "fooled",
+        "share of prompts at which it wins",
+        clean=scorers.ERRS,
+        strengths=(0.1, 0.2, 0.3, 0.4, 0.5, 0.75),
+        replay=scorers.fond_judge,
     ),
     "leaked_prompts": Fault(
         "Test prompts stand in the training data",

@@ -22,28 +22,37 @@ def draw(found: list[dict[str, Any]], path: Path) -> None:
 
 def _draw(found: list[dict[str, Any]], path: Path) -> None:
     rows = -(-len(found) // COLUMNS)
-    figure = Figure(figsize=(9.6, 2.5 * rows), layout="constrained")
-    axes = figure.subplots(rows, COLUMNS, squeeze=False, sharey=True).flat
+    figure = Figure(figsize=(9.6, 2.6 * rows), layout="constrained")
+    axes = list(figure.subplots(rows, COLUMNS, squeeze=False, sharey=True).flat)
     for axis, each in zip(axes, found, strict=False):
         _panel(axis, each)
-    for axis in list(axes)[len(found) :]:
+    for axis in axes[len(found) :]:
         axis.set_axis_off()
     figure.supylabel("Share of replays in which the gate trips", fontsize=9)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def _panel(axis: Any, found: dict[str, Any]) -> None:
-    points = sorted([found["clean"], *found["faulty"]], key=lambda each: each["strength"])
-    x = [each["strength"] for each in points]
-    y = [each["tripped"]["mean"] for each in points]
-    low = [each["tripped"]["mean"] - each["tripped"]["low"] for each in points]
-    high = [each["tripped"]["high"] - each["tripped"]["mean"] for each in points]
+    """The clean replays as a square, and a line for what is weaker or stronger than clean."""
     axis.axhline(POWER, color=LEVEL, linewidth=0.7, linestyle="--")
     axis.axhline(FALSE_ALARMS, color=LEVEL, linewidth=0.7, linestyle=":")
-    axis.errorbar(x, y, [low, high], color=INK, marker="o", markersize=3, linewidth=1, capsize=2)
-    clean = found["clean"]
-    axis.plot(clean["strength"], clean["tripped"]["mean"], "s", color=CLEAN, markersize=5)
-    axis.set_title(f"{found['says']} ({found['gate']})", fontsize=8)
+    clean = found["clean"]["strength"]
+    for side in (-1, 1):
+        own = [each for each in found["faulty"] if (each["strength"] - clean) * side > 0]
+        _points(axis, sorted(own, key=lambda each: each["strength"]), INK, "o", 1)
+    _points(axis, [found["clean"]], CLEAN, "s", 0)
+    axis.set_title(f"{found['says']}\ngate: {found['gate']}", fontsize=8)
     axis.set_xlabel(found["unit"], fontsize=8)
     axis.set_ylim(-0.04, 1.04)
     axis.tick_params(labelsize=7)
+
+
+def _points(axis: Any, rows: list[dict[str, Any]], colour: str, marker: str, width: float) -> None:
+    rates = [each["tripped"] for each in rows]
+    y = [rate["mean"] for rate in rates]
+    errors = [[r["mean"] - r["low"] for r in rates], [r["high"] - r["mean"] for r in rates]]
+    x = [each["strength"] for each in rows]
+    axis.errorbar(
+        x, y, errors, color=colour, marker=marker, markersize=3.5, linewidth=width,
+        elinewidth=1, capsize=2, zorder=3 - width,
+    )  # fmt: skip

@@ -10,6 +10,7 @@ from benchmarks.faults.crowds import HELDOUT, TRAIN, Crowd, Labels, Pool, ask, c
 from heed.feedback.crowd import RIGHT, WRONG
 from heed.gates.crowd import agreement, spammers
 from heed.gates.finding import Finding
+from heed.gates.imports import Hits, swapped
 from heed.gates.labels import lengths, sides
 from heed.gates.sign import sign
 from heed.recipe import Gates
@@ -20,6 +21,8 @@ GATES = Gates()
 SEEDS = 2**31
 PER_ITEM = 3
 """People who label each pair, where they are held against each other."""
+KNOWN, PROMPTS = 0.72, 567
+"""Of the demo: how often a model of words is right about a held-out label, and all prompts."""
 UNLIKE = 10.0
 """How much prompts differ in what a reward gets right: their accuracies are Beta(k a, k (1 - a)),
 so that pairs of one prompt are correlated by 1 / (k + 1) = .09 (.03 in the demo)."""
@@ -92,6 +95,28 @@ def mostly_spammers(count: float, rng: np.random.Generator) -> Finding | None:
     gate = GATES.agreement
     return agreement(
         said.first_chosen.tolist(), items, items, least=gate.least, false_alarms=gate.false_alarms
+    )
+
+
+def swapped_rows(share: float, rng: np.random.Generator) -> Finding | None:
+    """Half of the labels come from an import of which a share stands the wrong way round; what is
+    right is told by words, as surely as in the demo (`KNOWN`).
+    """
+    prompts = np.arange((TRAIN + HELDOUT) // 2) % PROMPTS
+    of_prompt = rng.beta(UNLIKE * KNOWN, UNLIKE * (1 - KNOWN), PROMPTS)[prompts]
+
+    def hits(swapped_share: float) -> Hits:
+        turned = rng.random(len(prompts)) < swapped_share
+        right = (rng.random(len(prompts)) < of_prompt) != turned
+        return Hits(right.astype(float).tolist(), prompts.tolist())
+
+    people, imported = hits(0.0), hits(share)
+    gate = GATES.swapped
+    return swapped(
+        {"people": (people, imported), "import": (imported, people)},
+        by="a simple reward",
+        share=gate.share,
+        false_alarms=gate.false_alarms,
     )
 
 

@@ -1,8 +1,8 @@
 """`heed run` with a fault planted in its process.
 
-    python -m benchmarks.faults.planted FAULT STRENGTH RECIPE --out RUN [--set KEY=VALUE ...]
+    python -m benchmarks.faults.planted FAULT STRENGTH SEED RECIPE --out RUN [--set KEY=VALUE ...]
 
-What follows the strength is `heed run`'s.
+SEED is the world's. What follows it is `heed run`'s.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from benchmarks.faults.plants import PLANTS
 from heed.cli.main import app
 
 
-def main(fault: str, strength: str, *arguments: str) -> None:
-    PLANTS[fault].wrap(float(strength))
-    app(["run", *arguments])
+def main(fault: str, strength: str, seed: str, *arguments: str) -> None:
+    settings = PLANTS[fault].wrap(float(strength), int(seed)) or ()
+    own = [part for setting in settings for part in ("--set", setting)]
+    app(["run", *arguments, *own])
 
 
 if __name__ == "__main__":

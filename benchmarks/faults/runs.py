@@ -81,7 +81,8 @@ def carry_out(task: Task, out: Path) -> dict[str, Any]:
         assert task.strength is not None, "a fault has a strength"
         for each in PLANTS[task.fault].settings(task.strength):
             settings += ["--set", each]
-        command = ["-m", "benchmarks.faults.planted", task.fault, str(task.strength)]
+        planted = [task.fault, str(task.strength), str(task.seed)]
+        command = ["-m", "benchmarks.faults.planted", *planted]
     command += [str(RECIPE), "--out", str(directory), *settings]
     began = time.monotonic()
     log = out / "work" / f"{task.label}.log"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import random
 from functools import cache
 
 import numpy as np
 
+from heed.gates.direction import leash, step
 from heed.gates.finding import Finding
 from heed.gates.leakage import leakage
 from heed.gates.rollouts import draws
@@ -18,6 +20,10 @@ WORLDS = 50
 """Worlds among whose prompts a replay chooses."""
 ANSWERS, TOKENS = 256, 10
 """Of a round that `draws` looks at: answers, and tokens of an answer on average."""
+HELDOUT_PROMPTS, LEASH_PROMPTS = 114, 64
+"""Of the demo: what `step` and `leash` look at."""
+SKEW = math.sqrt(math.log(5))
+"""Of a log-normal variable whose standard deviation is twice its mean."""
 CHOICES, CONCENTRATION = 16, 0.02
 """Of the Dirichlet distributions of next tokens."""
 
@@ -66,3 +72,23 @@ def wrong_temperature(temperature: float, rng: np.random.Generator) -> Finding |
         range(ANSWERS),
         false_alarms=GATES.draws.false_alarms,
     )
+
+
+def both_signs(knowledge: float, rng: np.random.Generator) -> Finding | None:
+    """The objective is negated, of a reward that is right in a share 1/2 + knowledge of pairs;
+    below 0 it is as it should be. A pair's part of the update goes with its scores' difference.
+    """
+    right = rng.random(HELDOUT_PROMPTS) < 0.5 - knowledge
+    gains = np.where(right, 1, -1) * rng.exponential(size=HELDOUT_PROMPTS)
+    gate = GATES.step
+    return step(gains.tolist(), range(HELDOUT_PROMPTS), false_alarms=gate.false_alarms)
+
+
+def flipped_leash(share: float, rng: np.random.Generator) -> Finding | None:
+    """KL pushes away at a share of the prompts. Its parts are skewed as in a small run, in which
+    all had one sign and a mean of half their standard deviation (log-normal).
+    """
+    away = rng.random(LEASH_PROMPTS) < share
+    pulls = np.where(away, -1, 1) * rng.lognormal(sigma=SKEW, size=LEASH_PROMPTS)
+    gate = GATES.leash
+    return leash(pulls.tolist(), range(LEASH_PROMPTS), false_alarms=gate.false_alarms)

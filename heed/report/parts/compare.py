@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
-from matplotlib import rc_context
 
 from heed.report import figures
 from heed.report.measures import SHARE, Measure, in_order, number, policy_name, with_interval
@@ -249,21 +248,16 @@ def _figure(ratings: Mapping[str, Mapping[str, Estimate]]) -> Markup | None:
     names = list(dict.fromkeys(name for table in ratings.values() for name in table))
     if not names:
         return None
-    colour = _judge_colours(list(ratings))
-    with rc_context({**figures._STYLE, "axes.grid.axis": "x"}):
-        figure, axes = figures._axes(4.8, 0.9 + len(names) * (0.16 + 0.11 * len(ratings)))
-        axes.axvline(1000.0, color=figures._MUTED, linewidth=1, linestyle=(0, (3, 3)))
-        for index, (judge, table) in enumerate(ratings.items()):
-            offset = (index - (len(ratings) - 1) / 2) * 0.56 / max(1, len(ratings) - 1)
-            for row, name in enumerate(names):
-                if name in table:
-                    figures._dot(axes, table[name], row + offset, colour[judge])
-        axes.set_yticks(range(len(names)), [policy_name(name) for name in names])
-        axes.tick_params(axis="y", length=0, labelcolor=figures._INK)
-        axes.set_ylim(len(names) - 0.5, -0.5)
-        axes.set_xlabel("rating, Elo points; dashed: the mean")
-        by = ", ".join(ratings)
-        return figures._svg(figure, f"Ratings of {', '.join(map(policy_name, names))} by {by}")
+    return figures.dots(
+        {
+            policy_name(name): {by: table[name] for by, table in ratings.items() if name in table}
+            for name in names
+        },
+        _judge_colours(list(ratings)),
+        label="rating, Elo points; dashed: the mean",
+        description=f"Ratings of {', '.join(map(policy_name, names))} by {', '.join(ratings)}",
+        level=1000.0,
+    )
 
 
 def _judge_colours(judges: Sequence[str]) -> dict[str, str]:
