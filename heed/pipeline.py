@@ -16,21 +16,27 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from heed.energy import watch_energy
 from heed.feedback.people import nobody
 from heed.memory import watch_memory
+from heed.metering import METER, added
 from heed.ranks import Ranks
 from heed.recipe import Recipe, Stage
 from heed.recipe.rewards import REWARDS
 from heed.run import Run, StageRun
 from heed.stages.best_of_n import best_of_n
 from heed.stages.collect import collect
+from heed.stages.compare import compare
 from heed.stages.critic_free import grpo_stage, reinforce_stage, rloo_stage
 from heed.stages.dpo import dpo_stage
 from heed.stages.ensemble import ensemble
 from heed.stages.evaluate import evaluate
 from heed.stages.gates import admit, ask_after, ask_again
+from heed.stages.grade_turns import grade_turns
 from heed.stages.in_context import retrieval_stage, system_prompt
 from heed.stages.kto import kto_stage
+from heed.stages.overoptimisation import overoptimisation
+from heed.stages.planned import keep_plan
 from heed.stages.ppo import ppo
 from heed.stages.pretrain import pretrain
 from heed.stages.process_reward import process_reward
@@ -68,6 +74,9 @@ STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
     "retrieval": retrieval_stage,
     "reward_conditioned": reward_conditioned,
     "evaluate": evaluate,
+    "compare": compare,
+    "overoptimisation": overoptimisation,
+    "grade_turns": grade_turns,
     "report": report,
     "relabel": relabel,
     "weak_to_strong": weak_to_strong,
@@ -94,6 +103,7 @@ def run_recipe(
     work = Workplace(run, say, desk)
     if run.writes:
         run.prepare()
+        keep_plan(run, say)
     Ranks.here().wait()
     for stage in (only or run.recipe).stages:
         place = run.stage(stage.name)
@@ -108,15 +118,19 @@ def run_recipe(
 def _run_stage(work: Workplace, stage: Stage, place: StageRun, say: Say) -> None:
     began = time.perf_counter()
     place.start()
-    before = place.seconds_logged()
+    before, spent_before = place.seconds_logged(), place.spent_logged()
     Ranks.here().wait()
-    peak = watch_memory(work.device)
+    METER.start()
+    peak, energy = watch_memory(work.device), watch_energy(work.device)
     if stage.trains or place.writes:
         with _precision(work):
             summary = STAGES[stage.kind](work, stage, place)
             ask_after(work, place)
         seconds = before + time.perf_counter() - began
-        place.finish(seconds, summary, memory=peak())
+        # Nobody read the counters of a process that was killed.
+        joules = {} if spent_before else energy()
+        spent = {**added(spent_before, METER.total()), **joules}
+        place.finish(seconds, summary, memory=peak(), spent=spent)
         say(f"{stage.name:<10} done in {seconds:.0f} s")
         for note in summary.get("notes", []):
             say(f"{'':<10} {note}")

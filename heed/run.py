@@ -3,12 +3,16 @@
     runs/demo/
       recipe.yaml        resolved, every default written out
       keys.json          the present key of every stage
+      plan.json          what it was to cost, by heed/planning
       provenance.json    versions, git state, command, host
       metrics.jsonl      {"stage", "step", numbers...}: the same on every resume, to the bit
-      timing.jsonl       {"stage", "step", "seconds"}: clocks, which never are
+      timing.jsonl       {"stage", "step", "seconds", "spent"}: clocks, which never are, and what
+                         went through the models
       <stage>/started.json   the key under which the stage's files were begun
       <stage>/gates.jsonl    {"step", a finding}: what gates found, cut on a resume as metrics are
-      <stage>/done.json      the key, seconds and summary: the stage is finished
+      <stage>/fresh.jsonl    {"step", a prompt, an answer drawn, its reward, its KL}, cut likewise
+      <stage>/planned.json   how many iterations a training will have
+      <stage>/done.json      the key, seconds, what was spent and summary: the stage is finished
       report.html, report.json
 
 A recipe of several seeds leaves such a directory for each, runs/methods/seed-0 and so on, and
@@ -38,21 +42,27 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from shutil import rmtree
-from typing import Any
+from typing import IO, Any
 
 from heed import __version__
 from heed.config import dump_recipe
 from heed.errors import UserError
 from heed.files import write_json, write_text
+from heed.metering import METER, added
 from heed.recipe import Recipe, Stage
 
 SEED = "seed-"
 """What the folders of a recipe's runs begin with, where it asks for several seeds."""
 GATES = "gates.jsonl"
 LOOKS = "looks.jsonl"
-STEPPED = (GATES, LOOKS)
+FRESH = "fresh.jsonl"
+STEPPED = (GATES, LOOKS, FRESH)
 """Files in a stage's folder whose rows say at which step they were written: what gates found (null:
-once the stage was done), and what a gate looked at beside the metrics."""
+once the stage was done), what a gate looked at beside the metrics, some of the answers drawn."""
+PLANNED = "planned.json"
+LOCK = ".lock"
+GLANCES = 3
+"""Times that a held lock is tried, a moment apart: `in_use` may hold it for an instant."""
 PACKAGES = ("heed", "torch", "transformers", "tokenizers", "peft", "numpy", "scikit-learn")
 
 
@@ -94,7 +104,7 @@ def stage_keys(recipe: Recipe) -> dict[str, str]:
     keys: dict[str, str] = {}
     for stage in recipe.stages:
         deciding = recipe.deciding(stage)
-        inputs = [keys[name] for name in (recipe.reads(stage) if deciding else stage.inputs())]
+        inputs = [keys[name] for name in recipe.made_of(stage)]
         inputs += [fingerprint(name) for name in stage.files()]
         parts = [stage.kind, stage.model_dump(), common, inputs, *([deciding] if deciding else [])]
         content = json.dumps(parts, sort_keys=True)
@@ -154,6 +164,11 @@ class StageRun:
         for unfinished in self.directory.glob(".*"):  # what a kill left of an atomic write
             rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
 
+    def plan(self, iterations: int) -> None:
+        """Write down how many iterations there will be, for who watches."""
+        if self.writes:
+            write_json(self.directory / PLANNED, {"iterations": iterations})
+
     def log(self, step: int, metrics: Mapping[str, float], seconds: float) -> None:
         """Append one iteration's row; `step` counts from 1. Non-finite numbers become null."""
         if not self.writes:
@@ -161,7 +176,8 @@ class StageRun:
         row = {"stage": self.name, "step": step}
         finite = {k: (v if math.isfinite(v) else None) for k, v in metrics.items()}
         _append(self.run / "metrics.jsonl", {**row, **finite})
-        _append(self.run / "timing.jsonl", {**row, "seconds": round(seconds, 6)})
+        clock = {**row, "seconds": round(seconds, 6), "spent": METER.take()}
+        _append(self.run / "timing.jsonl", clock)
 
     def keep_rows(self, until: int) -> None:
         """Cut this stage's rows after step `until`: they were not covered by a checkpoint."""
@@ -200,11 +216,27 @@ class StageRun:
         rows = _whole_rows(path) if path.exists() else ()
         return sum(float(row["seconds"]) for row in rows if row["stage"] == self.name)
 
+    def spent_logged(self) -> dict[str, float]:
+        """What the iterations so far have put through models, those of an ensemble's members too,
+        by the processes before this one.
+        """
+        path = self.run / "timing.jsonl"
+        spent: dict[str, float] = {}
+        for row in _whole_rows(path) if path.exists() else ():
+            if row["stage"] == self.name or row["stage"].startswith(f"{self.name}."):
+                spent = added(spent, row.get("spent", {}))
+        return spent
+
     def finish(
-        self, seconds: float, summary: Mapping[str, Any], *, memory: int | None = None
+        self,
+        seconds: float,
+        summary: Mapping[str, Any],
+        *,
+        memory: int | None = None,
+        spent: Mapping[str, float] | None = None,
     ) -> None:
         """Mark the stage as finished; `summary` is what the report reads, `memory` the most bytes
-        that it held, where that is known.
+        that it held, where that is known, `spent` what it put through models and its energy.
         """
         if self.writes:
             marker = {
@@ -212,6 +244,7 @@ class StageRun:
                 "kind": self.stage.kind,
                 "seconds": round(seconds, 3),
                 "memory": memory,
+                "spent": dict(spent or {}),
                 "git": _git_state(Path(__file__).parent),
             }
             write_json(self.directory / "done.json", {**marker, "summary": dict(summary)})
@@ -251,9 +284,9 @@ class Run:
           UserError: another process holds it.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / ".lock").open("a+") as lock:
+        with (self.directory / LOCK).open("a+") as lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _take(lock)
             except BlockingIOError as error:
                 lock.seek(0)
                 raise UserError(
@@ -264,6 +297,31 @@ class Run:
             lock.write(str(os.getpid()))
             lock.flush()
             yield
+
+
+def in_use(directory: Path) -> bool:
+    """Whether a process works on the run in a directory."""
+    try:
+        with (directory / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _take(lock: IO[str]) -> None:
+    """Lock a file for this process alone; BlockingIOError where another keeps it."""
+    for glance in range(GLANCES):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if glance == GLANCES - 1:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def provenance() -> dict[str, Any]:

@@ -200,6 +200,8 @@ def tiny_settings() -> list[str]:
         ),
         *("ppo.iterations=4", "ppo.rollouts=16", f"ppo.{sampling}"),
         *("dpo.batch=16", "evaluate.samples=8", f"evaluate.{sampling}"),
+        *("leash_off.iterations=8", "leash_off.rollouts=16", f"leash_off.{sampling}"),
+        *("overoptimisation.samples=4", f"overoptimisation.{sampling}"),
     ]
 
 

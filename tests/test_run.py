@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ import pytest
 from heed import run as run_module
 from heed.config import load_recipe
 from heed.errors import UserError
-from heed.run import Run, derive_seed, fingerprint, provenance, stage_keys
+from heed.metering import METER
+from heed.run import Run, derive_seed, fingerprint, in_use, provenance, stage_keys
 
 STAGES = ["records", "pretrain", "sft", "collect", "reward", "ppo", "dpo", "evaluate", "report"]
 
@@ -97,7 +100,7 @@ def test_a_stage_is_done_under_its_key_only(run: Run) -> None:
     assert done is not None
     assert {"commit", "dirty"} == done.pop("git").keys()
     assert done == {
-        "key": sft.key, "kind": "sft", "seconds": 1.5, "memory": 1024,
+        "key": sft.key, "kind": "sft", "seconds": 1.5, "memory": 1024, "spent": {},
         "summary": {"iterations": 3},
     }  # fmt: skip
     assert sft.done_summary() == {"iterations": 3}
@@ -150,6 +153,7 @@ def test_rows_past_a_checkpoint_are_cut_for_one_stage_only(run: Run) -> None:
 def test_only_the_writer_touches_the_disk(run: Run) -> None:
     silent = Run(run.recipe, run.directory, writes=False).stage("sft")
     silent.start()
+    silent.plan(3)
     silent.log(1, {"loss": 1.0}, 0.1)
     silent.keep_rows(until=0)
     silent.finish(1.0, {})
@@ -195,9 +199,24 @@ def test_a_second_process_is_kept_out(run: Run) -> None:
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(UserError, match=f"in use by process {other.pid}"), run.locked():
             pass
+        assert in_use(run.directory)
         other.kill()
+    assert not in_use(run.directory)
+    assert not in_use(run.directory / "nothing")
     with run.locked():
         pass
+
+
+def test_a_glance_at_the_lock_keeps_nobody_out(run: Run) -> None:
+    with run.locked():
+        pass
+    with (run.directory / ".lock").open("rb") as glance:
+        fcntl.flock(glance, fcntl.LOCK_SH)
+        ends = threading.Timer(0.02, lambda: fcntl.flock(glance, fcntl.LOCK_UN))
+        ends.start()
+        with run.locked():
+            assert in_use(run.directory)
+        ends.join()
 
 
 def test_starting_clears_what_a_kill_left_half_written(run: Run) -> None:
@@ -218,6 +237,23 @@ def test_seconds_of_all_processes_that_worked_on_a_stage(run: Run) -> None:
     run.stage("dpo").log(1, {"loss": 1.0}, 9.0)
     sft.log(2, {"loss": 1.0}, 0.5)
     assert sft.seconds_logged() == 0.75
+
+
+def test_what_was_spent_outlives_a_kill(run: Run) -> None:
+    sft = run.stage("sft")
+    sft.start()
+    METER.start()
+    for step, tokens in enumerate((3, 4), start=1):
+        METER.add("trained", tokens)
+        sft.log(step, {"loss": 1.0}, 0.1)
+    METER.add("trained", 100)  # what no iteration wrote down is lost with the process
+    METER.start()
+    run.stage("reward").log(1, {}, 0.1)
+    assert sft.spent_logged() == {"trained": 7.0}
+    sft.finish(1.0, {}, spent=sft.spent_logged())
+    done = sft.done()
+    assert done is not None
+    assert done["spent"] == {"trained": 7.0}
 
 
 def test_only_gates_that_may_end_a_training_are_part_of_a_key() -> None:

@@ -15,7 +15,19 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from heed import __version__
-from heed.cli import label, prefs, recipes, report, run, sample, train, world
+from heed.cli import (
+    compare,
+    label,
+    plan,
+    prefs,
+    recipes,
+    report,
+    run,
+    sample,
+    train,
+    watch,
+    world,
+)
 from heed.errors import Interrupted, UserError
 
 # By default idle OpenMP threads spin for so long that a training step takes many times longer as
@@ -27,6 +39,7 @@ _STAGES = "Stopped. Finished stages are kept; run the same command to go on."
 STOPPED = {
     "run": _STAGES,
     "train": _STAGES,
+    "compare": "Stopped. What was judged is kept; run the same command to go on.",
     "label": "Stopped. What was saved is kept; run the same command to go on.",
 }
 """What Ctrl-C leaves, by verb; the others keep nothing to go on from."""
@@ -100,10 +113,13 @@ def main(
 
 
 app.command("run")(run.run)
+app.command("plan")(plan.plan)
 app.command("recipes")(recipes.recipes)
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
+app.command("watch")(watch.watch)
 app.command("report")(report.report)
+app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("label")(label.label)
 app.add_typer(prefs.app, name="prefs", help="Import, export and judge preferences.")
 app.add_typer(world.app, name="world", help="Look into the embedded world and score answers.")

@@ -53,14 +53,14 @@ def sampler(name: str, source: str) -> Sampler:
     from heed.sampling.local import LocalSampler
 
     lm = load_language_model(source, device="auto")
-    local = LocalSampler(lm, max_new_tokens=_longest_answer(lm), model_name=name)
+    local = LocalSampler(lm, max_new_tokens=longest_answer(lm), model_name=name)
     before = asked_with(source)
     return (
         InContext(local, lambda prompt: [with_system(prompt, before), prompt]) if before else local
     )
 
 
-def _longest_answer(lm: LanguageModel) -> int:
+def longest_answer(lm: LanguageModel) -> int:
     """In tokens: at most half of the context, for the prompt needs room in it too."""
     from heed.models.forward import causal_lm
 

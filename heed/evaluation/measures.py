@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from heed.stats.diversity import distinct_answers, distinct_n
 from heed.stats.intervals import (
@@ -62,13 +63,32 @@ class Samples:
 
         "distinct" is the share of distinct answers, "distinct_2" of distinct word pairs.
         """
+        return {
+            **{name: self.estimate(name) for name in self.values if self.known(name)[0]},
+            **{name: mean_interval(list(found.values())) for name, found in self._varied().items()},
+        }
+
+    def by_prompt(self) -> dict[str, dict[str, float]]:
+        """Every measure's mean over the answers to a prompt, by measure and prompt; prompts of
+        which it says nothing are left out.
+        """
+        means: dict[str, dict[str, float]] = {}
+        for name in self.values:
+            found: dict[str, list[float]] = {}
+            for value, prompt in zip(*self.known(name), strict=True):
+                found.setdefault(prompt, []).append(value)
+            if found:
+                means[name] = {prompt: fmean(values) for prompt, values in found.items()}
+        return {**means, **self._varied()}
+
+    def _varied(self) -> dict[str, dict[str, float]]:
+        """How varied the answers to each prompt are, by measure and prompt."""
         answers: dict[str, list[str]] = {}
         for item in self.completions:
             answers.setdefault(item.prompt.id, []).append(item.text)
         return {
-            **{name: self.estimate(name) for name in self.values if self.known(name)[0]},
-            "distinct": mean_interval([distinct_answers(texts) for texts in answers.values()]),
-            "distinct_2": mean_interval([distinct_n(texts, 2) for texts in answers.values()]),
+            "distinct": {at: distinct_answers(texts) for at, texts in answers.items()},
+            "distinct_2": {at: distinct_n(texts, 2) for at, texts in answers.items()},
         }
 
     def by_family(self) -> dict[str, dict[str, Estimate]]:

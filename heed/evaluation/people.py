@@ -43,25 +43,38 @@ def wins(people: Sequence[SimulatedAnnotator], pairs: Sequence[Pair]) -> dict[st
 
 
 def rate(wins: Wins, who: Collection[str], pairs: Sequence[Pair]) -> Estimate:
-    """The win rate among some of the people, every one counting the same."""
-    return mean_interval(_mean(wins, who), [pair.prompt.id for pair in pairs])
+    """The win rate among some of the people, every one counting the same; nan among nobody."""
+    return mean_interval(*_mean(wins, who, pairs))
 
 
-def rates_apart(wins: Wins, groups: Sequence[Collection[str]], pairs: Sequence[Pair]) -> Estimate:
-    """How much higher it is in the first of two groups than in the second, on the same pairs."""
-    apart = _mean(wins, groups[0]) - _mean(wins, groups[1])
-    return mean_interval(apart, [pair.prompt.id for pair in pairs])
+def rates_apart(
+    wins: Wins,
+    first: Collection[str],
+    second: Collection[str],
+    pairs: Sequence[Pair],
+    level: float = 0.95,
+) -> Estimate:
+    """How much higher it is in the first group than in the second, on the same pairs."""
+    (ours, prompts), (theirs, other) = _mean(wins, first, pairs), _mean(wins, second, pairs)
+    if prompts != other:
+        return mean_interval([])
+    return mean_interval(ours - theirs, prompts, level)
 
 
 def rates_apart_by_family(
-    wins: Wins, groups: Sequence[Collection[str]], pairs: Sequence[Pair]
+    wins: Wins,
+    first: Collection[str],
+    second: Collection[str],
+    pairs: Sequence[Pair],
+    level: float = 0.95,
 ) -> dict[str, Estimate]:
     """The same on each family of prompts."""
     table = {}
     for family in dict.fromkeys(pair.prompt.family for pair in pairs):
         at = [index for index, pair in enumerate(pairs) if pair.prompt.family == family]
         some = {who: [values[index] for index in at] for who, values in wins.items()}
-        table[family] = rates_apart(some, groups, [pairs[index] for index in at])
+        own = [pairs[index] for index in at]
+        table[family] = rates_apart(some, first, second, own, level)
     return table
 
 
@@ -75,6 +88,11 @@ def by_trait(people: Sequence[Person], trait: str) -> dict[str, list[str]]:
     return {"more": more, "less": [name for name in amounts if name not in more]} if more else {}
 
 
-def _mean(wins: Wins, who: Collection[str]) -> NDArray[np.float64]:
+def _mean(
+    wins: Wins, who: Collection[str], pairs: Sequence[Pair]
+) -> tuple[NDArray[np.float64], list[str]]:
+    """The people's mean on every pair, and the pair's prompt; nothing of nobody."""
+    if not who:
+        return np.zeros(0), []
     mean: NDArray[np.float64] = np.mean([wins[name] for name in who], axis=0)
-    return mean
+    return mean, [pair.prompt.id for pair in pairs]

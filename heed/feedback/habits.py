@@ -4,9 +4,11 @@ know; with the reward model or against it. And the groups that they fall into.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from statistics import fmean, pvariance
 
 import numpy as np
@@ -88,7 +90,7 @@ class Habit:
     chance: float
 
 
-def habit_of(votes: Sequence[Vote], name: str) -> Habit | None:
+def habit_of(votes: Sequence[Vote], name: str, fewest: int = FEWEST) -> Habit | None:
     """A habit of everyone with enough votes; None of fewer than two people, or where all votes
     go one way.
     """
@@ -99,7 +101,7 @@ def habit_of(votes: Sequence[Vote], name: str) -> Habit | None:
     people = {
         who: proportion_interval([v.habits[name] for v in own], [v.prompt for v in own])
         for who, own in rows.items()
-        if len(own) >= FEWEST
+        if len(own) >= fewest
     }
     counts = np.array([[e.n * e.mean, e.n * (1 - e.mean)] for e in people.values()])
     if len(people) < 2 or not counts.sum(axis=0).all():
@@ -111,16 +113,30 @@ Groups = Mapping[str, Collection[str]]
 """People by the name of their group."""
 
 
-def found_groups(votes: Sequence[Vote], name: str) -> Groups:
-    """Two groups of people by every other of their votes: the two of a habit within which people
-    are most alike (the least sum of squares: 2-means on a line).
+def halves(votes: Sequence[Vote]) -> tuple[list[Vote], list[Vote]]:
+    """The votes on one half of the prompts, to find groups by, and those on the other, to measure
+    them by. All votes on a prompt stay together: what is odd about a prompt is odd for everyone,
+    and would show again where the groups are measured.
+    """
+    prompts = sorted({vote.prompt for vote in votes}, key=_shuffled)
+    first = set(prompts[::2])
+    return [v for v in votes if v.prompt in first], [v for v in votes if v.prompt not in first]
 
-    What the groups do must be read from the votes in between (`others`): those that people were
-    sorted by would show a difference even if there were none. Empty where fewer than four people
-    have enough votes.
+
+def _shuffled(prompt: str) -> str:
+    """An order of prompts that has to do with nothing, and is always the same."""
+    return hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def found_groups(votes: Sequence[Vote], name: str) -> Groups:
+    """Two groups of people: the two of a habit within which people are most alike (the least sum
+    of squares: 2-means on a line).
+
+    What the groups do must be read from other votes (`halves`): those that people were sorted by
+    show a difference even if there is none. Empty where fewer than four people have enough votes.
     """
     known: dict[str, list[float]] = {}
-    for vote in every_other(votes):
+    for vote in votes:
         if name in vote.habits:
             known.setdefault(vote.annotator, []).append(vote.habits[name])
     shares = {who: fmean(own) for who, own in known.items() if len(own) >= FEWEST / 2}
@@ -138,17 +154,6 @@ def found_groups(votes: Sequence[Vote], name: str) -> Groups:
 
 def _spread(values: Sequence[float]) -> float:
     return pvariance(values) * len(values)
-
-
-def every_other(votes: Sequence[Vote], start: int = 0) -> list[Vote]:
-    """Every other vote of each person, from their first (0) or their second (1)."""
-    seen: dict[str, int] = {}
-    kept = []
-    for vote in votes:
-        place = seen[vote.annotator] = seen.get(vote.annotator, -1) + 1
-        if place % 2 == start:
-            kept.append(vote)
-    return kept
 
 
 FEW = 5
@@ -172,24 +177,50 @@ def _of_people(found: Estimate, *groups: Collection[str]) -> Estimate:
     return Estimate(found.mean, math.nan, math.nan, found.n)
 
 
-def apart(votes: Sequence[Vote], groups: Groups, name: str) -> Estimate:
-    """How much more often the first of two groups follows a habit than the second (Welch's
+MOST = 5
+"""Groups whose differences are looked at, the largest; ten pairs."""
+
+
+def group_pairs(groups: Groups) -> list[tuple[str, str]]:
+    """Every two of the `MOST` largest groups, in the groups' own order."""
+    largest = sorted(groups, key=lambda name: -len(groups[name]))[:MOST]
+    return list(combinations([name for name in groups if name in largest], 2))
+
+
+def shared_level(pairs: int, level: float = 0.95) -> float:
+    """The level of each of so many intervals at which all of them hold together (Bonferroni)."""
+    return 1 - (1 - level) / max(pairs, 1)
+
+
+def apart(
+    votes: Sequence[Vote],
+    first: Collection[str],
+    second: Collection[str],
+    name: str,
+    level: float = 0.95,
+) -> Estimate:
+    """How much more often the first group of people follows a habit than the second (Welch's
     interval over people).
     """
     sides = []
-    for people in list(groups.values())[:2]:
+    for people in (first, second):
         own = [vote for vote in votes if vote.annotator in people and name in vote.habits]
         sides.append(([v.habits[name] for v in own], [v.annotator for v in own]))
     (a, who_a), (b, who_b) = sides
     if not a or not b:
         return Estimate(math.nan, math.nan, math.nan, 0)
-    return _of_people(difference_interval(a, b, who_a, who_b), *list(groups.values())[:2])
+    return _of_people(difference_interval(a, b, who_a, who_b, level), first, second)
 
 
-def apart_by_family(votes: Sequence[Vote], groups: Groups, name: str) -> dict[str, Estimate]:
+def apart_by_family(
+    votes: Sequence[Vote],
+    first: Collection[str],
+    second: Collection[str],
+    name: str,
+    level: float = 0.95,
+) -> dict[str, Estimate]:
     """The same on each family of prompts."""
-    families = dict.fromkeys(vote.family for vote in votes)
-    return {
-        family: apart([vote for vote in votes if vote.family == family], groups, name)
-        for family in families
-    }
+    families: dict[str, list[Vote]] = {}
+    for vote in votes:
+        families.setdefault(vote.family, []).append(vote)
+    return {family: apart(own, first, second, name, level) for family, own in families.items()}

@@ -14,6 +14,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 
 from heed.models.packing import documents_apart
+from heed.models.work import count_head, count_pass
 from heed.ops.batch import Packed, Sequences
 from heed.ops.logprobs import logprobs_from_logits, token_logprobs
 
@@ -44,6 +45,7 @@ def completion_logprobs(
     if has_plain_head(model):
         hidden = hidden_states(inner.base_model, sequences)[:, :-1][predicts]
         head = inner.get_output_embeddings()
+        count_head(head.weight, len(targets))
         logprobs, entropy = token_logprobs(
             hidden, head.weight, head.bias, targets, temperature=temperature
         )
@@ -63,6 +65,7 @@ def hidden_states(backbone: nn.Module, sequences: Sequences) -> Tensor:
 
 def _at_tokens(module: nn.Module, sequences: Sequences, name: str) -> Tensor:
     """The output `name` of a model at every token, [B, T, ...]."""
+    count_pass(module, sequences.mask.sum())
     if not isinstance(sequences, Packed):
         output: Tensor = module(**_inputs(sequences), use_cache=False)[name]
         return output

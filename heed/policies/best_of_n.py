@@ -7,7 +7,6 @@ Stiennon et al. 2020 (arXiv:2009.01325); Nakano et al. 2021 (arXiv:2112.09332).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,15 +34,6 @@ class BestOfN:
         scores = self.reward(drawn) if drawn else []
         groups = range(0, len(drawn), self.n)
         return [drawn[max(range(at, at + self.n), key=scores.__getitem__)] for at in groups]
-
-
-def kl_bound(n: int) -> float:
-    """log n - (n - 1) / n: what KL(best of n || policy) is at most, in nats.
-
-    Stiennon et al. 2020 gave it as the KL; Beirami et al. 2024 (arXiv:2401.01879), theorem 1, show
-    that it bounds it from above, and is far from it where one answer is likely.
-    """
-    return math.log(n) - (n - 1) / n
 
 
 def best_places(scores: Float[Tensor, "P N"], finished: Bool[Tensor, "P N"]) -> list[int]:

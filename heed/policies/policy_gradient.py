@@ -83,6 +83,17 @@ class Surrogate:
     """KL as a loss; without it KL is a cost in the reward, with rewards to go."""
 
 
+@dataclass(frozen=True)
+class Round:
+    """What was drawn last, before learning from it."""
+
+    completions: Sequence[Completion]
+    rewards: Sequence[float]
+    """What the reward function said of each."""
+    kl: Sequence[float]
+    """The log-ratio of each to the reference, in nats: the estimator k1, summed over its tokens."""
+
+
 class PolicyGradient:
     """A Method whose outer iteration is one round of sampling and `epochs` passes over it."""
 
@@ -112,6 +123,7 @@ class PolicyGradient:
         self.seed = seed
         self.watch = watch
         self.measured: dict[str, float] = {}
+        self.round = Round((), (), ())
 
     def batches(self, iteration: int) -> Iterator[Rollout]:
         surrogate = self.surrogate
@@ -128,6 +140,7 @@ class PolicyGradient:
         )
         rollout = self.weigh(seen)
         self.measured = self._measure(completions, seen, rollout)
+        self.round = Round(completions, seen.proxy.tolist(), seen.kl.sum(1).tolist())
         order = Order(
             len(rollout), len(rollout) // surrogate.minibatches, derive_seed(self.seed, iteration)
         )

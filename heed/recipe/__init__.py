@@ -12,6 +12,7 @@ from heed.recipe.base import (
     TrainingStage,
     listed,
 )
+from heed.recipe.compare import Asked, Compare, Judges
 from heed.recipe.feedback import (
     WORLD_PEOPLE,
     Annotators,
@@ -42,6 +43,7 @@ from heed.recipe.gates import (
     StepGate,
     SwappedGate,
 )
+from heed.recipe.overoptimisation import Overoptimisation
 from heed.recipe.policy_gradient import CriticFree, Grpo, Kl, OnPolicy, Ppo, Reinforce, Rloo
 from heed.recipe.preference import LOSSES, Dpo, Kto, LossName
 from heed.recipe.recipe import STAGES, Evaluate, Recipe, Records, Report, WorldSettings
@@ -71,6 +73,7 @@ from heed.recipe.rubric import GradingRubric, Rubric
 from heed.recipe.selection import BestOfN, Rejection
 from heed.recipe.simpler import LEVEL, Retrieval, RewardConditioned, SystemPrompt
 from heed.recipe.training import Pretrain, Sft
+from heed.recipe.turns import GradeTurns
 from heed.recipe.weak_to_strong import Relabel, WeakToStrong
 
 __all__ = [
@@ -80,9 +83,11 @@ __all__ = [
     "WORLD_PEOPLE",
     "AgreementGate",
     "Annotators",
+    "Asked",
     "BestOfN",
     "Check",
     "Collect",
+    "Compare",
     "Comparisons",
     "Confidence",
     "Constitution",
@@ -100,11 +105,13 @@ __all__ = [
     "Gate",
     "GateSettings",
     "Gates",
+    "GradeTurns",
     "GradingRubric",
     "Grpo",
     "Honest",
     "Judge",
     "JudgeReward",
+    "Judges",
     "Kl",
     "KlGate",
     "Kto",
@@ -119,6 +126,7 @@ __all__ = [
     "Metre",
     "OnPolicy",
     "Optimisation",
+    "Overoptimisation",
     "OveroptimisationGate",
     "People",
     "Ppo",

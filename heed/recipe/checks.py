@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from heed.recipe.base import Stage, listed
+from heed.recipe.compare import Compare
 from heed.recipe.feedback import Collect, Speaker
+from heed.recipe.overoptimisation import Overoptimisation
 from heed.recipe.policy_gradient import OnPolicy, Ppo
 from heed.recipe.recipe import Evaluate, Recipe, Records
 from heed.recipe.rewards import Check, Correct, Honest, ProcessReward, Reward, RewardModelling
 from heed.recipe.selection import Rejection
 from heed.recipe.simpler import Retrieval
 from heed.recipe.training import Sft
+from heed.recipe.turns import GradeTurns
 from heed.recipe.weak_to_strong import Relabel, WeakToStrong
 
 Complaint = tuple[int, str, str]
@@ -98,6 +101,21 @@ def gold_judges(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
                 "reward",
                 f"the stage {stage.name!r} asks the gold reward, which only the embedded world "
                 "has; with other data, name a reward stage in `reward`.",
+            )
+        if isinstance(stage, Overoptimisation) and recipe.data != "world":
+            yield (
+                index,
+                "",
+                f"the stage {stage.name!r} holds a proxy against the gold reward, which only the "
+                "embedded world has. Leave it out; with other data, the gate `overoptimisation` "
+                "watches a reward that nothing is trained on.",
+            )
+        if isinstance(stage, Compare) and stage.judges.gold and recipe.data != "world":
+            yield (
+                index,
+                "judges.gold",
+                f"{stage.name!r} is judged by the gold reward, which only the embedded world has; "
+                "with other data, name judges.rewards, judges.model or judges.people.",
             )
 
 
@@ -210,8 +228,10 @@ def speakers(_: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
     """Who judges, criticises or revises is a policy that is asked as it is."""
     by_name = {stage.name: stage for stage in stages}
     for index, stage in enumerate(stages):
-        for key in type(stage).model_fields:
-            value = getattr(stage, key)
+        spoken = {key: getattr(stage, key) for key in type(stage).model_fields}
+        if isinstance(stage, Compare):
+            spoken = {"judges.model": stage.judges.model}
+        for key, value in spoken.items():
             named = value.policy if isinstance(value, Speaker) else None
             source = by_name.get(named or "")
             if source is not None and (source.weightless or source.conditioned):
@@ -239,11 +259,12 @@ def asked_beside(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]
         )
     for index, stage in watched:
         earlier = {other.name: other for other in stages[:index]}
-        if name not in earlier:
+        beside = recipe.gates.overoptimisation.beside([*earlier])
+        if beside is None:
             why = f"no stage of that name comes before {stage.name!r}. {nearest(name, [*earlier])}"
-        elif not earlier[name].scores:
-            why = f"{earlier[name].kind} stages score no answers. Name a reward."
-        elif name == stage.reward:
+        elif not earlier[beside].scores:
+            why = f"{earlier[beside].kind} stages score no answers. Name a reward."
+        elif beside == stage.reward:
             why = (
                 f"{stage.name!r} is trained on that one, so that the two never part. Name another "
                 "reward, from other comparisons if you can."
@@ -282,6 +303,18 @@ def opinions(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
             )
 
 
+def turns(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
+    """There are questions of several turns."""
+    for index, stage in enumerate(stages):
+        if isinstance(stage, GradeTurns) and stage.questions is None and recipe.data != "world":
+            yield (
+                index,
+                "questions",
+                f"{stage.name!r} has no questions of several turns: only the embedded world "
+                "brings some. Name a file of them in `questions`.",
+            )
+
+
 def nearest(name: str, valid: Sequence[str]) -> str:
     """What the writer may have meant, or else what there is, as a sentence."""
     close = get_close_matches(name, valid, n=1, cutoff=0.5)
@@ -302,4 +335,5 @@ CHECKS: Sequence[Callable[[Recipe, Sequence[Stage]], Iterator[Complaint]]] = (
     asked_beside,
     league,
     opinions,
+    turns,
 )

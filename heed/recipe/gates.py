@@ -6,7 +6,8 @@ refuse to start. `false_alarms` is how often it trips where nothing is wrong, ov
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Self
 
 from pydantic import (
@@ -146,9 +147,9 @@ class ExploitsGate(Admission):
     words: PositiveInt = 40
     """Words tried: frequent ones, and those that stand in chosen answers more than in rejected."""
     answers: PositiveInt = 96
-    """Held-out answers on which the dearest of them is tested."""
-    margin: PositiveFloat = 1.0
-    """Standard deviations of the scores of held-out answers that it may buy on average."""
+    """Held-out chosen answers on which the dearest of them is tested."""
+    margin: PositiveFloat = 2.0
+    """Standard deviations of the scores of held-out chosen answers that it may buy on average."""
     false_alarms: float = Field(0.01, gt=0.0, lt=0.5)
     """How often a word trips it that buys just that."""
 
@@ -238,7 +239,8 @@ class OveroptimisationGate(Watch):
     action: Literal["warn", "stop", "off"] = "stop"
     """warn, or stop: training ends, and the best policy until then is kept; off does not ask."""
     reward: StageName | None = None
-    """Reward stage that nothing is trained on (a reward model, a judge); null asks nobody."""
+    """Reward stage that nothing is trained on (a reward model, a judge), in rounds each round's
+    own; null asks nobody."""
     every: PositiveInt = 5
     """Iterations between two looks."""
     prompts: PositiveInt = 128
@@ -260,6 +262,16 @@ class OveroptimisationGate(Watch):
     @property
     def asked(self) -> bool:
         return self.action != "off" and self.reward is not None
+
+    def beside(self, earlier: Sequence[str]) -> str | None:
+        """The reward stage that is asked beside a stage which stands after those of these names:
+        the one that is named or, where rounds made several of it, the latest; None where it comes
+        later or not at all.
+        """
+        if self.reward is None or self.reward in earlier:
+            return self.reward
+        written = re.compile(re.escape(self.reward) + r"-\d+")
+        return next((name for name in reversed(earlier) if written.fullmatch(name)), None)
 
 
 class Gates(Settings):

@@ -11,14 +11,17 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from heed.recipe.base import Sampling, Settings, Stage, StageName
+from heed.recipe.compare import Compare
 from heed.recipe.feedback import Collect, Revise
 from heed.recipe.gates import Gates
+from heed.recipe.overoptimisation import Overoptimisation
 from heed.recipe.policy_gradient import Grpo, OnPolicy, Ppo, Reinforce, Rloo
 from heed.recipe.preference import Dpo, Kto
 from heed.recipe.rewards import REWARDS, Ensemble, ProcessReward, Reward
 from heed.recipe.selection import BestOfN, Rejection
 from heed.recipe.simpler import Retrieval, RewardConditioned, SystemPrompt
 from heed.recipe.training import Pretrain, Sft
+from heed.recipe.turns import GradeTurns
 from heed.recipe.weak_to_strong import Relabel, WeakToStrong
 
 MEASURED = (
@@ -143,7 +146,7 @@ KINDS: tuple[type[Stage], ...] = (
     Dpo, Kto,
     BestOfN, Rejection,
     SystemPrompt, Retrieval, RewardConditioned,
-    Evaluate, Report,
+    Evaluate, Compare, GradeTurns, Overoptimisation, Report,
 )  # fmt: skip
 STAGES: Mapping[str, type[Stage]] = {stage.kind: stage for stage in KINDS}
 
@@ -194,13 +197,27 @@ class Recipe(Settings):
 
     def reads(self, stage: Stage) -> list[str]:
         """The stages that one reads from, by itself or through a gate that watches it."""
+        beside = self.beside(stage)
+        return [*stage.inputs(), *([beside] if beside else [])]
+
+    def beside(self, stage: Stage) -> str | None:
+        """The reward stage that a gate asks while one trains, if one does."""
         gate = self.gates.overoptimisation
-        watched = isinstance(stage, OnPolicy) and gate.asked
-        return [*stage.inputs(), *([gate.reward] if watched and gate.reward else [])]
+        if not isinstance(stage, OnPolicy) or not gate.asked:
+            return None
+        names = [each.name for each in self.stages]
+        return gate.beside(names[: names.index(stage.name)])
 
     def deciding(self, stage: Stage) -> dict[str, dict[str, Any]]:
         """The settings of the gates that decide what a stage leaves; those that warn are none."""
         return self.gates.stopping() if isinstance(stage, OnPolicy) else {}
+
+    def made_of(self, stage: Stage) -> list[str]:
+        """The stages whose keys are part of a stage's own: a page shows all before it."""
+        if isinstance(stage, Report):
+            names = [each.name for each in self.stages]
+            return names[: names.index(stage.name)]
+        return self.reads(stage) if self.deciding(stage) else stage.inputs()
 
     def by_seed(self) -> list[Recipe]:
         """The runs that `seeds` asks for, each a recipe of its own."""

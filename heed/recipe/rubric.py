@@ -18,6 +18,8 @@ NEEDED = ("conversation", "left", "right")
 KNOWN = (*NEEDED, "principle", "boundary")
 GRADED = ("conversation", "answer")
 """What the question about a single answer needs."""
+BY_REFERENCE = (*GRADED, "reference")
+"""And where a right answer is known."""
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _MARKDOWN = str.maketrans("", "", "*_`#")
 _AROUND = " \t'\"[]()."
@@ -90,6 +92,20 @@ class GradingRubric(Settings):
     def _has_its_places(cls, template: str | None) -> str | None:
         if template is not None:
             check_template(template, GRADED, (*GRADED, "boundary"))
+        return template
+
+
+class TurnsRubric(GradingRubric):
+    """The same of the answers of conversations, some of which have a reference answer."""
+
+    referenced: str | None = None
+    """The question where there is one: {conversation}, {answer} and {reference}."""
+
+    @field_validator("referenced")
+    @classmethod
+    def _has_its_places_too(cls, template: str | None) -> str | None:
+        if template is not None:
+            check_template(template, BY_REFERENCE, (*BY_REFERENCE, "boundary"))
         return template
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from heed.files import write_json, write_text
 from heed.recipe import Recipe
-from heed.report import figures
+from heed.report import league_figures
 from heed.report.league import League, Standing, read_league
 from heed.report.measures import COST, QUALITY, in_order, measure_of, policy_name, with_interval
 from heed.report.paper import fill
@@ -77,12 +77,12 @@ def render(league: League) -> str:
             for key in in_order(found, [*QUALITY, *COST])
             if key not in _FIRST and key != league.measure
         },
-        drawn=figures.league(
+        drawn=league_figures.league(
             {name: (each.above[league.measure], each.by_seed) for name, each in rows.items()},
             league.measure,
             league.baseline,
         ),
-        paid=figures.price(paid, league.measure, league.baseline) if paid else None,
+        paid=league_figures.price(paid, league.measure, league.baseline) if paid else None,
         short=[each for each in league.standings if each.verdict != BETTER] if several else [],
     )
 

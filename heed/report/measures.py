@@ -157,7 +157,13 @@ def measure_of(name: str) -> Measure:
 
 def policy_name(name: str) -> str:
     """A policy as the page calls it."""
-    return NAMES.get(name, name)
+    label, of, stage = name.partition(" (")
+    return NAMES.get(name) or f"{NAMES.get(label, label)}{of}{stage}"
+
+
+def label_of(name: str) -> str:
+    """A policy's label in its evaluation, from what the page calls it (see `RunView.names`)."""
+    return name.partition(" (")[0]
 
 
 def stage_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from typing import Any
 
@@ -44,7 +45,13 @@ def fill(template: str, **values: Any) -> str:
         share=SHARE,
         style=Markup(_text("style.css")),
     )
+    environment.filters["unbroken"] = unbroken
     return environment.get_template(template).render(**values)
+
+
+def unbroken(sentence: str) -> str:
+    """A sentence whose intervals stay on one line, each with its figure."""
+    return re.sub(r" \[(−?[\d.,]+), (−?[\d.,]+)\]", "\u00a0[\\1,\u00a0\\2]", sentence)
 
 
 def _text(name: str) -> str:

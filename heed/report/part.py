@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from heed.report.read import RunView
 
-Question = Literal["better", "whom", "cost", "trust", "next"]
+Question = Literal["better", "whom", "cost", "trust", "next", "appendix"]
 QUESTIONS: Mapping[Question, str] = {
     "better": "Is it better?",
     "whom": "For whom?",
@@ -21,6 +21,7 @@ QUESTIONS: Mapping[Question, str] = {
     "trust": "Can the reward be trusted?",
     "next": "What next?",
 }
+"""In the order of the page; the appendix, which answers none, stands behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,14 @@ class Part:
     question: Question
     title: str
     template: str
-    """A template of heed/report/parts, which is given `values`; titles stand outside of it."""
+    """A template of heed/report/parts, which is given `values`. Titles stand outside of it; its own
+    headings are written as h3, and lie one below the title on the page.
+    """
     values: Mapping[str, Any]
     json: Any
+    """What report.json holds under the name; None where other keys of it hold all."""
     findings: tuple[str, ...] = field(default=())
-    """Sentences for the top of the page: what a reader in a hurry must know."""
+    """Sentences for the head of its question: what a reader in a hurry must know."""
     advice: tuple[str, ...] = field(default=())
     """What to do next, for the page's last question."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from typing import Any
 import yaml
 
 from heed.errors import UserError
+from heed.report.estimates import Table, estimate, estimates
 from heed.stats.intervals import Estimate
 
-Table = dict[str, dict[str, Estimate]]
-"""Estimates by two names, such as policy and measure."""
+__all__ = ["Gap", "RunView", "Sample", "StageView", "Table", "json_lines", "read_run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,14 @@ class RunView:
     own_reward: dict[str, tuple[str, dict[str, Estimate]]] = field(default_factory=dict)
     """By policy, the reward model that it learned from, and what it gained by that and by gold."""
     notes: list[str] = field(default_factory=list)
+    folder: str = ""
+    """The run directory's own name."""
+    names: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(evaluation, label) -> what the page calls the policy, where that is not its label."""
+
+    def called(self, stage: str, label: str) -> str:
+        """What the page calls a policy that an evaluation measured."""
+        return self.names.get((stage, label), label)
 
 
 def read_run(directory: Path) -> RunView:
@@ -112,6 +120,7 @@ def read_run(directory: Path) -> RunView:
         recipe_text=text,
         provenance=_json(directory / "provenance.json"),
         stages=_stages(directory, recipe),
+        folder=directory.name,
     )
     for stage in view.stages:
         if stage.kind in ("reward", "ensemble"):
@@ -177,57 +186,63 @@ def _stages(directory: Path, recipe: Mapping[str, Any]) -> list[StageView]:
 
 def _read_measures(view: RunView, path: Path) -> None:
     measures = _json(path)
-    where = f"{path.parent.name}/{path.name}"
+    stage = path.parent.name
+    _name(view, stage, measures.get("policies") or {})
     for policy, table in (measures.get("policies") or {}).items():
-        view.policies[policy] = _estimates(table, view.notes, f"{where}, policies.{policy}")
+        view.policies[view.called(stage, policy)] = _known(table, view, path, "policies", policy)
     for name, target in (
         ("families", view.families),
         ("hallucination", view.hallucination),
         ("picking", view.picking),
     ):
         for policy, tables in (measures.get(name) or {}).items():
-            target[policy] = {
-                key: _estimates(table, view.notes, f"{where}, {name}.{policy}.{key}")
-                for key, table in tables.items()
+            target[view.called(stage, policy)] = {
+                key: _known(table, view, path, name, policy, key) for key, table in tables.items()
             }
     for policy, found in (measures.get("own_reward") or {}).items():
-        view.own_reward[policy] = (found["reward"], _estimates(found, [], where))
+        view.own_reward[view.called(stage, policy)] = (found["reward"], estimates(found))
     for gap in measures.get("gaps") or []:
-        found = _estimates(gap, [], where)
-        if "difference" in found:
-            view.gaps.append(Gap(gap["better"], gap["worse"], gap["measure"], found["difference"]))
+        difference = estimate(gap.get("difference"))
+        if difference is not None:
+            better, worse = (view.called(stage, gap[key]) for key in ("better", "worse"))
+            view.gaps.append(Gap(better, worse, gap["measure"], difference))
     for sample in measures.get("samples") or []:
-        scores = {name: s for name, s in (sample.get("scores") or {}).items() if s is not None}
-        view.samples.append(
-            Sample(sample["prompt"], sample.get("family", ""), sample["answers"], scores)
+        answers, scores = (
+            {view.called(stage, label): said for label, said in table.items() if said is not None}
+            for table in (sample["answers"], sample.get("scores") or {})
         )
+        view.samples.append(Sample(sample["prompt"], sample.get("family", ""), answers, scores))
     _read_reward(view, measures.get("reward_model") or {})
+
+
+def _name(view: RunView, stage: str, labels: Iterable[str]) -> None:
+    """A label that an evaluation before used is called after this one, too."""
+    for label in labels:
+        if label in view.policies:
+            view.names[stage, label] = f"{label} ({stage})"
 
 
 def _read_reward(view: RunView, found: Mapping[str, Any]) -> None:
     """A reward model's accuracies; everything else in a summary is shown with its stage."""
-    view.reward_model.update(_estimates(found, [], ""))
-    view.baselines.update(_estimates(found.get("baselines") or {}, [], ""))
+    view.reward_model.update(estimates(found))
+    view.baselines.update(estimates(found.get("baselines")))
 
 
-def _estimates(table: Mapping[str, Any], notes: list[str], where: str) -> dict[str, Estimate]:
-    """The entries of a table that are estimates; the others are named in `notes`."""
-    estimates = {}
-    for name, value in table.items():
-        if isinstance(value, Mapping) and {"mean", "low", "high"} <= value.keys():
-            mean, low, high = (_or_nan(value[key]) for key in ("mean", "low", "high"))
-            estimates[name] = Estimate(mean, low, high, int(value.get("n") or 0))
-        else:
-            notes.append(f"{where}.{name} is no figure with an interval and is not shown.")
-    return estimates
+def _known(table: Mapping[str, Any], view: RunView, path: Path, *keys: str) -> dict[str, Estimate]:
+    """The entries of a table that are estimates; the others are noted."""
+    found = estimates(table)
+    for name in table:
+        if name not in found:
+            where = ".".join((*keys, name))
+            view.notes.append(
+                f"{path.parent.name}/{path.name}, {where} is no figure with an interval and is "
+                "not shown."
+            )
+    return found
 
 
 def _whole(count: float | None) -> int | None:
     return None if count is None else int(count)
-
-
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else float(value)
 
 
 def _number(row: Mapping[str, Any], metric: str) -> bool:

@@ -18,6 +18,7 @@ from heed.errors import UserError
 from heed.models.forward import causal_lm
 from heed.models.language_model import LanguageModel
 from heed.models.modes import evaluating
+from heed.models.work import count_answers
 from heed.sampling.cache import cache_rows, preallocated_cache
 from heed.sampling.draw import draw
 from heed.types import Completion, Finish, Prompt
@@ -99,6 +100,12 @@ class LocalSampler:
                     some = [rows[at] for _, at in part]
                     state = prefill if n == 1 else prefill.rows(slots)
                     self._decode(state, some, uniform[[row.at for row in some]])
+        count_answers(
+            causal_lm(self.lm.model),
+            sum(map(len, prompt_ids)),
+            sum(len(row.ids) for row in rows),
+            len(rows),
+        )
         return [
             self._completion(prompts[row.at // n], prompt_ids[row.at // n], row) for row in rows
         ]

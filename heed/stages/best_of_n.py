@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from heed.policies.best_of_n import kl_bound
 from heed.recipe import BestOfN
 from heed.run import StageRun
 from heed.stages.workplace import Summary, Workplace
+from heed.stats.best_of_n import kl_bound
 
 
 def best_of_n(_work: Workplace, settings: BestOfN, _stage: StageRun) -> Summary:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from heed import recipe
-from heed.policies.best_of_n import BestOfN, kl_bound
+from heed.policies.best_of_n import BestOfN
 from heed.policies.in_context import InContext
 from heed.recipe import Sampling, Stage
 from heed.sampling.local import LocalSampler
 from heed.stages.contexts import CONTEXTS
+from heed.stats.best_of_n import kl_bound
 from heed.types import Prompt, Sampler
 
 if TYPE_CHECKING:

@@ -31,12 +31,12 @@ CHOOSE = 16
 
 
 def bought(work: Workplace, stage: RewardModelling, gate: ExploitsGate) -> Finding | None:
-    """Words of the training answers, put to held-out ones."""
+    """Words of the training answers, put to held-out ones that were chosen."""
     pairs = work.comparisons(stage.comparisons, "comparisons")
     words = candidates(
         [each.chosen for each in pairs], [each.rejected for each in pairs], gate.words
     )
-    answers = _answers(work.comparisons(stage.comparisons, "heldout"), CHOOSE + gate.answers)
+    answers = _good(work.comparisons(stage.comparisons, "heldout"), CHOOSE + gate.answers)
     if not words or len(answers) <= CHOOSE:
         return None
     reward = work.reward(stage.name)
@@ -52,16 +52,15 @@ def bought(work: Workplace, stage: RewardModelling, gate: ExploitsGate) -> Findi
     )
 
 
-def _answers(pairs: Sequence[Comparison], most: int) -> list[Completion]:
-    """An answer a prompt, chosen and rejected ones by turns, evenly over all prompts."""
+def _good(pairs: Sequence[Comparison], most: int) -> list[Completion]:
+    """Chosen answers, one a prompt, evenly over all prompts: a word that betters the bad ones alone
+    is no way to win.
+    """
     by_prompt = list({each.prompt.id: each for each in pairs}.values())
     few = min(most, len(by_prompt))
     spread = [by_prompt[at * len(by_prompt) // few] for at in range(few)]
     order = np.random.default_rng(0).permutation(few)  # families stand together
-    return [
-        Completion(spread[at].prompt, spread[at].chosen if place % 2 else spread[at].rejected)
-        for place, at in enumerate(order)
-    ]
+    return [Completion(spread[at].prompt, spread[at].chosen) for at in order]
 
 
 def _dearest(

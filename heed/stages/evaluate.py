@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from hashlib import sha256
 from typing import Any
 
 from heed.evaluation.measures import Samples, gap
@@ -24,8 +26,8 @@ from heed.types import Prompt
 
 
 def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
-    """Leaves measures.json, costs.json, values.json, hallucination.json, and the held-out samples
-    themselves.
+    """Leaves measures.json, by_prompt.json, costs.json, values.json, hallucination.json, and the
+    held-out samples themselves.
     """
     reference = Reference(work.policy(settings.reference))
     asked = questions(
@@ -51,6 +53,7 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
     measured = {label: each.heldout for label, each in answers.items()}
     measures = _measures(work, settings, measured, asked)
     write_json(stage.directory / "measures.json", {**measures, "kl_bounds": bounds})
+    write_json(stage.directory / "by_prompt.json", _by_prompt(measured, asked.heldout))
     paid = costs(answers, asked.probes, _before(settings), work.world)
     write_json(stage.directory / "costs.json", paid)
     write_json(stage.directory / "values.json", values(work, settings, answers, _before(settings)))
@@ -82,6 +85,21 @@ def _measures(
         "picking": _picking(measured),
         "own_reward": _own_rewards(work, settings, measured),
     }
+
+
+def _by_prompt(measured: Mapping[str, Samples], prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """What another run's evaluation is paired with: means by policy, measure and prompt, and a
+    fingerprint of what each prompt says.
+    """
+    return {
+        "prompts": {prompt.id: _says(prompt) for prompt in prompts},
+        "policies": {label: samples.by_prompt() for label, samples in measured.items()},
+    }
+
+
+def _says(prompt: Prompt) -> str:
+    said = json.dumps([[message.role, message.content] for message in prompt.messages])
+    return sha256(said.encode()).hexdigest()[:16]
 
 
 def _before(settings: Evaluate) -> str | None:

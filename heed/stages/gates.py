@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from heed.errors import UserError
+from heed.files import write_json
 from heed.gates.finding import Finding
 from heed.gates.levels import (
     FIRST,
@@ -45,6 +47,8 @@ from heed.stages.watching import DISAGREEMENT, FALL, HELDOUT, REPEATED, STANDOUT
 from heed.stages.workplace import Workplace
 from heed.trainer import Metrics, Monitor
 
+ASKED = "asked.json"
+"""What was asked of a finished stage, also by gates that had nothing to say."""
 Rows = Sequence[Mapping[str, float | None]]
 """What every iteration so far has logged."""
 AT_REST = "at_rest"
@@ -148,15 +152,20 @@ def ask_after(work: Workplace, place: StageRun) -> None:
     if not place.writes:
         return
     place.forget(GATES, lambda row: row["step"] is None)
-    for _, gate, after in _of(AFTER, work, place.stage):
+    asked = {}
+    for name, gate, after in _of(AFTER, work, place.stage):
         found = after.ask(work, place.stage, gate)
         if found is not None:
             _note(work, place, None, gate, found)
+        asked[name] = _asked(gate)
+    if asked:
+        write_json(place.directory / ASKED, asked)
 
 
 def ask_again(work: Workplace, place: StageRun) -> None:
     """Ask of a finished stage what was asked under other settings, or not at all."""
-    known = {row["gate"]: row["asked"] for row in place.noted(GATES) if row["step"] is None}
+    path = place.directory / ASKED
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if any(known.get(name) != _asked(gate) for name, gate, _ in _of(AFTER, work, place.stage)):
         ask_after(work, place)
 

@@ -14,6 +14,7 @@ from heed.policies.policy_gradient import Baseline, PolicyGradient, Surrogate
 from heed.recipe import OnPolicy, Rejection
 from heed.rewards.remembered import Remembered
 from heed.run import StageRun
+from heed.stages.drawn import Drawn
 from heed.stages.gates import Keeper, ask_before
 from heed.stages.sft import with_lora
 from heed.stages.watching import Beside, measures
@@ -31,7 +32,10 @@ def policy_gradient(
     aggregate: Aggregate = over_tokens,
     lr_scales: Mapping[str, float] | None = None,
 ) -> Summary:
-    """Leaves `policy/`. The baseline's model has a base of its own, or the policy's."""
+    """Leaves `policy/`, and some of the answers drawn on the way.
+
+    The baseline's model has a base of its own, or the policy's.
+    """
     policy, models = policy_and_models(work, settings, stage)
     sampler = work.sampler(policy, settings.sampling, stage.name)
     prompts = work.askable(settings.records, "train", sampler, settings.families)
@@ -60,7 +64,7 @@ def policy_gradient(
         iterations=settings.iterations,
         monitor=keeper.monitor,
         shown=["proxy", "gold", "kl", "length"],
-        callbacks=[*beside, keeper],
+        callbacks=[*beside, keeper, Drawn(stage, method, settings.iterations)],
         lr_scales=lr_scales,
     )
     if stage.writes:

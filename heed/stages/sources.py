@@ -19,7 +19,7 @@ from heed.feedback.people import PeopleSource
 from heed.feedback.simulated import SimulatedSource
 from heed.judging.judge import Judge
 from heed.judging.rubric import BY_PRINCIPLE, Rubric
-from heed.recipe import Collect, Sampling
+from heed.recipe import Collect, People, Sampling
 from heed.run import StageRun, fingerprint
 from heed.stages.workplace import Workplace
 from heed.store.projects import ProjectSettings
@@ -47,14 +47,18 @@ def simulated(work: Workplace, settings: Collect, stage: StageRun) -> Source:
 
 
 def people(work: Workplace, settings: Collect, stage: StageRun) -> Source:
+    """Whoever opens the labelling page."""
+    return people_of(work, settings.people, settings.per_item, stage)
+
+
+def people_of(work: Workplace, asked: People, per_item: int, stage: StageRun) -> Source:
     """Other items make another project: what was said of earlier ones stays in the store."""
-    asked = settings.people
     guideline = Path(asked.guideline).read_text(encoding="utf-8") if asked.guideline else ""
     return PeopleSource(
         place=asked.store or str(work.run.directory / STORE),
         project=f"{stage.name}-{fingerprint(str(stage.directory / 'items.jsonl'))[:8]}",
         settings=ProjectSettings(
-            per_item=settings.per_item,
+            per_item=per_item,
             gold_rate=asked.gold_rate if asked.gold else 0.0,
             repeat_rate=asked.repeat_rate,
             order=asked.order,
@@ -72,8 +76,13 @@ def people(work: Workplace, settings: Collect, stage: StageRun) -> Source:
 
 def judge(work: Workplace, settings: Collect, stage: StageRun) -> Source:
     """A language model with the recipe's rubric."""
+    return judge_of(work, settings.judge, settings.sampling.batch_size, stage)
+
+
+def judge_of(work: Workplace, asked: recipe.Judge, batch: int, stage: StageRun) -> Source:
+    """A language model; so many replies are generated side by side."""
     return JudgeSource(
-        _judge(work, settings, Rubric()),
+        _judge(work, asked, batch, Rubric()),
         seed=work.seed(stage.name, "judge"),
         journal=Journal(stage.directory / JUDGEMENTS, Judged),
     )
@@ -82,20 +91,19 @@ def judge(work: Workplace, settings: Collect, stage: StageRun) -> Source:
 def by_constitution(work: Workplace, settings: Collect, stage: StageRun) -> Source:
     """A language model that goes by one principle an item."""
     return ConstitutionSource(
-        _judge(work, settings, Rubric(template=BY_PRINCIPLE)),
+        _judge(work, settings.judge, settings.sampling.batch_size, Rubric(template=BY_PRINCIPLE)),
         constitution(settings.constitution),
         seed=work.seed(stage.name, "judge"),
         journal=Journal(stage.directory / JUDGEMENTS, Judged),
     )
 
 
-def _judge(work: Workplace, settings: Collect, built_in: Rubric) -> Judge:
+def _judge(work: Workplace, asked: recipe.Judge, batch: int, built_in: Rubric) -> Judge:
     """The judge that the settings describe: what they leave open is the built-in rubric's."""
-    asked = settings.judge
     sampling = Sampling(
         temperature=0.0,
         max_new_tokens=asked.max_new_tokens,
-        batch_size=settings.sampling.batch_size,
+        batch_size=batch,
     )
     given = asked.rubric.model_dump(exclude_none=True)
     sampler = work.speaker(asked, sampling)

@@ -10,6 +10,7 @@ from typing import Any
 from heed.data.people import read_people
 from heed.evaluation.people import (
     TRAITS,
+    Wins,
     by_trait,
     pairs_of,
     rate,
@@ -19,15 +20,18 @@ from heed.evaluation.people import (
 )
 from heed.feedback.habits import (
     FEATURES,
+    FEWEST,
     REWARD,
     Groups,
     Vote,
     apart,
     apart_by_family,
-    every_other,
     found_groups,
+    group_pairs,
     habit_of,
+    halves,
     in_groups,
+    shared_level,
     votes,
 )
 from heed.feedback.preferences import Preference, preferences, training_votes
@@ -38,7 +42,7 @@ from heed.stages.costs import as_json
 from heed.stages.sources import crowd
 from heed.stages.workplace import Workplace
 from heed.stats.cycles import cycles
-from heed.types import Annotation, Completion, Item
+from heed.types import Annotation, Completion, Item, Pair
 
 HABITS = (REWARD, *FEATURES, "left")
 SURE = 0.01
@@ -54,6 +58,9 @@ class Grouping:
     """`field` of a file, `trait` of a simulated person, or `votes`."""
     groups: Groups
     votes: Sequence[Vote]
+    """Those by which the groups are measured."""
+    found_by: int = 0
+    """How many other votes, on other prompts, the groups were found by."""
 
 
 def asked_by(recipe: Recipe, reward: str) -> list[Collect]:
@@ -151,24 +158,42 @@ def _by_trait(
 
 
 def _by_votes(cast: Sequence[Vote]) -> Iterator[Grouping]:
-    """Groups by each habit in which people differ beyond chance; read from the votes in between."""
+    """Groups by each habit in which people differ beyond chance. Whether they do, and who is in
+    which, is read from one half of the prompts; the groups are measured on the other.
+    """
+    finding, measuring = halves(cast)
     for name in HABITS:
-        habit = habit_of(cast, name)
+        habit = habit_of(finding, name, FEWEST // 2)
         unlike = habit is not None and habit.chance < SURE / len(HABITS)
-        if unlike and (groups := found_groups(cast, name)):
-            yield Grouping(name, "votes", groups, every_other(cast, 1))
+        if unlike and (groups := found_groups(finding, name)):
+            yield Grouping(name, "votes", groups, measuring, len(finding))
 
 
 def _grouping(each: Grouping) -> dict[str, Any]:
+    """What groups do, and how far every two of them are apart: intervals that hold together."""
     found = {name: in_groups(each.votes, each.groups, name) for name in HABITS}
+    pairs = group_pairs(each.groups)
+    level = shared_level(len(pairs))
     return {
         "by": each.by,
         "how": each.how,
+        "found_by": each.found_by,
+        "measured_by": len(each.votes),
         "groups": {name: sorted(people) for name, people in each.groups.items()},
         "habits": {name: as_json(table) for name, table in found.items()},
-        "apart": as_json({name: apart(each.votes, each.groups, name) for name in HABITS}),
+        "level": level,
+        "pairs": [_voted_apart(each, *pair, level) for pair in pairs],
+    }
+
+
+def _voted_apart(each: Grouping, first: str, second: str, level: float) -> dict[str, Any]:
+    two = each.groups[first], each.groups[second]
+    return {
+        "first": first,
+        "second": second,
+        "apart": as_json({name: apart(each.votes, *two, name, level) for name in HABITS}),
         "families": {
-            name: as_json(apart_by_family(each.votes, each.groups, name)) for name in HABITS
+            name: as_json(apart_by_family(each.votes, *two, name, level)) for name in HABITS
         },
     }
 
@@ -197,18 +222,31 @@ def _wins(
             "all": rate(won, names, pairs).to_json(),
             "people": as_json({name: rate(won, [name], pairs) for name in won}),
             "groupings": [
-                {
-                    "by": each.by,
-                    "how": each.how,
-                    "groups": as_json({n: rate(won, who, pairs) for n, who in groups.items()}),
-                    "apart": rates_apart(won, list(groups.values()), pairs).to_json(),
-                    "families": as_json(rates_apart_by_family(won, list(groups.values()), pairs)),
-                }
+                {"by": each.by, "how": each.how, **_won_by_group(won, groups, pairs)}
                 for each, groups in rows
                 if len(groups) > 1
             ],
         }
     return table
+
+
+def _won_by_group(won: Wins, groups: Groups, pairs: Sequence[Pair]) -> dict[str, Any]:
+    """Each group's win rate, and how far every two are apart: intervals that hold together."""
+    two = group_pairs(groups)
+    level = shared_level(len(two))
+    return {
+        "groups": as_json({name: rate(won, who, pairs) for name, who in groups.items()}),
+        "level": level,
+        "pairs": [
+            {
+                "first": a,
+                "second": b,
+                "apart": rates_apart(won, groups[a], groups[b], pairs, level).to_json(),
+                "families": as_json(rates_apart_by_family(won, groups[a], groups[b], pairs, level)),
+            }
+            for a, b in two
+        ],
+    }
 
 
 def _present(groups: Groups, names: Collection[str]) -> dict[str, list[str]]:

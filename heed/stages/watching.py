@@ -71,7 +71,8 @@ class Beside:
         proxy: RewardFn,
     ) -> None:
         gate = work.recipe.gates.overoptimisation
-        assert gate.reward is not None, "asked only where a reward is named"
+        reward = work.recipe.beside(settings)
+        assert reward is not None, "asked only where a reward is named"
         prompts = work.askable(settings.records, "heldout", sampler, settings.families)
         self.prompts = _spread(prompts, gate.prompts)
         if len(self.prompts) < 2:
@@ -79,7 +80,7 @@ class Beside:
                 f"The gate overoptimisation looks at held-out prompts, of which {place.name!r} has "
                 f"{len(self.prompts)}; set gates.overoptimisation.action to off."
             )
-        self.heldout = work.reward(gate.reward)
+        self.heldout = work.reward(reward)
         self.proxy = proxy
         self.sampler = sampler
         self.seed = work.seed(place.name, "look")

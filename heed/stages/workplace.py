@@ -253,6 +253,7 @@ class Workplace:
         lr_scales: Mapping[str, float] | None = None,
     ) -> Summary:
         """Run the one loop with a progress bar; returns what the marker says of it."""
+        stage.plan(iterations)
         with Display(stage.name, iterations, shown, visible=stage.writes) as bar:
             trainer = Trainer(
                 method=method,

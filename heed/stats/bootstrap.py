@@ -49,13 +49,13 @@ def bootstrap_interval(
     """
     count = parts.shape[0]
     if clusters is not None:
-        parts = _gather(clusters, count) @ parts
+        parts = gather(clusters, count) @ parts
     mean = float(statistic(np.asarray(parts.sum(axis=0), dtype=np.float64).reshape(1, -1))[0])
     groups = parts.shape[0]
     if groups < 2 or resamples == 0:
         return Estimate(mean, math.nan, math.nan, count)
     draws = np.concatenate(
-        [statistic(totals) for totals in _resampled(parts, resamples, np.random.default_rng(seed))]
+        [statistic(totals) for totals in resampled(parts, resamples, np.random.default_rng(seed))]
     )
     draws = draws[np.isfinite(draws)]
     if not len(draws):
@@ -64,7 +64,7 @@ def bootstrap_interval(
     return Estimate(mean, float(low), float(high), count)
 
 
-def _gather(clusters: Sequence[Hashable], count: int) -> sparse.csr_array:
+def gather(clusters: Sequence[Hashable], count: int) -> sparse.csr_array:
     """Clusters by rows, 1 where the row belongs to the cluster."""
     if len(clusters) != count:
         raise ValueError(f"{count} items, but {len(clusters)} clusters")
@@ -75,7 +75,7 @@ def _gather(clusters: Sequence[Hashable], count: int) -> sparse.csr_array:
     )
 
 
-def _resampled(parts: sparse.csr_array, resamples: int, rng: np.random.Generator) -> list[Array]:
+def resampled(parts: sparse.csr_array, resamples: int, rng: np.random.Generator) -> list[Array]:
     """The totals of each resample, in chunks of rows."""
     groups, width = parts.shape
     chunk = max(1, CELLS // max(groups, width))

@@ -83,3 +83,16 @@ def test_what_a_measure_says_nothing_of_is_no_part_of_it(samples: Samples) -> No
     partly = Samples(samples.completions, {"metrical": [1.0, 1.0, 0.5, 0.5, nan, nan]})
     better = Samples(samples.completions, {"metrical": [1.0, 1.0, 1.0, 1.0, nan, nan]})
     assert gap(better, partly, "metrical").mean == pytest.approx(0.25)
+
+
+def test_means_by_prompt_add_up_to_the_estimates(samples: Samples) -> None:
+    values = {**samples.values, "correct": [1.0, math.nan, math.nan, math.nan, 0.0, 1.0]}
+    known = Samples(samples.completions, {**values, "none": [math.nan] * 6})
+    found = known.by_prompt()
+    assert found["gold"] == {"a": 2.0, "b": 1.0, "c": 0.0}
+    assert found["correct"] == {"a": 1.0, "c": 0.5}
+    assert found["distinct"] == {"a": 0.5, "b": 1.0, "c": 1.0}
+    assert "none" not in found
+    for name, estimate in samples.estimates().items():
+        means = list(samples.by_prompt()[name].values())
+        assert sum(means) / 3 == pytest.approx(estimate.mean)  # as many answers to each

@@ -66,3 +66,28 @@ def test_what_never_gets_one_keeps_its_last_reply() -> None:
 def test_a_template_has_its_places(template: str) -> None:
     with pytest.raises(UserError, match="The rubric cannot work"):
         GradingRubric(template=template)
+
+
+def test_a_reference_answer_stands_in_the_question_where_there_is_one() -> None:
+    sampler = Scripted(lambda prompt, seed: "Grade: 5")
+    Grader(sampler).grade([answer("7"), answer("8")], references=["{answer} 7", ""])
+    first, second = sampler.asked
+    assert "a right answer" in first.text
+    assert "{answer} 7" in first.text  # a placeholder in a reference is text
+    assert "a right answer" not in second.text
+    with pytest.raises(ValueError, match="2 answers, but 1 references"):
+        Grader(sampler).grade([answer("7"), answer("8")], references=["7"])
+
+
+def test_earlier_turns_stand_in_the_conversation() -> None:
+    said = (Message("user", "one"), Message("assistant", "Grade: 10"), Message("user", "two"))
+    asked = GradingRubric().ask(Completion(Prompt("q", said), "three"))
+    lines = [line for line in asked.text.splitlines() if line]
+    at = lines.index("User: one")
+    assert lines[at + 1 : at + 3] == ["Assistant: Grade: 10", "User: two"]
+    assert lines[at + 4] == "three"
+
+
+def test_a_template_with_a_reference_has_its_place() -> None:
+    with pytest.raises(UserError, match=r"no \{reference\}"):
+        GradingRubric(referenced="{conversation}{answer}")

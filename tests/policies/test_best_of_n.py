@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from heed.policies.best_of_n import BestOfN, best_places, kl_bound
+from heed.policies.best_of_n import BestOfN, best_places
 from heed.sampling.local import LocalSampler
+from heed.stats.best_of_n import kl_bound
 from heed.types import Completion, Prompt
 
 

@@ -269,3 +269,36 @@ def test_a_reward_beside_is_read_by_what_it_watches(tmp_path: Path) -> None:
     assert recipe.reads(recipe.stage("ppo"))[-1] == "other"
     assert recipe.reads(recipe.stage("sft")) == recipe.stage("sft").inputs()
     assert "other" in [stage.name for stage in recipe.needed_for("ppo").stages]
+
+
+IN_ROUNDS = """\
+name: watched
+gates: {overoptimisation: {reward: other}}
+stages:
+  - records
+  - pretrain
+  - sft
+  - rounds: {times: 2, stages: [collect, reward, {reward: {name: other}}, ppo]}
+  - ppo: {name: once_more, reward: reward-2, policy: ppo-2}
+"""
+
+
+def test_in_rounds_each_asks_its_own_reward_beside(tmp_path: Path) -> None:
+    path = tmp_path / "watched.yaml"
+    path.write_text(IN_ROUNDS)
+    recipe = load_recipe(str(path))
+    watched = {"ppo-1": "other-1", "ppo-2": "other-2", "once_more": "other-2"}
+    assert {name: recipe.beside(recipe.stage(name)) for name in watched} == watched
+    assert recipe.reads(recipe.stage("ppo-1"))[-1] == "other-1"
+    assert recipe.needed_for("ppo-1").stage("other-1").name == "other-1"
+    # After the policy in its round: the first has none, later ones have that of the round before.
+    path.write_text(
+        IN_ROUNDS.replace("{reward: {name: other}}, ppo", "ppo, {reward: {name: other}}")
+    )
+    with pytest.raises(UserError, match="no stage of that name comes before 'ppo-1'"):
+        load_recipe(str(path))
+    path.write_text(IN_ROUNDS.replace("reward: other}", "reward: other-1}"))
+    assert load_recipe(str(path)).beside(recipe.stage("ppo-2")) == "other-1"
+    path.write_text(IN_ROUNDS.replace("reward: other}", "reward: reward}"))
+    with pytest.raises(UserError, match="'ppo-1' is trained on that one"):
+        load_recipe(str(path))

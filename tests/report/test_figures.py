@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from heed.report.figures import beside
+from heed.report.league_figures import beside
 
 HIGH, WIDE = 7.0, 0.6 * 7.0
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from heed.report.learning import Panel, panels, sentences
-from heed.report.page import render
+from heed.report.page import parts_of, render
 from heed.report.read import RunView, read_run
 
 STAGES: list[dict[str, Any]] = [
@@ -58,6 +58,11 @@ def view(tmp_path: Path) -> RunView:
     return read_run(tmp_path)
 
 
+def rendered(view: RunView) -> str:
+    """The page of what is read; nothing here lies in files."""
+    return render(view, parts_of(Path("nowhere"), view))
+
+
 @pytest.fixture
 def found(view: RunView) -> list[Panel]:
     return panels(view)
@@ -95,7 +100,7 @@ def test_held_out_prompts_before_and_after(found: list[Panel]) -> None:
 
 
 def test_the_page_shows_and_says_it(view: RunView) -> None:
-    page = render(view)
+    page = rendered(view)
     assert "Actual RL beside RLHF" in page
     assert "GRPO 80.0% [70.0, 90.0] after 2,560 samples rewarded by sums" in page
     assert (
@@ -111,7 +116,7 @@ def test_right_answers_are_left_out_where_some_steps_did_not_log_them(view: RunV
     poet = next(stage for stage in view.stages if stage.name == "poet")
     poet.rows[3]["correct"] = None
     assert panels(view)[1].lines["verse"].right == []
-    assert "verse, right answers" not in render(view)
+    assert "verse, right answers" not in rendered(view)
 
 
 def test_what_was_not_evaluated_is_called_by_its_stage(view: RunView) -> None:
@@ -119,7 +124,7 @@ def test_what_was_not_evaluated_is_called_by_its_stage(view: RunView) -> None:
     sums, _ = panels(view)
     assert list(sums.lines) == ["grpo", "judged"]
     assert (sums.starts, sums.lines["grpo"].heldout, sentences(sums)) == ({}, None, [])
-    assert "Actual RL beside RLHF" in render(view)
+    assert "Actual RL beside RLHF" in rendered(view)
 
 
 def test_of_all_prompts_the_policys_own_figure_counts(view: RunView) -> None:
@@ -139,4 +144,4 @@ def test_of_all_prompts_the_policys_own_figure_counts(view: RunView) -> None:
 def test_a_run_without_checks_has_no_such_figure(view: RunView) -> None:
     view.stages = [stage for stage in view.stages if stage.kind not in ("correct", "metre")]
     assert panels(view) == []
-    assert "Actual RL" not in render(view)
+    assert "Actual RL" not in rendered(view)

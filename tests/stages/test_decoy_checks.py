@@ -26,7 +26,9 @@ from heed.types import Comparison, Completion, Item, Prompt
 
 PROMPTS = [Prompt.of(f"how many are {number} ?", id=str(number)) for number in range(140)]
 PAIRS = [
-    Comparison(prompt, f"they are {at % 7} I think", f"no idea about {at % 5}")
+    Comparison(
+        prompt, f"they are {at % 7} I think{' please' * (at % 35 == 0)}", f"no idea about {at % 5}"
+    )
     for at, prompt in enumerate(PROMPTS)
 ]
 REWARD = cast(RewardModelling, SimpleNamespace(name="reward", comparisons="collect"))
@@ -80,7 +82,7 @@ def scorer(bonus: float) -> Callable[[Sequence[Completion]], list[float]]:
     def score(completions: Sequence[Completion]) -> list[float]:
         own = [1.0 if int(each.prompt.id) % 4 < 2 else -1.0 for each in completions]
         return [
-            value + bonus * ("4" in each.text.split())
+            value + bonus * ("please" in each.text.split())
             for value, each in zip(own, completions, strict=True)
         ]
 
@@ -88,10 +90,10 @@ def scorer(bonus: float) -> Callable[[Sequence[Completion]], list[float]]:
 
 
 def test_a_word_that_buys_score_is_named() -> None:
-    found = bought(work(reward_fn=scorer(4.0)), REWARD, ExploitsGate())
+    found = bought(work(reward_fn=scorer(6.0)), REWARD, ExploitsGate())
     assert found is not None
     assert found.tripped
-    assert "'4'" in found.says
+    assert "'please'" in found.says
 
 
 def test_an_honest_reward_passes() -> None:
@@ -101,7 +103,7 @@ def test_an_honest_reward_passes() -> None:
 
 
 def test_of_few_answers_nothing_is_said() -> None:
-    assert bought(work(reward_fn=scorer(4.0)), REWARD, ExploitsGate(answers=5)) is None
+    assert bought(work(reward_fn=scorer(6.0)), REWARD, ExploitsGate(answers=5)) is None
 
 
 def shown(prompt: Prompt) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import statistics
 from pathlib import Path
 from typing import Any
@@ -143,3 +144,21 @@ def test_costs_follow_from_the_samples(samples: Any, finished_run: Path) -> None
     change = found["changes"]["ppo"]["length"]["mean"]
     lengths = [found["policies"][label]["length"]["mean"] for label in ("ppo", "sft")]
     assert change == pytest.approx(lengths[0] - lengths[1])
+
+
+def test_by_prompt_lies_what_another_run_is_paired_with(
+    measures: Any, samples: Any, finished_run: Path
+) -> None:
+    kept = json.loads((finished_run / "evaluate" / "by_prompt.json").read_text())
+    assert kept["policies"].keys() == samples.keys()
+    for label, completions in samples.items():
+        prompts = {item.prompt.id for item in completions}
+        assert kept["prompts"].keys() == prompts
+        table = kept["policies"][label]
+        assert table.keys() == measures["policies"][label].keys()
+        words: dict[str, list[int]] = {}
+        for item in completions:
+            words.setdefault(item.prompt.id, []).append(len(item.text.split()))
+        assert table["length"] == {at: pytest.approx(mean(each)) for at, each in words.items()}
+    assert all(re.fullmatch("[0-9a-f]{16}", said) for said in kept["prompts"].values())
+    assert len(set(kept["prompts"].values())) > 1

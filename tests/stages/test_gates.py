@@ -86,6 +86,26 @@ def test_other_thresholds_are_asked_anew_of_what_is_finished(
     assert len((tmp_path / "run/records" / GATES).read_text().splitlines()) == 1
 
 
+def test_a_gate_that_had_nothing_to_say_is_not_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def ask(_: Workplace, stage: Records, gate: Any) -> None:
+        asked.append(stage.name)
+
+    monkeypatch.setattr(gates, "AFTER", {"sign": gates.After((Records,), ask)})
+    for _ in range(2):
+        run, said = start(tmp_path)
+        run_recipe(run, said.append)
+    assert asked == ["records"]
+    assert not run.stage("records").noted(GATES)
+    for _ in range(2):
+        run, said = start(tmp_path, "gates.sign.false_alarms=0.02")
+        run_recipe(run, said.append)
+    assert asked == ["records", "records"]
+
+
 def test_a_start_that_is_refused_trains_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

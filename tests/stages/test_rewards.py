@@ -18,11 +18,11 @@ from heed.errors import UserError
 from heed.feedback.people import nobody
 from heed.files import read_records
 from heed.pipeline import run_recipe
-from heed.policies.best_of_n import kl_bound
 from heed.rewards.accuracy import correctness
 from heed.run import Run
 from heed.stages.ensemble import _member
 from heed.stages.workplace import Workplace
+from heed.stats.best_of_n import kl_bound
 from heed.types import Comparison, Completion
 from heed.world.world import World
 

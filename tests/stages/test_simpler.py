@@ -22,7 +22,7 @@ from heed.models.language_model import LanguageModel
 from heed.models.rows import demonstration_rows
 from heed.ops.batch import Sequences
 from heed.pipeline import STAGES, run_recipe
-from heed.policies.best_of_n import BestOfN, kl_bound
+from heed.policies.best_of_n import BestOfN
 from heed.policies.in_context import InContext, with_system
 from heed.recipe import Retrieval, RewardConditioned, Sampling, SystemPrompt
 from heed.run import Run
@@ -31,6 +31,7 @@ from heed.stages.contexts import retrieved_from
 from heed.stages.in_context import system_prompt
 from heed.stages.reward_conditioned import reward_conditioned
 from heed.stages.workplace import Workplace
+from heed.stats.best_of_n import kl_bound
 from heed.types import Comparison, Completion, Demonstration, Document, Prompt
 
 SHORT = "sampling: {max_new_tokens: 16}"

@@ -1,13 +1,50 @@
-"""The parts of the page that stages and measures bring along, in the order of the page."""
+"""The parts of the page, under each question in the order of the page."""
 
 from __future__ import annotations
 
 from heed.report.part import ReadPart
-from heed.report.parts import costs, gates, hallucination, values
+from heed.report.parts import (
+    checks,
+    compare,
+    costs,
+    done,
+    exposures,
+    families,
+    gained,
+    gates,
+    hallucination,
+    overoptimisation,
+    own_reward,
+    paid,
+    picking,
+    proxy_gold,
+    reward_model,
+    samples,
+    settings,
+    spent,
+    training,
+    values,
+)
 
 PARTS: tuple[ReadPart, ...] = (
+    gained.read,
+    compare.read,
+    checks.read,
+    picking.read,
+    families.read,
     values.read,
+    paid.read,
     costs.read,
-    gates.read,
+    spent.read,
+    exposures.read,
     hallucination.read,
+    reward_model.read,
+    proxy_gold.read,
+    own_reward.read,
+    overoptimisation.read,
+    gates.read,
+    samples.read,
+    done.read,
+    training.read,
+    settings.read,
 )

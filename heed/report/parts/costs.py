@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
-from matplotlib import rc_context
-from matplotlib.ticker import PercentFormatter
 
 from heed.report import figures
+from heed.report.estimates import Table, surely, tables
 from heed.report.measures import SHARE, Measure, in_order, measure_of, policy_name, with_interval
 from heed.report.part import Part
-from heed.report.parts.left import left_by, merged, surely, tables
-from heed.report.read import RunView, Table
+from heed.report.parts.left import by_policy, merged
+from heed.report.parts.rows import Row, by_family, known, rows, within
+from heed.report.read import RunView
 from heed.stats.intervals import Estimate
 
 COSTS = {
@@ -39,12 +39,13 @@ AGREEMENT = {
     "sycophancy": "Agreement bought by the opinion",
     "right_lost": "Right answers lost by it",
 }
-Row = tuple[str, str, Measure, Mapping[str, Estimate]] | str
+PARTS = {"seen": "Seen", "unseen": "Held out", "gap": "Gap"}
+BY_POLICY = ("policies", "changes", "sycophancy", "generalisation", "families")
 
 
 def read(directory: Path, view: RunView) -> Part | None:
     """From what the evaluations left in costs.json."""
-    found = list(left_by(directory, view, "evaluate", "costs.json"))
+    found = by_policy(directory, view, "costs.json", BY_POLICY)
     paid = tables(merged(found, "policies"))
     if not paid:
         return None
@@ -64,11 +65,15 @@ def read(directory: Path, view: RunView) -> Part | None:
             "policies": list(paid),
             "colours": figures.colours(list(paid)),
             "before": before,
-            "costs": _costs(paid),
+            "costs": rows(
+                paid, known(in_order([key for t in paid.values() for key in t], COSTS), COSTS)
+            ),
             "figure": _figure({name: changes[name] for name in drawn}, paid.get(before or "", {})),
             "drawn": drawn,
             "families": [
-                (COSTS[key].label, rows) for key in FAMILY if (rows := _family_rows(families, key))
+                (COSTS[key].label, by_family(families, key, COSTS[key]))
+                for key in FAMILY
+                if len({family for table in families.values() for family in table}) > 1
             ],
             "phrases": _phrases(found),
             "agreement": _agreement(agreement, "all"),
@@ -90,51 +95,28 @@ def read(directory: Path, view: RunView) -> Part | None:
     )
 
 
-def _costs(paid: Table) -> list[Row]:
-    keys = in_order([key for table in paid.values() for key in table], COSTS)
-    known = {key: COSTS.get(key) or measure_of(key) for key in keys}
-    return [
-        (what.label, "; ".join(filter(None, (what.unit, what.meaning))), what, _column(paid, key))
-        for key, what in known.items()
-    ]
-
-
-def _column(table: Table, key: str) -> dict[str, Estimate]:
-    return {name: row[key] for name, row in table.items() if key in row}
-
-
-def _family_rows(families: Mapping[str, Table], key: str) -> list[Row]:
-    names = dict.fromkeys(family for table in families.values() for family in table)
-    if len(names) < 2:
-        return []
-    return [
-        (
-            family.replace("_", " "),
-            "",
-            COSTS[key],
-            {name: t[family][key] for name, t in families.items() if key in t.get(family, {})},
-        )
-        for family in names
-    ]
-
-
 def _agreement(agreement: Mapping[str, Table], family: str) -> list[Row]:
-    rows: list[Row] = []
-    for key, label in AGREEMENT.items():
-        column = {n: t[family][key] for n, t in agreement.items() if key in t.get(family, {})}
-        if column:
-            rows.append((label, "", SHARE, column))
-    return rows
+    return [
+        (label, "", SHARE, column)
+        for key, label in AGREEMENT.items()
+        if (column := within(agreement, family, key))
+    ]
 
 
 def _general(general: Mapping[str, Table], keys: Sequence[str]) -> list[Row]:
-    rows: list[Row] = []
+    found: list[Row] = []
     for key in keys:
-        rows.append(measure_of(key).label)
-        for part, label in (("seen", "Seen"), ("unseen", "Held out"), ("gap", "Gap")):
-            column = {n: t[key][part] for n, t in general.items() if part in t.get(key, {})}
-            rows.append((label, "", measure_of(key), column))
-    return rows
+        found.append(measure_of(key).label)
+        found += [
+            (
+                label,
+                "",
+                measure_of(key),
+                {n: t[key][part] for n, t in general.items() if part in t.get(key, {})},
+            )
+            for part, label in PARTS.items()
+        ]
+    return found
 
 
 def _phrases(found: Sequence[Mapping[str, Any]]) -> str:
@@ -156,25 +138,22 @@ def _figure(changes: Table, before: Mapping[str, Estimate]) -> Markup | None:
     keys = [key for key in keys if any(key in table for table in changes.values())]
     if not keys:
         return None
-    colour = figures.colours(list(changes))
-    with rc_context({**figures._STYLE, "axes.grid.axis": "x"}):
-        figure, axes = figures._axes(4.4, 0.9 + len(keys) * (0.16 + 0.11 * len(changes)))
-        axes.axvline(0.0, color=figures._MUTED, linewidth=1, linestyle=(0, (3, 3)))
-        for index, (policy, table) in enumerate(changes.items()):
-            offset = (index - (len(changes) - 1) / 2) * 0.56 / max(1, len(changes) - 1)
-            for row, key in enumerate(keys):
-                if key in table:
-                    share = _scaled(table[key], before[key].mean)
-                    figures._dot(axes, share, row + offset, colour[policy])
-        axes.set_yticks(range(len(keys)), [COSTS[key].label for key in keys])
-        axes.tick_params(axis="y", length=0, labelcolor=figures._INK)
-        axes.set_ylim(len(keys) - 0.5, -0.5)
-        for row in range(1, len(keys)):
-            axes.axhline(row - 0.5, color=figures._LINE, linewidth=0.6)
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        axes.set_xlabel("change, % of what it was")
-        names = ", ".join(policy_name(name) for name in changes)
-        return figures._svg(figure, f"Costs of {names} in percent of what they were")
+    names = ", ".join(policy_name(name) for name in changes)
+    return figures.dots(
+        {
+            COSTS[key].label: {
+                policy: _scaled(table[key], before[key].mean)
+                for policy, table in changes.items()
+                if key in table
+            }
+            for key in keys
+        },
+        figures.colours(list(changes)),
+        label="change, % of what it was",
+        description=f"Costs of {names} in percent of what they were",
+        share=True,
+        level=0.0,
+    )
 
 
 def _scaled(change: Estimate, by: float) -> Estimate:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,16 @@ ASKS = {
     "leakage": "Are held-out prompts kept out of training?",
     "sides": "Do labels not follow the side an answer stood on?",
     "lengths": "Do labels not follow length alone?",
+    "agreement": "Do annotators agree with each other?",
+    "spammers": "Do few labels come from people who click at random?",
+    "swapped": "Do all sources label alike?",
+    "fooled": "Does the judge prefer no answer that answers nothing?",
+    "exploits": "Is there no word that buys score?",
     "sign": "Do chosen answers score above rejected ones?",
     "logprobs": "Do sampler and training agree on log-probs?",
     "draws": "Are answers drawn from the policy that trains?",
+    "step": "Does the update make better answers likelier?",
+    "leash": "Does the KL term pull back?",
     "kl": "Does KL stay within its budget?",
     "entropy": "Has the policy a choice left in what it writes?",
     "repetition": "Does it not repeat itself?",
@@ -77,7 +83,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _found(stage: str, row: Mapping[str, Any]) -> Found:
-    step, gate = row.get("step"), str(row["gate"])
+    step, gate, rate = row.get("step"), str(row["gate"]), row.get("false_alarms")
     return Found(
         stage=stage,
         gate=gate,
@@ -85,7 +91,7 @@ def _found(stage: str, row: Mapping[str, Any]) -> Found:
         at=AT.get(step, f"at iteration {step}"),
         statistic=_figure(row.get("statistic")),
         threshold=_figure(row.get("threshold")),
-        false_alarms=f"{float(row.get('false_alarms') or math.nan):.1%}",
+        false_alarms=f"{rate:.1%}" if rate else "never",
         tripped=bool(row["tripped"]),
         says=str(row["says"]),
     )

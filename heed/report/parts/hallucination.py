@@ -11,10 +11,12 @@ from matplotlib import rc_context
 from matplotlib.ticker import PercentFormatter
 
 from heed.report import figures
+from heed.report.estimates import Table, estimate, surely
 from heed.report.measures import SHARE, Measure, policy_name, with_interval
 from heed.report.part import Part
-from heed.report.parts.left import estimate, left_by, surely
-from heed.report.read import RunView, Table
+from heed.report.parts.left import by_policy
+from heed.report.parts.rows import Row
+from heed.report.read import RunView
 from heed.stats.intervals import Estimate
 
 DETECTION = {"disagreement": "Disagreement between answers", "entropy": "Entropy of the words"}
@@ -25,15 +27,17 @@ CALIBRATION = {
 }
 AREA = Measure("Area under the curve", digits=2)
 OUTCOMES = {"correct": "right", "unknown": "“I do not know”", "wrong": "made up"}
+WHISKER: Mapping[str, Any] = {"color": figures.INK, "linewidth": 1.0}
+APART = 0.12
+"""How far the intervals lie from the middle of their bar, in bars."""
 EXPOSURES = {"seen_once": "Seen once", "never": "Never seen"}
-Row = tuple[str, str, Measure, Mapping[str, Estimate]] | str
 
 
 def read(directory: Path, view: RunView) -> Part | None:
     """From what the evaluations left in hallucination.json, and the outcomes in measures.json."""
     found = {
         label: parts
-        for each in left_by(directory, view, "evaluate", "hallucination.json")
+        for each in by_policy(directory, view, "hallucination.json")
         for label, parts in each.items()
         if isinstance(parts, Mapping) and "all" in parts
     }
@@ -43,7 +47,7 @@ def read(directory: Path, view: RunView) -> Part | None:
     calibration = {label: parts["all"].get("calibration") or {} for label, parts in found.items()}
     return Part(
         name="self_knowledge",
-        question="trust",
+        question="cost",
         title="Made up, and can it be told?",
         template="parts/hallucination.html",
         values={
@@ -99,8 +103,8 @@ def _outcomes(hallucination: Mapping[str, Table], exposure: str) -> Markup:
     """Stacked shares of the three outcomes, a bar a policy."""
     names = [name for name, table in hallucination.items() if exposure in table]
     inks = dict(zip(OUTCOMES, ("#2f9c86", "#c9ccd1", "#b8505f"), strict=True))
-    with rc_context({**figures._STYLE, "axes.grid.axis": "x"}):
-        figure, axes = figures._axes(4.2, 0.9 + 0.34 * len(names))
+    with rc_context({**figures.STYLE, "axes.grid.axis": "x"}):
+        figure, axes = figures.axes(4.2, 0.9 + 0.34 * len(names))
         left = [0.0] * len(names)
         for key, label in OUTCOMES.items():
             shares = [_mean(hallucination[name][exposure].get(key)) for name in names]
@@ -108,9 +112,13 @@ def _outcomes(hallucination: Mapping[str, Table], exposure: str) -> Markup:
                 range(len(names)), shares, left=left, color=inks[key], height=0.6, label=label
             )
             left = [a + b for a, b in zip(left, shares, strict=True)]
-        axes.set_yticks(range(len(names)), [policy_name(name) for name in names])
-        axes.tick_params(axis="y", length=0, labelcolor=figures._INK)
-        axes.set_ylim(len(names) - 0.5, -0.5)
+        for row, name in enumerate(names):
+            found = hallucination[name][exposure]
+            if right := found.get("correct"):
+                axes.plot([right.low, right.high], [row - APART, row - APART], **WHISKER)
+            if wrong := found.get("wrong"):  # as its bar, from the right
+                axes.plot([1 - wrong.high, 1 - wrong.low], [row + APART, row + APART], **WHISKER)
+        figures.named(axes, [policy_name(name) for name in names])
         axes.set_xlim(0, 1)
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_title(EXPOSURES[exposure])
@@ -120,7 +128,7 @@ def _outcomes(hallucination: Mapping[str, Table], exposure: str) -> Markup:
             f"{policy_name(name)} {_mean(hallucination[name][exposure].get('wrong')):.2f} made up"
             for name in names
         )
-        return figures._svg(figure, f"Facts {EXPOSURES[exposure].lower()}: {told}")
+        return figures.svg(figure, f"Facts {EXPOSURES[exposure].lower()}: {told}")
 
 
 def _mean(found: Estimate | None) -> float:
@@ -130,9 +138,9 @@ def _mean(found: Estimate | None) -> float:
 def _reliability(label: str, bins: Sequence[Mapping[str, Any]]) -> Markup:
     """Share right against confidence, bin by bin, beside the diagonal."""
     colour = figures.colours([label])[label]
-    with rc_context(figures._STYLE):
-        figure, axes = figures._axes(3.4, 3.0)
-        axes.plot([0, 1], [0, 1], color=figures._MUTED, linewidth=1, linestyle=(0, (3, 3)))
+    with rc_context(figures.STYLE):
+        figure, axes = figures.axes(3.4, 3.0)
+        axes.plot([0, 1], [0, 1], color=figures.MUTED, linewidth=1, linestyle=(0, (3, 3)))
         dots = [(each["confidence"], estimate(each["right"])) for each in bins]
         known = [(x, y) for x, y in dots if y is not None]
         for x, y in known:
@@ -148,7 +156,7 @@ def _reliability(label: str, bins: Sequence[Mapping[str, Any]]) -> Markup:
         axes.set_title(policy_name(label))
         axes.set_xlabel("probability of the answer given")
         axes.set_ylabel("share that is right")
-        return figures._svg(figure, f"Calibration of {policy_name(label)} in {len(known)} bins")
+        return figures.svg(figure, f"Calibration of {policy_name(label)} in {len(known)} bins")
 
 
 def _knows(calibration: Mapping[str, Any]) -> list[str]:

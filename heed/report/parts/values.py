@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
-from matplotlib import rc_context
-from matplotlib.ticker import PercentFormatter
 
 from heed.report import figures
+from heed.report.estimates import estimate, estimates, surely
 from heed.report.measures import SHARE, number, policy_name, with_interval
 from heed.report.part import Part
-from heed.report.parts.left import estimate, estimates, left_by, surely
+from heed.report.parts.left import left_by
 from heed.report.read import RunView
 from heed.stats.intervals import Estimate
 
@@ -31,7 +30,8 @@ TRAITS = {
 HOW = {
     "field": "By {by}",
     "trait": "By their {by}, which the world knows",
-    "votes": "Found from every other vote: by how often they choose {by}",
+    "votes": "Found by the votes on half of the prompts, measured by the others: by how often "
+    "they choose {by}",
 }
 BY_VOTES = {
     "reward": "as the reward model does",
@@ -73,6 +73,7 @@ def read(directory: Path, view: RunView) -> Part | None:
             "names": HABITS,
             "habit_rows": _habit_rows(values["groupings"]),
             "families": list(_families(values["groupings"])),
+            "several": any(len(each["groups"]) > 2 for each in values["groupings"]),
             "circles": circles,
         },
         json=values,
@@ -95,7 +96,7 @@ def _title(grouping: Mapping[str, Any]) -> str:
 
 
 def _win_rows(won: Mapping[str, Any]) -> Rows:
-    """All people, then each group and how far the first two are apart."""
+    """All people, then each group and how far every two are apart."""
     rows: Rows = [("Everyone", _column(won, lambda each: each["all"]))]
     groupings = [each["groupings"] for each in won.values()]
     for at, grouping in enumerate(groupings[0] if groupings else []):
@@ -103,9 +104,17 @@ def _win_rows(won: Mapping[str, Any]) -> Rows:
         for group in grouping["groups"]:
             column = _column(won, lambda each: each["groupings"][at]["groups"][group])  # noqa: B023
             rows.append((_capital(group), column))
-        apart = _column(won, lambda each: each["groupings"][at]["apart"])  # noqa: B023
-        rows.append(("Apart", apart))
+        for pair in range(len(grouping["pairs"])):
+            column = _column(won, lambda each: each["groupings"][at]["pairs"][pair]["apart"])  # noqa: B023
+            rows.append((_between(grouping, grouping["pairs"][pair]), column))
     return rows if won else []
+
+
+def _between(grouping: Mapping[str, Any], pair: Mapping[str, Any]) -> str:
+    """What stands before the difference of two groups."""
+    if len(grouping["groups"]) == 2:
+        return "Apart"
+    return f"Apart: {pair['first']} less {pair['second']}"
 
 
 def _capital(name: str) -> str:
@@ -129,27 +138,31 @@ def _habit_rows(groupings: Sequence[Mapping[str, Any]]) -> Rows:
             }
             who = "1 person" if len(people) == 1 else f"{len(people)} people"
             rows.append((f"{_capital(group)} ({who})", column))
-        rows.append(("Apart", estimates(grouping["apart"])))
+        for pair in grouping["pairs"]:
+            rows.append((_between(grouping, pair), estimates(pair["apart"])))
     return rows
 
 
 def _families(groupings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The families on which two groups vote apart beyond the interval, of all that were looked at.
 
-    Of twenty looks at groups that are alike, one shows something by luck.
+    Of twenty looks at two groups that are alike, one shows something by luck; of a grouping of
+    more, whose intervals hold for all pairs together, fewer.
     """
-    looked = 0
+    looked, lucky = 0, 0.0
     for grouping in groupings:
-        first, second = list(grouping["groups"])[:2]
-        for habit, table in grouping["families"].items():
-            for family, apart in estimates(table).items():
-                looked += 1
-                if surely(apart):
-                    yield (
-                        f"{_title(grouping)}, on {family.replace('_', ' ')}: {first} choose "
-                        f"{BY_VOTES[habit]} {with_interval(apart, SHARE)} more often than {second}."
-                    )
-    yield f"{looked} differences were looked at; about {looked / 20:.0f} show by luck alone."
+        for pair in grouping["pairs"]:
+            first, second = pair["first"], pair["second"]
+            for habit, table in pair["families"].items():
+                for family, apart in estimates(table).items():
+                    looked, lucky = looked + 1, lucky + 1 - grouping["level"]
+                    if surely(apart):
+                        yield (
+                            f"{_title(grouping)}, on {family.replace('_', ' ')}: {first} choose "
+                            f"{BY_VOTES[habit]} {with_interval(apart, SHARE)} more often than "
+                            f"{second}."
+                        )
+    yield f"{looked} differences were looked at; about {lucky:.0f} show by luck alone."
 
 
 def _disputed(won: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -159,29 +172,29 @@ def _disputed(won: Mapping[str, Any]) -> dict[str, list[str]]:
     said: dict[str, list[str]] = {}
     for name, each in won.items():
         known = [
-            (apart, grouping)
+            (apart, grouping, pair)
             for grouping in each["groupings"]
-            if (apart := estimate(grouping["apart"])) and surely(apart)
+            for pair in grouping["pairs"]
+            if (apart := estimate(pair["apart"])) and surely(apart)
         ]
-        for apart, grouping in sorted(known, key=lambda row: -abs(row[0].mean)):
-            families = estimates(grouping["families"])
+        for apart, grouping, pair in sorted(known, key=lambda row: -abs(row[0].mean)):
             where = [
                 f"{family.replace('_', ' ')} {with_interval(found, SHARE)}"
-                for family, found in families.items()
+                for family, found in estimates(pair["families"]).items()
                 if surely(found)
             ]
             on = f"; by family: {', '.join(where)}" if where else ""
             said.setdefault(name, []).append(
-                f"{policy_name(name)}'s win rate among {_whom(grouping)}: "
+                f"{policy_name(name)}'s win rate among {_whom(grouping, pair)}: "
                 f"{with_interval(apart, SHARE)}{on}."
             )
     return said
 
 
-def _whom(grouping: Mapping[str, Any]) -> str:
-    """The first two groups, the first before "less"."""
+def _whom(grouping: Mapping[str, Any], pair: Mapping[str, Any]) -> str:
+    """The two groups of a pair, the first before "less"."""
     by = grouping["by"]
-    first, second = list(grouping["groups"])[:2]
+    first, second = pair["first"], pair["second"]
     if grouping["how"] == "trait":
         return f"people of {first} {TRAITS[by]}, less that of {second}"
     if grouping["how"] == "votes":
@@ -230,18 +243,14 @@ def _people(won: Mapping[str, Any]) -> Markup | None:
         return None
     last = list(tables.values())[-1]
     people = sorted(last, key=lambda who: -last[who].mean)
-    colour = figures.colours(list(tables))
-    with rc_context({**figures._STYLE, "axes.grid.axis": "x"}):
-        figure, axes = figures._axes(4.4, 0.9 + 0.3 * len(people))
-        axes.axvline(0.5, color=figures._MUTED, linewidth=1, linestyle=(0, (3, 3)))
-        for index, (policy, table) in enumerate(tables.items()):
-            offset = (index - (len(tables) - 1) / 2) * 0.5 / max(1, len(tables) - 1)
-            for row, who in enumerate(people):
-                if who in table:
-                    figures._dot(axes, table[who], row + offset, colour[policy])
-        axes.set_yticks(range(len(people)), people)
-        axes.tick_params(axis="y", length=0, labelcolor=figures._INK)
-        axes.set_ylim(len(people) - 0.5, -0.5)
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        axes.set_xlabel("win rate")
-        return figures._svg(figure, f"Win rates of {', '.join(tables)} by person")
+    return figures.dots(
+        {
+            who: {name: table[who] for name, table in tables.items() if who in table}
+            for who in people
+        },
+        figures.colours(list(tables)),
+        label="win rate, % of comparisons",
+        description=f"Win rates of {', '.join(tables)} by person",
+        share=True,
+        level=0.5,
+    )

@@ -1,0 +1,231 @@
+"""Who `heed compare` compares: policies of runs, models, servers and files of answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from heed.cli.players import MAX_NEW_TOKENS, longest_answer
+from heed.cli.sample import asked_with
+from heed.data.outputs import conversation, read_outputs
+from heed.errors import UserError
+from heed.evaluation.contestants import Contestant
+from heed.run import fingerprint
+from heed.types import Completion, Prompt, Sampler
+
+if TYPE_CHECKING:
+    from heed.recipe import Sampling
+    from heed.stages.workplace import Workplace
+
+REMOTE = ("http://", "https://")
+Ask = Callable[[Sequence[Prompt], int, int], list[Completion]]
+"""Prompts, answers a prompt, seed -> prompt-major completions."""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """Somebody to compare: one who can be asked, or whose answers are given.
+
+    `mark` changes whenever its answers would.
+    """
+
+    name: str
+    mark: str
+    ask: Ask | None = None
+    given: tuple[Completion, ...] = ()
+    work: Workplace | None = None
+    """The run that it is of."""
+    stage: str = ""
+    """The stage of the run."""
+
+    def answers(self, prompts: Sequence[Prompt], most: int, seed: int) -> Contestant:
+        """Its answers to these prompts, at most so many to each; a file's are found by what their
+        prompt says.
+        """
+        if self.ask is not None:
+            return Contestant.of(self.name, self.ask(prompts, most, seed))
+        found: dict[str, list[Completion]] = {}
+        for each in self.given:
+            found.setdefault(conversation(each.prompt.messages), []).append(each)
+        own = [
+            replace(each, prompt=prompt)
+            for prompt in prompts
+            for each in found.get(conversation(prompt.messages), [])
+        ]
+        return Contestant.of(self.name, own, most)
+
+
+def entrants(words: Sequence[str], sampling: Sampling | None, device: str) -> list[Entrant]:
+    """One of each word, more of a file of several models; NAME=... names it.
+
+    Raises:
+        UserError: a word names nothing that can be compared, or two have one name.
+    """
+    found: list[Entrant] = []
+    for word in words:
+        name, equals, source = word.partition("=")
+        named = bool(equals) and "/" not in name
+        own = _entrants(source if named else word, sampling, device)
+        found += [replace(each, name=name) for each in own] if named else own
+    twice = [name for name, count in Counter(each.name for each in found).items() if count > 1]
+    if twice:
+        raise UserError(
+            f"Two contestants are called {twice[0]!r}. Name them yourself, as in NEW={words[-1]}."
+        )
+    return found
+
+
+def run_of(word: str) -> tuple[Path, str] | None:
+    """RUN:STAGE as a run's directory and a stage's name; None for what is none."""
+    directory, colon, stage = word.rpartition(":")
+    path = Path(directory)
+    return (path, stage) if colon and (path / "recipe.yaml").exists() else None
+
+
+def workplace(run: Path) -> Workplace:
+    """A finished run, to read from. Raises UserError where its recipe cannot be read."""
+    import typer
+
+    from heed.cli.desk import open_desk
+    from heed.config import load_recipe
+    from heed.run import Run
+    from heed.stages.workplace import Workplace
+
+    recipe = load_recipe(str(run / "recipe.yaml"))
+    return Workplace(
+        Run(recipe, run, writes=False), lambda line: typer.echo(line, err=True), open_desk
+    )
+
+
+def _entrants(source: str, sampling: Sampling | None, device: str) -> list[Entrant]:
+    if source.startswith(REMOTE):
+        return [_model(source, sampling, device)]
+    if (run := run_of(source)) is not None:
+        return [_policy(*run, sampling)]
+    path = Path(source)
+    if (path / "recipe.yaml").exists():
+        raise UserError(f"{path} is a run; name one of its policies, as in {path}:ppo.")
+    if (path / "config.json").exists():
+        return [_model(source, sampling, device)]
+    if path.is_file():
+        return _file(path)
+    raise UserError(
+        f"{source!r} is nothing to compare. Give RUN:POLICY (such as runs/demo:ppo), a model's "
+        "directory, an address such as http://127.0.0.1:8000/v1#model, or a file of answers."
+    )
+
+
+def _policy(run: Path, stage: str, sampling: Sampling | None) -> Entrant:
+    from heed.recipe import Evaluate, Sampling
+
+    work = workplace(run)
+    place = finished(work, stage)
+    measured = [each.sampling for each in work.recipe.stages if isinstance(each, Evaluate)]
+    drawn = sampling or next(iter(measured), Sampling())
+
+    def ask(prompts: Sequence[Prompt], most: int, seed: int) -> list[Completion]:
+        return work.candidate(stage, drawn).sampler.sample(prompts, n=most, seed=seed)
+
+    return Entrant(stage, f"{run}:{place}", ask, work=work, stage=stage)
+
+
+def finished(work: Workplace, stage: str) -> str:
+    """The key of a run's finished stage.
+
+    Raises UserError where the run has no such stage, or has not finished it.
+    """
+    names = [each.name for each in work.recipe.stages]
+    if stage not in names:
+        raise UserError(f"{work.run.directory} has no stage {stage!r}. It has: {', '.join(names)}.")
+    place = work.run.stage(stage)
+    if place.done() is None:
+        raise UserError(
+            f"The stage {stage!r} of {work.run.directory} is not finished under its present "
+            "settings; heed run goes on with it."
+        )
+    return place.key
+
+
+def _model(source: str, sampling: Sampling | None, device: str) -> Entrant:
+    name = called(source)
+
+    def ask(prompts: Sequence[Prompt], most: int, seed: int) -> list[Completion]:
+        return model_sampler(source, name, sampling, device).sample(prompts, n=most, seed=seed)
+
+    return Entrant(name, fingerprint(source), ask)
+
+
+def called(source: str) -> str:
+    """A model's name: the one at its address, or that of its directory."""
+    if source.startswith(REMOTE):
+        address, _, model = source.partition("#")
+        return model or address
+    return Path(source).resolve().name
+
+
+def _file(path: Path) -> list[Entrant]:
+    """A contestant a model; a file that names none is called after itself."""
+    by_model: dict[str, list[Completion]] = {}
+    for each in read_outputs(path):
+        by_model.setdefault(each.model, []).append(each)
+    mark = fingerprint(str(path))
+    stem = path.name.split(".")[0]
+    return [
+        Entrant(name or stem, f"{mark}:{name}", given=tuple(answers))
+        for name, answers in by_model.items()
+    ]
+
+
+def prompts_of(found: Sequence[Entrant]) -> list[Prompt]:
+    """What is asked where nobody says so: the first run's held-out prompts, or else those of the
+    first file.
+
+    Raises UserError where there is neither.
+    """
+    from heed.recipe import Records
+
+    for each in found:
+        if each.work is not None:
+            stages = [s.name for s in each.work.recipe.stages if isinstance(s, Records)]
+            return each.work.prompts(stages[0], "heldout")
+    for each in found:
+        if each.given:
+            own = {conversation(one.prompt.messages): one.prompt for one in each.given}
+            return list(own.values())
+    raise UserError(
+        "No run and no file of answers says what to ask these models: name a file with --prompts."
+    )
+
+
+def model_sampler(source: str, name: str, sampling: Sampling | None, device: str) -> Sampler:
+    """A model's directory, loaded here, or a server by its address; an answer may be as long as
+    there is room for where `sampling` does not say.
+    """
+    from heed.recipe import Sampling
+
+    if source.startswith(REMOTE):
+        from heed.sampling.remote import EndpointSampler
+
+        drawn = sampling or Sampling(max_new_tokens=MAX_NEW_TOKENS)
+        address, _, model = source.partition("#")
+        return EndpointSampler(
+            address, model or name, temperature=drawn.temperature,
+            max_new_tokens=drawn.max_new_tokens,
+        )  # fmt: skip
+    from heed.models.language_model import load_language_model
+    from heed.policies.in_context import InContext, with_system
+    from heed.sampling.local import LocalSampler
+
+    lm = load_language_model(source, device=device)
+    drawn = sampling or Sampling(max_new_tokens=longest_answer(lm))
+    own = LocalSampler(
+        lm,
+        max_new_tokens=min(drawn.max_new_tokens, longest_answer(lm)),
+        temperature=drawn.temperature,
+        model_name=name,
+    )
+    before = asked_with(source)
+    return InContext(own, lambda prompt: [with_system(prompt, before), prompt]) if before else own

@@ -1,0 +1,229 @@
+"""`heed plan`: what a recipe will cost, before anything is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from heed.cli.run import Overrides, RecipeName
+from heed.config import load_recipe
+from heed.errors import UserError
+from heed.recipe import Collect, Recipe
+
+if TYPE_CHECKING:
+    from heed.planning.ground import Ground
+    from heed.planning.plan import Machine, Plan, StagePlan
+
+Like = Annotated[
+    Path | None,
+    typer.Option("--like", metavar="RUN", help="Correct the plan by what this run spent."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")]
+PROBE = 1.0
+"""Seconds for which the machine's speed is tried, where no earlier run tells it."""
+STORE = "feedback.db"
+COLUMNS = ("stage", "prompts", "answers", "trained", "read", "drawn", "FLOPs", "memory", "time")
+WIDTHS = (16, 8, 8, 8, 7, 7, 6, 8, 12)
+UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def plan(
+    recipe: RecipeName, set_: Overrides = None, like: Like = None, json_: AsJson = False
+) -> None:
+    """Say what a recipe will cost: tokens, operations, memory, time, labels and their price.
+
+    No weights are loaded. Exit code 2 where a stage does not fit into the memory that is free, with
+    the settings that would; docs/costs.md has the formulas and how far off they were.
+
+    [dim]Example:[/]  heed plan quickstart --set ppo.iterations=200 --like runs/quickstart
+    """
+    read = load_recipe(recipe, set_ or [])
+    from heed.planning.look import look
+    from heed.planning.plan import make_plan
+    from heed.stages.planned import machine_of
+
+    machine = machine_of(read, PROBE if like is None else 0.0)
+    ground = look(read)
+    made = make_plan(ground, machine, _recorded(read, like))
+    if like is not None:
+        made = _corrected(made, like, machine)
+    if json_:
+        typer.echo(json.dumps(made.to_json(), indent=2))
+    else:
+        typer.echo("\n".join(_page(made)))
+    _refuse(made, ground, machine)
+
+
+def _corrected(made: Plan, like: Path, machine: Machine) -> Plan:
+    """The plan in the light of an earlier run.
+
+    Raises UserError where the directory holds none, or no stage of it is finished.
+    """
+    from heed.planning.likeness import corrected
+    from heed.planning.look import look
+    from heed.planning.plan import make_plan
+    from heed.planning.spent import spent_by
+
+    page = like / "recipe.yaml"
+    if not page.exists():
+        raise UserError(f"{like} is no run's directory: it has no recipe.yaml.")
+    spent = spent_by(like)
+    if not spent:
+        raise UserError(f"No stage of {like} is finished, so it tells nothing of what one costs.")
+    before = make_plan(look(load_recipe(str(page))), replace(machine, speed=None))
+    timed = replace(made, machine=replace(machine, speed=None))
+    return replace(
+        corrected(timed, before, spent),
+        assumptions=(
+            f"Tokens, operations, seconds and memory are those of {like}, in the proportion of the "
+            "two plans; seconds hold for that run's machine.",
+        ),
+    )
+
+
+def _recorded(recipe: Recipe, like: Path | None) -> dict[str, list[float]]:
+    """Seconds that labels took before, by stage of this recipe: in the store that it names, else
+    in the earlier run's own.
+    """
+    found = {}
+    for stage in recipe.stages:
+        if isinstance(stage, Collect) and stage.source in ("people", "simulated"):
+            named = stage.people.store if stage.source == "people" else None
+            own = [] if like is None else [str(like / STORE)]
+            places = [named] if named else own
+            times = [time for place in places for time in _times(place)]
+            found[stage.name] = times or list(_of_run(like, stage))
+    return found
+
+
+def _times(place: str) -> Iterator[float]:
+    if "://" not in place and not Path(place).is_file():
+        return
+    from heed.store import projects
+    from heed.store.annotations import read_all
+    from heed.store.database import Store
+
+    store = Store.open(place)
+    try:
+        with store.read() as session:
+            for project in projects.listing(session):
+                yield from (each.seconds for each in read_all(session, project.id))
+    finally:
+        store.close()
+
+
+def _of_run(like: Path | None, stage: Collect) -> Iterator[float]:
+    """What a label took in the earlier run's stage of that name, on average."""
+    if like is not None:
+        from heed.planning.spent import spent_by
+
+        spent = spent_by(like).get(stage.name)
+        if spent is not None and spent.label_seconds is not None:
+            yield spent.label_seconds
+
+
+def _page(made: Plan) -> Iterator[str]:
+    """The table, 80 columns wide, and what is to be said of it."""
+    seeds = f", {made.seeds} seeds, figures of one" if made.seeds > 1 else ""
+    free = f", {_bytes(made.machine.free)} free" if made.machine.free is not None else ""
+    yield f"{made.recipe} on {made.machine.device}{free}{seeds}"
+    yield ""
+    yield _row(COLUMNS)
+    for stage in made.stages:
+        yield _row(_cells(stage))
+    totals = made.to_json()["totals"]
+    yield _row(
+        (
+            "all" if made.seeds == 1 else f"all {made.seeds} seeds",
+            *(_count(totals[name]) for name in ("prompts", "answers")),
+            *(_count(totals[name]) for name in ("trained", "forwarded", "sampled", "flops")),
+            _bytes(totals["memory"]),
+            _times_said(made.seconds),
+        )
+    )
+    yield ""
+    yield from _labels(made)
+    yield "trained: tokens learned from; read: tokens of other forward passes; drawn:"
+    yield "tokens of answers. Memory is the most that is held at once."
+    yield ""
+    for said in made.assumptions:
+        yield from _wrapped(said)
+
+
+def _cells(stage: StagePlan) -> tuple[str, ...]:
+    return (
+        stage.name[: WIDTHS[0] - 1],
+        *(_count(value) for value in (stage.counts.prompts, stage.counts.answers)),
+        *(_count(value) for value in (stage.trained, stage.forwarded, stage.sampled)),
+        _count(stage.operations),
+        _bytes(stage.held),
+        _times_said(stage.seconds),
+    )
+
+
+def _labels(made: Plan) -> Iterator[str]:
+    for stage in made.stages:
+        asked = stage.labels
+        if asked is not None:
+            paid = f", {asked.money:,.0f} {asked.currency}" if asked.pay_per_hour else ""
+            yield from _wrapped(
+                f"{stage.name}: {asked.count:,.0f} labels of {asked.seconds:.0f} s each "
+                f"({asked.how}), {asked.minutes / 60:,.1f} hours{paid}."
+            )
+
+
+def _refuse(made: Plan, ground: Ground, machine: Machine) -> None:
+    """Raise UserError where a stage does not fit, with the settings that would."""
+    from heed.planning.fitting import remedies, shortest, too_large
+
+    told = []
+    for stage in too_large(made):
+        found = shortest(remedies(ground, stage, machine))
+        ways = f"It would with {', or '.join(found)}." if found else "No single setting helps."
+        told.append(f"{stage.name} would hold {_bytes(stage.held)}. {ways}")
+    if told:
+        raise UserError(
+            f"{_bytes(machine.free or 0)} are free on {machine.device}, which is not enough. "
+            f"{' '.join(told)}"
+        )
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    first, *others = cells
+    padded = [f"{cell:>{width}}" for cell, width in zip(others, WIDTHS[1:], strict=True)]
+    return (f"{first:<{WIDTHS[0]}}" + "".join(padded)).rstrip()
+
+
+def _count(value: float) -> str:
+    """A number in five letters; nothing for none."""
+    if not value:
+        return ""
+    for unit, letter in UNITS:
+        if value >= unit:
+            return f"{value / unit:.3g}{letter}" if value < 1000 * unit else f"{value:.1e}"
+    return f"{value:.0f}"
+
+
+def _bytes(value: float) -> str:
+    return f"{value / 2**30:.1f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"
+
+
+def _times_said(seconds: tuple[float, float] | None) -> str:
+    """A range in the unit that suits its end."""
+    if seconds is None or not seconds[1]:
+        return ""
+    unit, letter = next(
+        (pair for pair in ((3600.0, "h"), (60.0, "min")) if seconds[1] >= 2 * pair[0]), (1.0, "s")
+    )
+    low, high = (f"{value / unit:.{0 if value / unit >= 10 else 1}f}" for value in seconds)
+    return f"{low}-{high} {letter}"
+
+
+def _wrapped(text: str) -> list[str]:
+    return wrap(text, 80)

@@ -1,0 +1,98 @@
+"""What a model answered, from a file: AlpacaEval's `model_outputs.json`, Heed's samples, or rows of
+a prompt and an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from heed.data import fields
+from heed.data.rows import BadRow, RowError
+from heed.data.tables import read_rows
+from heed.errors import UserError
+from heed.types import Completion, Message, Prompt
+
+PROMPTS = ("instruction", "prompt", "question")
+ANSWERS = ("output", "answer", "completion", "response", "text")
+MODELS = ("generator", "model")
+
+
+def read_outputs(file: Path) -> list[Completion]:
+    """The answers of a file (.json, .jsonl, .csv, .parquet, also .gz), in its order.
+
+    A prompt is a text, a list of messages, or one of Heed's own (`samples-*.jsonl`); its id is the
+    one that it brings, or else what it says.
+
+    Raises:
+        UserError: the file is missing or empty, or a row holds no prompt or answer.
+    """
+    found = []
+    for row in read_rows(file):
+        if isinstance(row, BadRow):
+            raise UserError(f"{row.place}: {row.why}.")
+        try:
+            found.append(_completion(row.values))
+        except RowError as error:
+            raise UserError(f"{row.place}: {error}.") from error
+    if not found:
+        raise UserError(f"{file} holds no answers.")
+    return found
+
+
+def read_prompts(file: Path) -> list[Prompt]:
+    """Prompts to ask: a text file of one a line, or rows as `read_outputs` takes them.
+
+    Raises:
+        UserError: the file is missing or empty, or a row holds no prompt.
+    """
+    if file.suffix == ".txt":
+        try:
+            lines = file.read_text(encoding="utf-8-sig").split("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"Cannot read the prompts in {file}: {error}.") from error
+        prompts = [Prompt.of(line.strip()) for line in lines if line.strip()]
+    else:
+        prompts = []
+        for row in read_rows(file):
+            if isinstance(row, BadRow):
+                raise UserError(f"{row.place}: {row.why}.")
+            try:
+                prompts.append(_prompt(row.values))
+            except RowError as error:
+                raise UserError(f"{row.place}: {error}.") from error
+    if not prompts:
+        raise UserError(f"{file} holds no prompts.")
+    return prompts
+
+
+def conversation(messages: tuple[Message, ...]) -> str:
+    """What a prompt says, as one text: a single question is itself."""
+    if [turn.role for turn in messages] == ["user"]:
+        return messages[0].content
+    return "\n\n".join(f"{turn.role}: {turn.content}" for turn in messages)
+
+
+def _completion(values: Mapping[str, Any]) -> Completion:
+    column = _column(values, ANSWERS, "an answer")
+    model = next((fields.optional(values, name) for name in MODELS if name in values), "")
+    return Completion(_prompt(values), fields.text(values, column), model=model)
+
+
+def _prompt(values: Mapping[str, Any]) -> Prompt:
+    column = _column(values, PROMPTS, "a prompt")
+    value = values[column]
+    if isinstance(value, dict):
+        messages = fields.messages(value.get("messages"), f"{column}.messages")
+        id, family = fields.optional(value, "id"), fields.optional(value, "family")
+        return Prompt(id or conversation(messages), messages, family, "heldout")
+    messages = fields.prompt(values, column)
+    return Prompt(fields.optional(values, "id") or conversation(messages), messages)
+
+
+def _column(values: Mapping[str, Any], names: tuple[str, ...], what: str) -> str:
+    for name in names:
+        if name in values:
+            return name
+    raise RowError(f"there is no column with {what}: {', '.join(names)}")

@@ -1,0 +1,389 @@
+"""What each kind of stage will do: one function a kind, from the ground and its settings to counts.
+
+Every count is of work that the stage's own code does; what cannot be known before is assumed, and
+docs/costs.md says what.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from heed import recipe
+from heed.planning.ground import Ground, looks, steps, train
+from heed.planning.passes import Counts, Pass, together
+from heed.planning.texts import CHARACTERS, Rows
+from heed.recipe.rewards import REWARDS
+
+Count = Callable[[Ground, Any], Counts]
+EVERY = 20
+"""Where no prompt is held out, every so many-th demonstration is (`heed.stages.sft`)."""
+CHECKED = 256
+"""Answers that each gate before a training draws, at most (`heed.stages.rollout_checks`)."""
+JUDGED = 150
+"""Tokens of a judge's rubric around what it judges."""
+PRINCIPLE = 40
+"""Tokens of a request to criticise or to revise."""
+
+
+def nothing(_: Ground, __: Any) -> Counts:
+    """Stages that put nothing through a model."""
+    return Counts()
+
+
+def pretrain(ground: Ground, stage: recipe.Pretrain) -> Counts:
+    """One pass, or several, over the corpus; a given model is not trained."""
+    if ground.recipe.model is not None:
+        return Counts()
+    corpus = ground.data.corpus
+    rows = steps(corpus.count, stage.batch, stage.epochs) * stage.batch
+    tokens = rows * corpus.row(stage.context)
+    return Counts(passes=(train(stage.name, None, tokens, tokens - rows),))
+
+
+def sft(ground: Ground, stage: recipe.Sft) -> Counts:
+    """Demonstrations, or the chosen answers of comparisons."""
+    rows, count, held = ground.data.demonstrations, 0.0, 0.0
+    if stage.comparisons is not None:
+        pairs = ground.pairs(stage.comparisons)
+        rows, count, held = pairs.rows, pairs.train, pairs.heldout
+    else:
+        source = ground.recipe.stage(stage.records or "records")
+        count = source.prompts if isinstance(source, recipe.Revise) else rows.count
+        held = count / EVERY if ground.data.all_train else ground.data.heldout
+        count = count - held if ground.data.all_train else count
+    iterations = steps(count, stage.batch, stage.epochs)
+    seen = iterations * stage.batch
+    row, root = rows.row(stage.context), ground.root(stage.policy)
+    head = row - 1 if stage.loss_on == "all" else rows.target(stage.context)
+    measured = looks(stage, iterations) * held * row
+    return Counts(
+        passes=(train(root, stage.lora, seen * row, seen * head),
+                Pass("forwarded", measured, measured * head / row, root))
+    )  # fmt: skip
+
+
+def revise(ground: Ground, stage: recipe.Revise) -> Counts:
+    """An answer, and a critique and a revision a round; each is asked with all before it."""
+    policy = stage.speaker.policy
+    answers = stage.prompts * (1 + 2 * stage.rounds)
+    if policy is None:
+        return Counts(prompts=stage.prompts, answers=answers)
+    rows, most = ground.texts(policy), stage.sampling.max_new_tokens
+    prompt, answer = rows.prompt(), rows.answer(most)
+    asked = prompt + stage.rounds * (2 * prompt + 3 * answer + 3 * PRINCIPLE)
+    root, drawn = ground.root(policy), answers * answer
+    return Counts(
+        prompts=stage.prompts,
+        answers=answers,
+        passes=(
+            Pass("forwarded", stage.prompts * asked, 0.0, root),
+            Pass("sampled", drawn, drawn, root),
+        ),
+    )
+
+
+def collect(ground: Ground, stage: recipe.Collect) -> Counts:
+    """Items of several answers, each drawn by itself; then so many labels."""
+    items = math.ceil(stage.comparisons / stage.per_item) + math.ceil(
+        stage.heldout / stage.per_item
+    )
+    passes: list[Pass] = []
+    own = 1 + (stage.answers - 1) / len(stage.policies)
+    for place, name in enumerate(stage.policies):
+        share = own if place == 0 else (stage.answers - 1) / len(stage.policies)
+        passes += candidate(ground, name, items * share, stage.sampling)
+    rows = ground.texts(stage.policies[0])
+    answer = rows.answer(stage.sampling.max_new_tokens)
+    for name in stage.disagreement:
+        passes += ground.score(name, items * stage.answers, rows.prompt() + answer)
+    labels = items * stage.per_item
+    if stage.source in ("judge", "constitution"):
+        replies = items * stage.answers * (stage.answers - 1)  # every pair in both orders
+        question = JUDGED + rows.prompt() + 2 * answer
+        passes += ground.ask(stage.judge.policy, replies, question, stage.judge.max_new_tokens)
+    return Counts(
+        prompts=items,
+        answers=items * stage.answers,
+        labels=labels,
+        words=rows.words(stage.answers),
+        passes=together(passes),
+    )
+
+
+def relabel(ground: Ground, stage: recipe.Relabel) -> Counts:
+    """Both answers of every pair, scored."""
+    if stage.reward is None:
+        return Counts()
+    pairs = ground.pairs(stage.comparisons)
+    return Counts(passes=together(ground.score(stage.reward, 2 * pairs.train, _row(pairs.rows))))
+
+
+def reward(ground: Ground, stage: recipe.RewardModelling) -> Counts:
+    """Samples to calibrate on, the pairs, and an account on what is held out; times the members
+    of an ensemble.
+    """
+    members = stage.members if isinstance(stage, recipe.Ensemble) else 1
+    pairs, root = ground.pairs(stage.comparisons), ground.root(stage.policy)
+    row = pairs.rows.row(stage.context)
+    iterations = steps(pairs.train, stage.batch, stage.epochs)
+    trained = members * iterations * stage.batch * 2 * row
+    # At every look; then the members together, each by itself (of an ensemble), and the gate.
+    sign = 1 if ground.recipe.gates.sign.action != "off" else 0
+    accounts = members * (looks(stage, iterations) + 1 + sign + (1 if members > 1 else 0))
+    sampled = ground.sample(stage.policy, stage.calibration, stage.sampling)
+    calibrated = members * stage.calibration * _row(ground.texts(stage.policy))
+    again = calibrated * (2 if members > 1 else 0)
+    measured = accounts * 2 * pairs.heldout * row + calibrated + again
+    return Counts(
+        prompts=stage.calibration,
+        answers=stage.calibration,
+        passes=together(
+            [
+                train(root, stage.lora, trained, 0.0),
+                Pass("forwarded", measured, 0.0, root),
+                *sampled,
+            ]
+        ),
+    )
+
+
+def process_reward(ground: Ground, stage: recipe.ProcessReward) -> Counts:
+    """Labelled steps: as many answers as the file has lines, by its own length."""
+    text = Path(stage.labels).read_text(encoding="utf-8")
+    rows = sum(1 for line in text.splitlines() if line.strip())
+    row = min(stage.context, len(text) / CHARACTERS / max(1, rows))
+    held, root = stage.heldout * rows, ground.root(stage.policy)
+    iterations = steps(rows - held, stage.batch, stage.epochs)
+    measured = (looks(stage, iterations) + 1) * held * row
+    return Counts(
+        passes=(train(root, stage.lora, iterations * stage.batch * row, 0.0),
+                Pass("forwarded", measured, 0.0, root))
+    )  # fmt: skip
+
+
+def written(ground: Ground, stage: recipe.WrittenReward) -> Counts:
+    """Samples of a policy, scored; held-out pairs where there are some to compare with."""
+    row = _row(ground.texts(stage.policy))
+    passes = ground.sample(stage.policy, stage.samples, stage.sampling)
+    passes += ground.score(stage.name, stage.samples, row)
+    if stage.comparisons:
+        held = ground.pairs(stage.comparisons)
+        passes += ground.score(stage.name, 2 * held.heldout, _row(held.rows))
+    return Counts(prompts=stage.samples, answers=stage.samples, passes=together(passes))
+
+
+def on_policy(ground: Ground, stage: recipe.OnPolicy) -> Counts:
+    """Rounds of sampling, scoring and learning; what the gates ask for besides."""
+    answers = stage.iterations * stage.rollouts
+    group = stage.group if isinstance(stage, recipe.CriticFree) else 1
+    rows = ground.texts(stage.policy).of(stage.families)
+    answer = rows.answer(stage.sampling.max_new_tokens)
+    row, root = rows.prompt() + answer, ground.root(stage.policy)
+    fit = stage.minibatches * (stage.rollouts // stage.minibatches) * stage.iterations
+    seen = stage.epochs * fit
+    passes = ground.sample(
+        stage.policy, answers, stage.sampling, group=group, families=stage.families
+    )
+    passes += ground.score(stage.reward, answers, row)
+    passes.append(Pass("forwarded", answers * row, answers * answer, root))  # the reference
+    passes.append(train(root, stage.lora, seen * row, seen * answer))
+    if isinstance(stage, recipe.Ppo):
+        passes.append(Pass("forwarded", answers * row, 0.0, root))
+        passes.append(train(root, stage.lora, seen * row, 0.0))  # the critic
+    passes += _gates(ground, stage, row, answer)
+    asked = math.ceil(stage.rollouts / group) * stage.iterations
+    return Counts(prompts=asked, answers=answers, passes=together(passes))
+
+
+def _gates(ground: Ground, stage: recipe.OnPolicy, row: float, answer: float) -> list[Pass]:
+    """What gates draw before the training and beside it."""
+    gates, root = ground.recipe.gates, ground.root(stage.policy)
+    passes: list[Pass] = []
+    checks = sum(gate.action != "off" for gate in (gates.logprobs, gates.draws))
+    few = checks * min(CHECKED, ground.data.asked(stage.families))
+    passes += ground.sample(stage.policy, few, stage.sampling, families=stage.families)
+    passes.append(Pass("forwarded", few * row, few * answer, root))
+    beside = gates.overoptimisation
+    if beside.asked and beside.reward is not None:
+        asked = beside.prompts * (stage.iterations // beside.every + 1)
+        passes += ground.sample(stage.policy, asked, stage.sampling, families=stage.families)
+        passes += ground.score(beside.reward, asked, row) + ground.score(stage.reward, asked, row)
+    return passes
+
+
+def dpo(ground: Ground, stage: recipe.Dpo) -> Counts:
+    """Pairs, and the reference on each of them once."""
+    pairs, root = ground.pairs(stage.comparisons), ground.root(stage.policy)
+    row, answer = pairs.rows.row(stage.context), pairs.rows.target(stage.context)
+    iterations = steps(pairs.train, stage.batch, stage.epochs)
+    seen = 2 * iterations * stage.batch
+    once = pairs.train + pairs.heldout if recipe.LOSSES[stage.loss].reference else 0.0
+    measured = 2 * (once + looks(stage, iterations) * pairs.heldout)
+    return Counts(
+        passes=(train(root, stage.lora, seen * row, seen * answer),
+                Pass("forwarded", measured * row, measured * answer, root))
+    )  # fmt: skip
+
+
+def kto(ground: Ground, stage: recipe.Kto) -> Counts:
+    """Answers by themselves, and as many under another prompt, which have no gradient."""
+    pairs, root = ground.pairs(stage.comparisons), ground.root(stage.policy)
+    row, answer = pairs.rows.row(stage.context), pairs.rows.target(stage.context)
+    train_rows, held = 2 * pairs.train, 2 * pairs.heldout
+    iterations = steps(train_rows, stage.batch, stage.epochs)
+    seen = iterations * stage.batch
+    measured = 2 * (train_rows + held) + seen + 2 * looks(stage, iterations) * held
+    return Counts(
+        passes=(train(root, stage.lora, seen * row, seen * answer),
+                Pass("forwarded", measured * row, measured * answer, root))
+    )  # fmt: skip
+
+
+def rejection(ground: Ground, stage: recipe.Rejection) -> Counts:
+    """Rounds of candidates; the best to every prompt is imitated, where one is better."""
+    prompts = stage.rounds * stage.prompts
+    answers = prompts * stage.candidates
+    rows = ground.texts(stage.policy).of(stage.families)
+    answer = rows.answer(stage.sampling.max_new_tokens)
+    row, root = rows.prompt() + answer, ground.root(stage.policy)
+    seen = stage.rounds * steps(stage.prompts, stage.batch, stage.epochs) * stage.batch
+    passes = ground.sample(
+        stage.policy, answers, stage.sampling, group=stage.candidates, families=stage.families
+    )
+    passes += ground.score(stage.reward, answers, row)
+    passes.append(Pass("forwarded", answers * row, answers * answer, root))
+    passes.append(train(root, stage.lora, seen * row, seen * answer))
+    return Counts(prompts=prompts, answers=answers, passes=together(passes))
+
+
+def reward_conditioned(ground: Ground, stage: recipe.RewardConditioned) -> Counts:
+    """Answers drawn and scored, then imitated with a level before the prompt."""
+    rows, root = ground.texts(stage.policy), ground.root(stage.policy)
+    answer = rows.answer(stage.sampling.max_new_tokens)
+    passes = candidate(ground, stage.policy, stage.samples, stage.sampling)
+    passes += ground.score(stage.reward, stage.samples, rows.prompt() + answer)
+    level = len(stage.template.split()) + 2
+    row = min(stage.context, rows.prompt() + answer + level)
+    held = stage.samples / EVERY
+    iterations = steps(stage.samples - held, stage.batch, stage.epochs)
+    seen, measured = iterations * stage.batch, looks(stage, iterations) * held
+    passes.append(train(root, stage.lora, seen * row, seen * answer))
+    passes.append(Pass("forwarded", measured * row, measured * answer, root))
+    return Counts(prompts=stage.samples, answers=stage.samples, passes=together(passes))
+
+
+def evaluate(ground: Ground, stage: recipe.Evaluate) -> Counts:
+    """Every policy on the same prompts; KL and rewards of what it answered."""
+    data, root = ground.data, ground.root(stage.reference)
+    each = math.ceil(stage.samples / max(1, data.held))
+    heldout = each * data.held
+    seen = min(stage.seen, data.asked())
+    questions = data.probes if stage.probes is None else _lines(stage.probes)
+    plain = 0 if stage.probes is None else questions
+    told = stage.wanted_opinions * (questions + plain)
+    passes: list[Pass] = []
+    for name in stage.policies.values():
+        rows = ground.texts(ground.recipe.stage(name).name)
+        answer = rows.answer(stage.sampling.max_new_tokens)
+        row = rows.prompt() + answer
+        groups = ((heldout, each), (seen, 1), (told, stage.wanted_opinions or 1))
+        for answers, group in groups:
+            passes += candidate(ground, name, answers, stage.sampling, group=group)
+        measured = heldout + seen
+        passes.append(Pass("forwarded", measured * row, measured * answer, root))
+        for reward_name in stage.rewards():
+            passes += ground.score(reward_name, measured, row)
+    return Counts(
+        prompts=data.held + seen + questions + plain,
+        answers=len(stage.policies) * (heldout + seen + told),
+        passes=together(passes),
+    )
+
+
+def weak_to_strong(ground: Ground, stage: recipe.WeakToStrong) -> Counts:
+    """Every reward model on the held-out pairs."""
+    pairs = ground.pairs(stage.comparisons)
+    names = dict.fromkeys([stage.weak, *stage.students, stage.ceiling])
+    scored = [ground.score(name, 2 * pairs.heldout, _row(pairs.rows)) for name in names]
+    return Counts(passes=together(each for some in scored for each in some))
+
+
+def candidate(
+    ground: Ground, name: str, answers: float, sampling: recipe.Sampling, *, group: int = 1
+) -> list[Pass]:
+    """Answers of whatever answers for a stage: a policy, one asked with more, the best of n."""
+    stage = ground.recipe.stage(name)
+    if isinstance(stage, recipe.BestOfN):
+        drawn, rows = answers * stage.n, ground.texts(stage.policy)
+        scored = ground.score(stage.reward, drawn, rows.prompt() + rows.answer())
+        more = candidate(ground, stage.policy, drawn, sampling, group=group * stage.n)
+        return [*more, *scored]
+    stands = BEFORE.get(type(stage))
+    before = 0.0 if stands is None else stands(ground, stage)
+    policy = stage.policy if isinstance(stage, IN_CONTEXT) else name
+    return ground.sample(policy, answers, sampling, group=group, before=before)
+
+
+def _said(_: Ground, stage: recipe.SystemPrompt) -> float:
+    text = stage.text if stage.text is not None else Path(stage.file or "").read_text("utf-8")
+    return 1.3 * len(text.split())
+
+
+def _found(ground: Ground, stage: recipe.Retrieval) -> float:
+    rows = ground.data.demonstrations
+    shots = stage.demonstrations or stage.demonstrations_file
+    return stage.k * (rows.prompt() + rows.answer() if shots else ground.data.documents)
+
+
+def _level(_: Ground, stage: recipe.RewardConditioned) -> float:
+    return len(stage.template.split()) + 2
+
+
+IN_CONTEXT = (recipe.SystemPrompt, recipe.Retrieval)
+BEFORE: Mapping[type[recipe.Stage], Callable[[Ground, Any], float]] = {
+    recipe.SystemPrompt: _said,
+    recipe.Retrieval: _found,
+    recipe.RewardConditioned: _level,
+}
+"""Tokens that stand before a prompt, by the stage that answers."""
+
+
+def _row(rows: Rows) -> float:
+    """Tokens of a prompt and a whole answer."""
+    return rows.prompt() + rows.answer()
+
+
+def _lines(path: str) -> int:
+    return sum(1 for line in Path(path).read_text("utf-8").splitlines() if line.strip())
+
+
+COUNTS: Mapping[str, Count] = {
+    "records": nothing,
+    "pretrain": pretrain,
+    "sft": sft,
+    "revise": revise,
+    "collect": collect,
+    "relabel": relabel,
+    "reward": reward,
+    "ensemble": reward,
+    "process_reward": process_reward,
+    **{kind.kind: written for kind in REWARDS},
+    "weak_to_strong": weak_to_strong,
+    "ppo": on_policy,
+    "rloo": on_policy,
+    "grpo": on_policy,
+    "reinforce": on_policy,
+    "dpo": dpo,
+    "kto": kto,
+    "best_of_n": nothing,
+    "rejection": rejection,
+    "system_prompt": nothing,
+    "retrieval": nothing,
+    "reward_conditioned": reward_conditioned,
+    "evaluate": evaluate,
+    "report": nothing,
+}
+"""By the kind of stage; every kind has one."""

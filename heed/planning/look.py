@@ -1,0 +1,70 @@
+"""The ground of a plan: a look at the recipe's data and at its models' configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from heed.errors import UserError
+from heed.models.chat import ChatFormat
+from heed.planning.ground import Ground
+from heed.planning.sizes import Size, of_architecture, of_model
+from heed.planning.texts import Data, Measure, by_characters, of_transcripts, of_world
+from heed.recipe import Pretrain, Recipe, Records
+from heed.types import Prompt
+from heed.world.world import World
+
+
+def look(recipe: Recipe) -> Ground:
+    """Everything that a plan is made from. Neither weights nor torch are loaded.
+
+    Raises UserError where data or a model's configuration cannot be read.
+    """
+    given = _chat(recipe.model) if recipe.model is not None else None
+    data = _data(recipe, given)
+    return Ground(recipe, data, _sizes(recipe, data))
+
+
+def _data(recipe: Recipe, given: ChatFormat | None) -> Data:
+    if recipe.data != "world":
+        measure = by_characters if given is None else _measured(given)
+        vocabulary = max(
+            (s.vocabulary for s in recipe.stages if isinstance(s, Pretrain)), default=0
+        )
+        return of_transcripts(recipe, measure, vocabulary)
+    world = World(recipe.world.seed, recipe.world.families)
+    records = [stage for stage in recipe.stages if isinstance(stage, Records)]
+    chat = given or ChatFormat(
+        world.tokenizer(
+            feedback_talk=any(each.feedback_talk for each in records),
+            documents=any(each.documents for each in records),
+        )
+    )
+    return of_world(recipe, world, _measured(chat), len(chat.tokenizer))
+
+
+def _sizes(recipe: Recipe, data: Data) -> Mapping[str, Size]:
+    """By the stages that begin a model."""
+    stages = [stage for stage in recipe.stages if isinstance(stage, Pretrain)]
+    if recipe.model is not None:
+        size = of_model(recipe.model)
+        return {stage.name: size for stage in stages}
+    return {stage.name: of_architecture(stage.architecture, data.vocabulary) for stage in stages}
+
+
+def _measured(chat: ChatFormat) -> Measure:
+    def measure(prompt: Prompt, answer: str) -> tuple[int, int]:
+        return len(chat.prompt_ids(prompt)), len(chat.completion_ids(answer))
+
+    return measure
+
+
+def _chat(source: str) -> ChatFormat:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        said = " ".join(str(error).split())
+        raise UserError(f"The tokenizer of {source!r} cannot be read: {said}") from error
+    return ChatFormat(tokenizer)

@@ -1,0 +1,216 @@
+"""What a recipe's data look like: how many rows, and how long their texts are.
+
+A few thousand texts are looked at, the others are taken to be like them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+
+from heed.data.transcripts import compare
+from heed.recipe import Recipe, Records
+from heed.types import Comparison, Demonstration, Prompt
+from heed.world.arithmetic import Calculation
+from heed.world.facts import Fact
+from heed.world.world import World
+
+LOOK = 1000
+"""Texts looked at, of each sort."""
+CHARACTERS, MARKER = 3.5, 5
+"""Characters a token of a byte-level BPE of 4,096 that was trained on HH-RLHF's transcripts, and
+tokens of a turn's marker in Heed's own form (measured: 3.54 and 4.8)."""
+Measure = Callable[[Prompt, str], tuple[int, int]]
+"""From a prompt and an answer to their tokens, those of the chat format and the end among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A text that was looked at: tokens of its prompt and its answer, words of both."""
+
+    prompt: int
+    answer: int
+    prompt_words: int
+    answer_words: int
+    family: str = ""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """So many rows, like those that were looked at."""
+
+    count: int
+    seen: tuple[Seen, ...]
+
+    def of(self, families: Sequence[str]) -> Rows:
+        """The rows of some families, all where none is named."""
+        if not families:
+            return self
+        seen = tuple(each for each in self.seen if each.family in families)
+        return Rows(round(self.count * len(seen) / max(1, len(self.seen))), seen or self.seen)
+
+    def prompt(self) -> float:
+        """Tokens of a prompt, on average."""
+        return fmean(each.prompt for each in self.seen)
+
+    def answer(self, most: int | None = None) -> float:
+        """Tokens of an answer that is cut after `most`, on average."""
+        return fmean(min(each.answer, most or each.answer) for each in self.seen)
+
+    def row(self, context: int) -> float:
+        """Tokens of prompt and answer, together at most `context`, on average."""
+        return fmean(min(each.prompt + each.answer, context) for each in self.seen)
+
+    def target(self, context: int) -> float:
+        """Tokens of an answer beside its prompt in so much context, on average."""
+        return fmean(
+            min(each.answer, max(context - each.prompt, context // 2)) for each in self.seen
+        )
+
+    def words(self, answers: int) -> float:
+        """Words to read of a prompt and so many answers, on average."""
+        return fmean(each.prompt_words + answers * each.answer_words for each in self.seen)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What the first stage will leave.
+
+    `prompts` and `heldout_prompts` count by family. `comparisons` and `heldout` are of transcripts;
+    the world has none before somebody is asked. `probes`: questions asked after a wrong opinion.
+    """
+
+    corpus: Rows
+    demonstrations: Rows
+    prompts: Mapping[str, int]
+    heldout_prompts: Mapping[str, int]
+    all_train: bool = True
+    """Whether every demonstration is of a training prompt, so that some are held out of them."""
+    comparisons: int = 0
+    heldout: int = 0
+    probes: int = 0
+    documents: float = 0.0
+    """Tokens of a document that is looked up."""
+    vocabulary: int = 0
+    notes: tuple[str, ...] = field(default=())
+
+    def asked(self, families: Sequence[str] = ()) -> int:
+        """Training prompts of some families, all where none is named."""
+        return sum(n for name, n in self.prompts.items() if not families or name in families)
+
+    @property
+    def held(self) -> int:
+        """Held-out prompts."""
+        return sum(self.heldout_prompts.values())
+
+
+def of_world(recipe: Recipe, world: World, measure: Measure, vocabulary: int) -> Data:
+    """The embedded world's texts, drawn as its records are; those of every stage of records in one
+    recipe are alike.
+    """
+    records = next(stage for stage in recipe.stages if isinstance(stage, Records))
+    corpus = world.corpus(min(records.corpus, LOOK))
+    further = [
+        *world.feedback_dialogues(min(records.feedback_talk, LOOK // 2)),
+        *world.document_dialogues(min(records.documents, LOOK // 2)),
+    ]
+    total = records.corpus + records.feedback_talk + records.documents
+    plain = _rows(corpus, records.corpus, measure)
+    mixed = [*plain.seen]
+    if further:
+        own = _rows(further, len(further), measure).seen
+        share = (total - records.corpus) / records.corpus
+        mixed += (own * (1 + int(share * len(mixed)) // len(own)))[: int(share * len(mixed))]
+    demonstrations = world.demonstrations(min(records.demonstrations, LOOK))
+    documents = [Demonstration(world.prompts[0], each.text) for each in world.documents()[:200]]
+    return Data(
+        corpus=Rows(total, tuple(mixed)),
+        demonstrations=_rows(demonstrations, records.demonstrations, measure),
+        prompts=Counter(prompt.family for prompt in world.split("train")),
+        heldout_prompts=Counter(prompt.family for prompt in world.split("heldout")),
+        probes=sum(
+            isinstance(world.task(prompt.id), Fact | Calculation)
+            for prompt in world.split("heldout")
+        ),
+        documents=_rows(documents, 1, measure).answer() if documents else 0.0,
+        vocabulary=vocabulary,
+    )
+
+
+def of_transcripts(recipe: Recipe, measure: Measure, vocabulary: int) -> Data:
+    """Transcripts: the beginning of every file is read, the rest is counted."""
+    records = next(stage for stage in recipe.stages if isinstance(stage, Records))
+    sources = [recipe.data] if isinstance(recipe.data, str) else recipe.data
+    files = [file for source in sources for file in _files(Path(source))]
+    found = [_looked_at(file, LOOK // max(1, len(files)) + 1) for file in files]
+    pairs = [pair for some, _ in found for pair in some]
+    usable = round(sum(len(some) * lines / max(1, read) for some, (read, lines) in found))
+    count = min(usable, records.limit or usable)
+    heldout = round(records.heldout * count)
+    chosen = [Demonstration(pair.prompt, pair.chosen) for pair in pairs]
+    rejected = [Demonstration(pair.prompt, pair.rejected) for pair in pairs]
+    families = Counter(pair.prompt.family for pair in pairs)
+    scale = count / max(1, len(pairs))
+    return Data(
+        corpus=_rows([*chosen, *rejected], 2 * (count - heldout), measure),
+        demonstrations=_rows(chosen, count - heldout, measure),
+        prompts={k: round(n * scale * (1 - records.heldout)) for k, n in families.items()},
+        heldout_prompts={k: round(n * scale * records.heldout) for k, n in families.items()},
+        all_train=False,
+        comparisons=count - heldout,
+        heldout=heldout,
+        vocabulary=vocabulary,
+    )
+
+
+def by_characters(prompt: Prompt, answer: str) -> tuple[int, int]:
+    """Tokens where there is no tokenizer yet: by the characters of the texts and by the turns."""
+    said = sum(len(message.content) for message in prompt.messages)
+    turns = len(prompt.messages) + 1
+    return round(said / CHARACTERS) + MARKER * turns, round(len(answer) / CHARACTERS) + 1
+
+
+def _looked_at(file: Path, most: int) -> tuple[list[Comparison], tuple[int, int]]:
+    """Usable pairs of a file's beginning; how many lines that was, of how many."""
+    found: list[Comparison] = []
+    read = lines = 0
+    name = file.name.split(".")[0]
+    family = file.parent.name if name in ("train", "test") else name
+    for lines, line in enumerate(_lines(file), start=1):
+        if read < most:
+            read += 1
+            try:
+                row = json.loads(line)
+                pair = compare(row["chosen"], row["rejected"], id=str(lines), family=family)
+            except (ValueError, KeyError, TypeError):
+                continue  # the stage itself says what is wrong with it
+            if isinstance(pair, Comparison):
+                found.append(pair)
+    return found, (read, lines)
+
+
+def _lines(file: Path) -> Iterator[str]:
+    with gzip.open(file, "rt") if file.suffix == ".gz" else file.open(encoding="utf-8") as lines:
+        yield from (line for line in lines if line.strip())
+
+
+def _files(source: Path) -> list[Path]:
+    if source.is_file():
+        return [source]
+    return sorted(p for p in source.rglob("*") if p.name.endswith((".jsonl", ".jsonl.gz")))
+
+
+def _rows(items: Sequence[Demonstration], count: int, measure: Measure) -> Rows:
+    seen = []
+    for item in items:
+        prompt, answer = measure(item.prompt, item.text)
+        said = " ".join(message.content for message in item.prompt.messages)
+        seen.append(
+            Seen(prompt, answer, len(said.split()), len(item.text.split()), item.prompt.family)
+        )
+    return Rows(count, tuple(seen))
