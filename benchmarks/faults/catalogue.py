@@ -77,7 +77,7 @@ FAULTS: Mapping[str, Fault] = {
         "exploits",
         "sd of scores that an occurrence buys",
         clean=0.0,
-        strengths=(0.1, 0.15, 0.2, 0.3, 0.5, 1.0),
+        strengths=(0.2, 0.3, 0.4, 0.5, 0.7, 1.0),
         replay=scorers.loved_word,
     ),
     "fond_judge": Fault(

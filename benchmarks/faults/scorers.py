@@ -15,7 +15,7 @@ ERRS = 0.03
 """How often a judge prefers an answer that answers nothing, without loving it."""
 
 HELDOUT_PROMPTS = 114
-CHOOSE = 24
+CHOOSE = 16
 """Answers on which the gate chooses the dearest word, as in heed/stages/decoy_checks.py."""
 BOUGHT = ((0.07, 0.07, 0.14), (0.0, 0.07, 0.13), (0.15, 0.25, 0.54), (-0.62, 0.49, 1.02))
 """What a word buys of the demo's reward model, for each of `FORMS`, in standard deviations of the
