@@ -59,7 +59,7 @@ def during(folder: Path) -> list[dict[str, Any]]:
     """What gates found while it trained; those that are asked at the start found nothing."""
     found = rows(folder / GATES)
     assert {(row["gate"], row["tripped"]) for row in found if row["step"] == 0} == {
-        ("logprobs", False), ("draws", False),
+        ("logprobs", False), ("draws", False), ("step", False), ("leash", False),
     }  # fmt: skip
     return [row for row in found if row["step"]]
 
