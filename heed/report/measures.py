@@ -148,6 +148,7 @@ STAGES = {
     "ensemble": "Ensemble",
     "evaluate": "Evaluation",
     "compare": "Policies compared",
+    "grade_turns": "Graded conversations",
 }
 
 
