@@ -13,7 +13,7 @@ from heed.report.estimates import Table, surely, tables
 from heed.report.measures import SHARE, Measure, in_order, measure_of, policy_name, with_interval
 from heed.report.part import Part
 from heed.report.parts.left import by_policy, merged
-from heed.report.parts.rows import Row, by_family, column, known, rows, within
+from heed.report.parts.rows import Row, by_family, known, rows, within
 from heed.report.read import RunView
 from heed.stats.intervals import Estimate
 
@@ -123,7 +123,7 @@ def _general(general: Mapping[str, Table], keys: Sequence[str]) -> list[Row]:
 def _capability(able: Table) -> list[Row]:
     """A row a metric of lm-eval's tasks."""
     names = dict.fromkeys(name for table in able.values() for name in table)
-    return [(name, "", Measure(name, digits=3), column(able, name)) for name in names]
+    return rows(able, {name: Measure(name, digits=3) for name in names})
 
 
 def _phrases(found: Sequence[Mapping[str, Any]]) -> str:
