@@ -44,12 +44,17 @@ class Server:
 
 @contextmanager
 def serving(
-    answer: Answer, faults: Iterable[Fault] = (), *, models: Sequence[str] = ("toy",)
+    answer: Answer,
+    faults: Iterable[Fault] = (),
+    *,
+    models: Sequence[str] = ("toy",),
+    port: int = 0,
 ) -> Iterator[Server]:
-    """Serve on a free port of the loopback until the block ends."""
+    """Serve on a free port of the loopback, or on this one, until the block ends."""
     # asyncio turns Nagle's algorithm (40 ms an answer) off only where the protocol is named.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
         server = Server(f"http://127.0.0.1:{listener.getsockname()[1]}")
         app = _app(server, answer, iter(faults), models)
         config = uvicorn.Config(app, log_level="critical", lifespan="off", ws="none")

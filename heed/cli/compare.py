@@ -32,51 +32,57 @@ heed compare ./model-a ./model-b --prompts questions.txt --judge people
 heed compare --annotations annotations.json"""
 
 
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="A B ...",
+        help="Each RUN:POLICY, a model's directory or address, or a file of answers; NAME=... "
+        "names it.",
+    ),
+]
+Judges = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="gold, RUN:REWARD, a model's directory or address#MODEL, or people; may be given "
+        "many times."
+    ),
+]
+Votes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Votes that were cast already (AlpacaEval's annotations, llmfao's votes, Heed's own, "
+        "or a store with an arena), in place of contestants and judges.",
+    ),
+]
+Questions = Annotated[
+    Path | None,
+    typer.Option(help="What to ask: .txt of one a line, or rows of prompt or instruction."),
+]
+Baseline = Annotated[
+    str | None, typer.Option(help="Whom win rates are against; the last one by default.")
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Prompts compared on, drawn at random.")]
+Pairs = Annotated[int | None, typer.Option(min=1, help="Pairs judged in all, spread evenly.")]
+Temperature = Annotated[
+    float | None, typer.Option(min=0.0, help="Of the answers; the run's own, or 1.")
+]
+Longest = Annotated[
+    int | None, typer.Option(min=1, help="Answers are cut here; the run's own if left out.")
+]
+
+
 def compare(
-    contestants: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="A B ...",
-            help="Each RUN:POLICY, a model's directory or address, or a file of answers; "
-            "NAME=... names it.",
-        ),
-    ] = None,
-    judge: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="gold, RUN:REWARD, a model's directory or address#MODEL, or people; may be "
-            "given many times.",
-        ),
-    ] = None,
-    annotations: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Votes that were cast already (AlpacaEval's annotations, llmfao's votes, Heed's "
-            "own, or a store with an arena), in place of contestants and judges.",
-        ),
-    ] = None,
-    prompts: Annotated[
-        Path | None,
-        typer.Option(help="What to ask: .txt of one a line, or rows of prompt or instruction."),
-    ] = None,
-    baseline: Annotated[
-        str | None,
-        typer.Option(help="Whom win rates are against; the last one by default."),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Prompts compared on, drawn at random.")
-    ] = None,
-    pairs: Annotated[
-        int | None, typer.Option(min=1, help="Pairs judged in all, spread evenly.")
-    ] = None,
+    contestants: Names = None,
+    judge: Judges = None,
+    annotations: Votes = None,
+    prompts: Questions = None,
+    baseline: Baseline = None,
+    limit: Limit = None,
+    pairs: Pairs = None,
     n: Annotated[int, typer.Option("-n", min=1, help="Answers a prompt.")] = 1,
-    temperature: Annotated[
-        float | None, typer.Option(min=0.0, help="Of the answers; the run's own, or 1.")
-    ] = None,
-    max_new_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Answers are cut here; the run's own if left out.")
-    ] = None,
+    temperature: Temperature = None,
+    max_new_tokens: Longest = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same pairs.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     out: Annotated[Path, typer.Option(help="Where compare.json and compare.html go.")] = Path(
@@ -98,7 +104,7 @@ def compare(
         cast = _cast(annotations)
         title = Path(annotations).name
     else:
-        if len(words) < 1 or not judge:
+        if not words or not judge:
             raise UserError(
                 "Name contestants and who judges them, as in heed compare runs/demo:ppo "
                 "runs/demo:sft --judge gold; or votes that were cast, with --annotations FILE."
@@ -163,7 +169,8 @@ def _held(
     items = read_records(out / ITEMS, Item)
     votes = [vote for each in asking for vote in asked(each, items, f"asking {each.name}")]
     write_records(out / "votes.jsonl", votes)
-    return Cast(votes, found[-1].name, notes(judges, found))
+    accounts = {each.name: dict(each.account()) for each in asking}
+    return Cast(votes, found[-1].name, notes(judges, found), accounts, imported=False)
 
 
 def _items(
@@ -209,7 +216,8 @@ def _tell(cast: Cast, baseline: str | None, seed: int, out: Path, title: str) ->
     names = list(dict.fromkeys(_names(cast)))
     if baseline is not None and baseline not in names:
         raise UserError(f"--baseline {baseline!r} is none of those compared: {', '.join(names)}.")
-    found = compared(cast.votes, baseline or cast.baseline, seed=seed)
+    figures = compared(cast.votes, baseline or cast.baseline, seed=seed)
+    found = {**figures, "accounts": cast.accounts, "imported": cast.imported}
     notes = [*cast.notes]
     for name, each in found["judges"].items():
         notes += [*fooled_notes(name, each), *each["notes"]]

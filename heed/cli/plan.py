@@ -14,7 +14,7 @@ import typer
 from heed.cli.run import Overrides, RecipeName
 from heed.config import load_recipe
 from heed.errors import UserError
-from heed.recipe import Collect, Recipe
+from heed.recipe import Recipe, Stage
 
 if TYPE_CHECKING:
     from heed.planning.ground import Ground
@@ -29,7 +29,7 @@ PROBE = 1.0
 """Seconds for which the machine's speed is tried, where no earlier run tells it."""
 STORE = "feedback.db"
 COLUMNS = ("stage", "prompts", "answers", "trained", "read", "drawn", "FLOPs", "memory", "time")
-WIDTHS = (16, 8, 8, 8, 7, 7, 6, 8, 12)
+WIDTHS = (15, 8, 8, 8, 7, 7, 6, 9, 12)
 UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -91,10 +91,13 @@ def _recorded(recipe: Recipe, like: Path | None) -> dict[str, list[float]]:
     """Seconds that labels took before, by stage of this recipe: in the store that it names, else
     in the earlier run's own.
     """
+    from heed.planning.plan import asked_by
+
     found = {}
     for stage in recipe.stages:
-        if isinstance(stage, Collect) and stage.source in ("people", "simulated"):
-            named = stage.people.store if stage.source == "people" else None
+        people = asked_by(stage)
+        if people is not None:
+            named = people.store
             own = [] if like is None else [str(like / STORE)]
             places = [named] if named else own
             times = [time for place in places for time in _times(place)]
@@ -118,7 +121,7 @@ def _times(place: str) -> Iterator[float]:
         store.close()
 
 
-def _of_run(like: Path | None, stage: Collect) -> Iterator[float]:
+def _of_run(like: Path | None, stage: Stage) -> Iterator[float]:
     """What a label took in the earlier run's stage of that name, on average."""
     if like is not None:
         from heed.planning.spent import spent_by

@@ -12,18 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from heed import recipe
-from heed.planning.ground import Ground, looks, steps, train
+from heed.planning.gates import drawn_by_gates
+from heed.planning.ground import JUDGED, Ground, looks, steps, train
+from heed.planning.measuring import (
+    candidate,
+    compare,
+    evaluate,
+    grade_turns,
+    overoptimisation,
+    weak_to_strong,
+    whole,
+)
 from heed.planning.passes import Counts, Pass, together
-from heed.planning.texts import CHARACTERS, Rows
+from heed.planning.texts import CHARACTERS
 from heed.recipe.rewards import REWARDS
 
 Count = Callable[[Ground, Any], Counts]
 EVERY = 20
 """Where no prompt is held out, every so many-th demonstration is (`heed.stages.sft`)."""
-CHECKED = 256
-"""Answers that each gate before a training draws, at most (`heed.stages.rollout_checks`)."""
-JUDGED = 150
-"""Tokens of a judge's rubric around what it judges."""
 PRINCIPLE = 40
 """Tokens of a request to criticise or to revise."""
 
@@ -118,7 +124,7 @@ def relabel(ground: Ground, stage: recipe.Relabel) -> Counts:
     if stage.reward is None:
         return Counts()
     pairs = ground.pairs(stage.comparisons)
-    return Counts(passes=together(ground.score(stage.reward, 2 * pairs.train, _row(pairs.rows))))
+    return Counts(passes=together(ground.score(stage.reward, 2 * pairs.train, whole(pairs.rows))))
 
 
 def reward(ground: Ground, stage: recipe.RewardModelling) -> Counts:
@@ -134,7 +140,7 @@ def reward(ground: Ground, stage: recipe.RewardModelling) -> Counts:
     sign = 1 if ground.recipe.gates.sign.action != "off" else 0
     accounts = members * (looks(stage, iterations) + 1 + sign + (1 if members > 1 else 0))
     sampled = ground.sample(stage.policy, stage.calibration, stage.sampling)
-    calibrated = members * stage.calibration * _row(ground.texts(stage.policy))
+    calibrated = members * stage.calibration * whole(ground.texts(stage.policy))
     again = calibrated * (2 if members > 1 else 0)
     measured = accounts * 2 * pairs.heldout * row + calibrated + again
     return Counts(
@@ -166,12 +172,12 @@ def process_reward(ground: Ground, stage: recipe.ProcessReward) -> Counts:
 
 def written(ground: Ground, stage: recipe.WrittenReward) -> Counts:
     """Samples of a policy, scored; held-out pairs where there are some to compare with."""
-    row = _row(ground.texts(stage.policy))
+    row = whole(ground.texts(stage.policy))
     passes = ground.sample(stage.policy, stage.samples, stage.sampling)
     passes += ground.score(stage.name, stage.samples, row)
     if stage.comparisons:
         held = ground.pairs(stage.comparisons)
-        passes += ground.score(stage.name, 2 * held.heldout, _row(held.rows))
+        passes += ground.score(stage.name, 2 * held.heldout, whole(held.rows))
     return Counts(prompts=stage.samples, answers=stage.samples, passes=together(passes))
 
 
@@ -193,25 +199,9 @@ def on_policy(ground: Ground, stage: recipe.OnPolicy) -> Counts:
     if isinstance(stage, recipe.Ppo):
         passes.append(Pass("forwarded", answers * row, 0.0, root))
         passes.append(train(root, stage.lora, seen * row, 0.0))  # the critic
-    passes += _gates(ground, stage, row, answer)
-    asked = math.ceil(stage.rollouts / group) * stage.iterations
-    return Counts(prompts=asked, answers=answers, passes=together(passes))
-
-
-def _gates(ground: Ground, stage: recipe.OnPolicy, row: float, answer: float) -> list[Pass]:
-    """What gates draw before the training and beside it."""
-    gates, root = ground.recipe.gates, ground.root(stage.policy)
-    passes: list[Pass] = []
-    checks = sum(gate.action != "off" for gate in (gates.logprobs, gates.draws))
-    few = checks * min(CHECKED, ground.data.asked(stage.families))
-    passes += ground.sample(stage.policy, few, stage.sampling, families=stage.families)
-    passes.append(Pass("forwarded", few * row, few * answer, root))
-    beside = gates.overoptimisation
-    if beside.asked and beside.reward is not None:
-        asked = beside.prompts * (stage.iterations // beside.every + 1)
-        passes += ground.sample(stage.policy, asked, stage.sampling, families=stage.families)
-        passes += ground.score(beside.reward, asked, row) + ground.score(stage.reward, asked, row)
-    return passes
+    more, beside = drawn_by_gates(ground, stage)
+    asked = math.ceil(stage.rollouts / group) * stage.iterations + more
+    return Counts(prompts=asked, answers=answers + more, passes=together([*passes, *beside]))
 
 
 def dpo(ground: Ground, stage: recipe.Dpo) -> Counts:
@@ -275,91 +265,6 @@ def reward_conditioned(ground: Ground, stage: recipe.RewardConditioned) -> Count
     return Counts(prompts=stage.samples, answers=stage.samples, passes=together(passes))
 
 
-def evaluate(ground: Ground, stage: recipe.Evaluate) -> Counts:
-    """Every policy on the same prompts; KL and rewards of what it answered."""
-    data, root = ground.data, ground.root(stage.reference)
-    each = math.ceil(stage.samples / max(1, data.held))
-    heldout = each * data.held
-    seen = min(stage.seen, data.asked())
-    questions = data.probes if stage.probes is None else _lines(stage.probes)
-    plain = 0 if stage.probes is None else questions
-    told = stage.wanted_opinions * (questions + plain)
-    passes: list[Pass] = []
-    for name in stage.policies.values():
-        rows = ground.texts(ground.recipe.stage(name).name)
-        answer = rows.answer(stage.sampling.max_new_tokens)
-        row = rows.prompt() + answer
-        groups = ((heldout, each), (seen, 1), (told, stage.wanted_opinions or 1))
-        for answers, group in groups:
-            passes += candidate(ground, name, answers, stage.sampling, group=group)
-        measured = heldout + seen
-        passes.append(Pass("forwarded", measured * row, measured * answer, root))
-        for reward_name in stage.rewards():
-            passes += ground.score(reward_name, measured, row)
-    return Counts(
-        prompts=data.held + seen + questions + plain,
-        answers=len(stage.policies) * (heldout + seen + told),
-        passes=together(passes),
-    )
-
-
-def weak_to_strong(ground: Ground, stage: recipe.WeakToStrong) -> Counts:
-    """Every reward model on the held-out pairs."""
-    pairs = ground.pairs(stage.comparisons)
-    names = dict.fromkeys([stage.weak, *stage.students, stage.ceiling])
-    scored = [ground.score(name, 2 * pairs.heldout, _row(pairs.rows)) for name in names]
-    return Counts(passes=together(each for some in scored for each in some))
-
-
-def candidate(
-    ground: Ground, name: str, answers: float, sampling: recipe.Sampling, *, group: int = 1
-) -> list[Pass]:
-    """Answers of whatever answers for a stage: a policy, one asked with more, the best of n."""
-    stage = ground.recipe.stage(name)
-    if isinstance(stage, recipe.BestOfN):
-        drawn, rows = answers * stage.n, ground.texts(stage.policy)
-        scored = ground.score(stage.reward, drawn, rows.prompt() + rows.answer())
-        more = candidate(ground, stage.policy, drawn, sampling, group=group * stage.n)
-        return [*more, *scored]
-    stands = BEFORE.get(type(stage))
-    before = 0.0 if stands is None else stands(ground, stage)
-    policy = stage.policy if isinstance(stage, IN_CONTEXT) else name
-    return ground.sample(policy, answers, sampling, group=group, before=before)
-
-
-def _said(_: Ground, stage: recipe.SystemPrompt) -> float:
-    text = stage.text if stage.text is not None else Path(stage.file or "").read_text("utf-8")
-    return 1.3 * len(text.split())
-
-
-def _found(ground: Ground, stage: recipe.Retrieval) -> float:
-    rows = ground.data.demonstrations
-    shots = stage.demonstrations or stage.demonstrations_file
-    return stage.k * (rows.prompt() + rows.answer() if shots else ground.data.documents)
-
-
-def _level(_: Ground, stage: recipe.RewardConditioned) -> float:
-    return len(stage.template.split()) + 2
-
-
-IN_CONTEXT = (recipe.SystemPrompt, recipe.Retrieval)
-BEFORE: Mapping[type[recipe.Stage], Callable[[Ground, Any], float]] = {
-    recipe.SystemPrompt: _said,
-    recipe.Retrieval: _found,
-    recipe.RewardConditioned: _level,
-}
-"""Tokens that stand before a prompt, by the stage that answers."""
-
-
-def _row(rows: Rows) -> float:
-    """Tokens of a prompt and a whole answer."""
-    return rows.prompt() + rows.answer()
-
-
-def _lines(path: str) -> int:
-    return sum(1 for line in Path(path).read_text("utf-8").splitlines() if line.strip())
-
-
 COUNTS: Mapping[str, Count] = {
     "records": nothing,
     "pretrain": pretrain,
@@ -384,6 +289,9 @@ COUNTS: Mapping[str, Count] = {
     "retrieval": nothing,
     "reward_conditioned": reward_conditioned,
     "evaluate": evaluate,
+    "compare": compare,
+    "grade_turns": grade_turns,
+    "overoptimisation": overoptimisation,
     "report": nothing,
 }
 """By the kind of stage; every kind has one."""

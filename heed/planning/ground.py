@@ -28,6 +28,9 @@ from heed.recipe import (
     listed,
 )
 
+JUDGED = 150
+"""Tokens of a judge's rubric around what it judges."""
+
 
 @dataclass(frozen=True, slots=True)
 class PairsOf:

@@ -206,6 +206,31 @@ def evaluate(ground: Ground, stage: recipe.Evaluate) -> Holds:
     return Holds(kept=kept, sees=SCORED, draws=_draws(ground, stage.reference, stage.sampling))
 
 
+def compare(ground: Ground, stage: recipe.Compare) -> Holds:
+    """What judges, and the policies where they are sampled anew."""
+    judges = [stage.judges.model.policy] if stage.judges.model else []
+    named = [*stage.policies.values(), *judges]
+    kept = [ground.size(name) for name in named if name is not None]
+    kept += [size for name in stage.rewards() for size in _scorers(ground, name)]
+    first = next(iter(stage.policies.values()), None)
+    draws = (0, 0) if first is None else _draws(ground, first, stage.sampling or recipe.Sampling())
+    return Holds(kept=kept, sees=SCORED if stage.rewards() else 0, draws=draws)
+
+
+def grade_turns(ground: Ground, stage: recipe.GradeTurns) -> Holds:
+    """One policy at a time, then a judge of this run's."""
+    names = [*stage.policies.values(), *([stage.judge.policy] if stage.judge.policy else [])]
+    kept = [max((ground.size(name) for name in names), key=_weights)]
+    return Holds(kept=kept, draws=_draws(ground, names[0], stage.sampling))
+
+
+def overoptimisation(ground: Ground, stage: recipe.Overoptimisation) -> Holds:
+    """The start, and all proxies."""
+    kept = [size for name in stage.rewards() for size in _scorers(ground, name)]
+    draws = _draws(ground, stage.policy, stage.sampling)
+    return Holds(kept=[ground.size(stage.policy), *kept], sees=SCORED, draws=draws)
+
+
 def written(ground: Ground, stage: recipe.WrittenReward) -> Holds:
     """A policy and what scores its samples."""
     kept = [ground.size(stage.policy), *_scorers(ground, stage.name)]
@@ -251,6 +276,9 @@ HOLDS: Mapping[str, Hold] = {
     "retrieval": nothing,
     "reward_conditioned": offline,
     "evaluate": evaluate,
+    "compare": compare,
+    "grade_turns": grade_turns,
+    "overoptimisation": overoptimisation,
     "report": nothing,
 }
 """By the kind of stage; every kind has one."""

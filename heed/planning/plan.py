@@ -12,7 +12,7 @@ from heed.planning.ground import Ground
 from heed.planning.memory import HOLDS, Memory, peak
 from heed.planning.money import Labels, labels
 from heed.planning.passes import HOWS, Counts, How, operations
-from heed.recipe import Collect, Stage
+from heed.recipe import Collect, Compare, People, Stage
 
 SHARES: Mapping[How, tuple[float, float]] = {
     "trained": (0.2, 0.9),
@@ -145,12 +145,11 @@ def _stage(
         flops[each.how] += operations(each, ground.sizes[each.root])
     memory = memory_of(ground, stage, machine)
     asked = None
-    if isinstance(stage, Collect) and stage.source in ("people", "simulated"):
-        people = stage.people
-        pay = people.pay_per_hour if stage.source == "people" else 0.0
+    people = asked_by(stage)
+    if people is not None:
         asked = labels(
             counts.labels, counts.words, recorded.get(stage.name, ()),
-            pay_per_hour=pay, currency=people.currency,
+            pay_per_hour=people.pay_per_hour, currency=people.currency,
         )  # fmt: skip
     return StagePlan(
         name=stage.name,
@@ -165,6 +164,15 @@ def _stage(
         seconds=_guess(flops, machine.speed),
         labels=asked,
     )
+
+
+def asked_by(stage: Stage) -> People | None:
+    """The people that a stage asks, simulated ones among them, whom nobody pays; None for none."""
+    if isinstance(stage, Compare):
+        return stage.judges.people
+    if not isinstance(stage, Collect) or stage.source not in ("people", "simulated"):
+        return None
+    return stage.people if stage.source == "people" else People()
 
 
 def _guess(flops: Mapping[How, float], speed: float | None) -> tuple[float, float] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from importlib.util import find_spec
 
 from heed.recipe.base import Stage, listed
 from heed.recipe.compare import Compare
@@ -303,6 +304,19 @@ def opinions(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
             )
 
 
+def harness(_: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
+    """lm-eval is there where its tasks are named."""
+    for index, stage in enumerate(stages):
+        if isinstance(stage, Evaluate) and stage.lm_eval and find_spec("lm_eval") is None:
+            yield (
+                index,
+                "lm_eval",
+                f"{stage.name!r} names tasks of lm-eval ({', '.join(stage.lm_eval)}), but the "
+                "package is not installed here. Install it with `pip install lm_eval`, or leave "
+                "lm_eval out.",
+            )
+
+
 def turns(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
     """There are questions of several turns."""
     for index, stage in enumerate(stages):
@@ -335,5 +349,6 @@ CHECKS: Sequence[Callable[[Recipe, Sequence[Stage]], Iterator[Complaint]]] = (
     asked_beside,
     league,
     opinions,
+    harness,
     turns,
 )

@@ -38,6 +38,8 @@ class Overoptimisation(Stage):
     def check(self, earlier: Mapping[str, Stage]) -> None:
         """Raise ValueError where a stage it reads from cannot give what it needs."""
         super().check(earlier)
+        if "" in self.proxies:
+            raise ValueError("calls a proxy by an empty label; give it a name")
         if self.sampling.temperature == 0.0:
             raise ValueError(
                 "draws the same answer every time at sampling.temperature 0, of which none is the "
@@ -55,6 +57,18 @@ class Overoptimisation(Stage):
                     f"measures distances from {self.policy!r}, but {name!r} (runs.{label}) began "
                     f"at {run.policy!r}; name trainings from one start"
                 )
+            if run.records != self.records:
+                raise ValueError(
+                    f"measures the start on the prompts of {self.records!r}, but {name!r} "
+                    f"(runs.{label}) asked those of {run.records!r}; name the same records"
+                )
+            for key in ("temperature", "max_new_tokens"):
+                if getattr(run.sampling, key) != getattr(self.sampling, key):
+                    raise ValueError(
+                        f"reads {name!r} (runs.{label}), whose sampling.{key} is "
+                        f"{getattr(run.sampling, key)}; set its own to the same, or else the "
+                        "start is asked in another way"
+                    )
             if run.reward not in self.proxies.values():
                 raise ValueError(
                     f"reads {name!r} (runs.{label}), which was trained on {run.reward!r}; name "

@@ -6,6 +6,7 @@ A new stage is one class beside these and one line in `STAGES`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
@@ -81,6 +82,10 @@ class Evaluate(Stage):
     """File of what is known of the annotators whose comparisons made the reward: JSON lines of
     annotator and any fields. Results are told by each field.
     """
+    lm_eval: list[str] = Field([])
+    """Tasks of lm-eval that every policy is asked, where the package lm_eval is installed."""
+    lm_eval_folder: str | None = None
+    """Folder with task files of your own, beside those that lm-eval brings."""
     shown: PositiveInt = 18
     """Prompts whose answers stand side by side in the report."""
     sampling: Sampling = Sampling()
@@ -96,6 +101,12 @@ class Evaluate(Stage):
                 "probes are asked `opinions` times each, which is 0; set opinions or leave probes "
                 "out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _tasks_are_asked(self) -> Self:
+        if self.lm_eval_folder is not None and not self.lm_eval:
+            raise ValueError("lm_eval_folder does nothing without tasks in lm_eval; name some")
         return self
 
     @model_validator(mode="after")
@@ -121,7 +132,11 @@ class Evaluate(Stage):
         return [self.reward, *self.also.values()]
 
     def files(self) -> list[str]:
-        return [file for file in (self.probes, self.annotators) if file is not None]
+        named = [file for file in (self.probes, self.annotators) if file is not None]
+        if self.lm_eval_folder is None:
+            return named
+        inside = sorted(str(each) for each in Path(self.lm_eval_folder).rglob("*.yaml"))
+        return [*named, *(inside or [f"{self.lm_eval_folder}/*.yaml"])]
 
     def inputs(self) -> list[str]:
         return list(

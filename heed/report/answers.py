@@ -46,6 +46,7 @@ COSTS: Mapping[str, tuple[int, Measure, str]] = {
 """What is a cost: which way it grows, how its figure is written, and in what words."""
 FATAL = ("sign", "overoptimisation")
 """Gates that say of the reward itself that it is wrong."""
+NOT_SHOWN: tuple[str, Tone] = ("Not shown", "unsure")
 _SAYS = "better than {}", "worse", "not told apart"
 
 
@@ -69,24 +70,22 @@ def answers(view: RunView, parts: Sequence[Part]) -> list[Answer]:
 
 
 def better(view: RunView, parts: Sequence[Part]) -> Answer:
-    """By the main measure, against SFT or the first policy there is."""
+    """By the main measure, against SFT or the first policy there is; by a blind comparison where
+    that measure is but the reward that the policies learned to please.
+    """
     gaps = evidence.chief(view)
+    pleased = bool(gaps) and gaps[0].measure == "proxy"
+    if (pleased or not gaps) and (blind := evidence.blind(view, parts)):
+        return _answer("better", _beaten(list(map(_won, blind.wins.values()))), [_wins(blind)])
     if not gaps:
         says = "No two policies were compared on held-out prompts."
         return _answer("better", ("Unknown", "unsure"), [says, *_findings(parts, "better")])
-    said = [verdict(gap) for gap in gaps]
-    won, lost = said.count(BETTER), said.count(WORSE)
-    blind = gaps[0].measure == "proxy"
-    if won == len(said) and not blind:
-        word: tuple[str, Tone] = ("Yes", "good")
-    elif won and not blind:
-        word = ("Partly", "unsure")
-    elif lost and not won:
-        word = ("No", "bad")
-    else:
-        word = ("Not shown", "unsure")
-    but = ["Only the reward that the policies learned to please judged them."] if blind else []
-    return _answer("better", word, [*but, _stand(gaps), *_besides(gaps, view)])
+    signs = {BETTER: 1, WORSE: -1, UNCLEAR: 0}
+    word = _beaten([signs[verdict(gap)] for gap in gaps])
+    if not pleased:
+        return _answer("better", word, [_stand(gaps), *_besides(gaps, view)])
+    says = "Only the reward that the policies learned to please judged them."
+    return _answer("better", word if word[1] == "bad" else NOT_SHOWN, [says, _stand(gaps)])
 
 
 def whom(view: RunView, parts: Sequence[Part]) -> Answer:
@@ -103,7 +102,7 @@ def whom(view: RunView, parts: Sequence[Part]) -> Answer:
     elif max(looks) > 0:
         word = ("For some", "unsure")
     else:
-        word = ("Not shown", "unsure")
+        word = NOT_SHOWN
     gains = {gap.better: gap.difference.mean for gap in evidence.chief(view)}
     # Who lost somewhere stands first, then who gained most.
     first = sorted(found, key=lambda name: (min(map(surely, found[name].values())), -gains[name]))
@@ -146,7 +145,7 @@ def trust(view: RunView, parts: Sequence[Part]) -> Answer:
     elif "good" in tones:
         word = ("Yes", "good")
     else:
-        word = ("Not shown", "unsure")
+        word = NOT_SHOWN
         found.append((None, "Whether what it likes is good was not measured: no gold reward."))
     order = {"bad": 0, "unsure": 1, "good": 2, None: 3}
     return _answer("trust", word, [says for _, says in sorted(found, key=lambda s: order[s[0]])])
@@ -176,6 +175,27 @@ def _answer(question: Question, word: tuple[str, Tone], sentences: Sequence[str]
 
 def _findings(parts: Sequence[Part], question: Question) -> Iterator[str]:
     return (says for part in parts if part.question == question for says in part.findings)
+
+
+def _beaten(signs: Sequence[int]) -> tuple[str, Tone]:
+    """How many of them are better (1), worse (-1) or neither (0)."""
+    if min(signs) > 0:
+        return "Yes", "good"
+    if max(signs) > 0:
+        return "Partly", "unsure"
+    return ("No", "bad") if min(signs) < 0 else NOT_SHOWN
+
+
+def _won(share: Estimate) -> int:
+    return int(share.low > 0.5) - int(share.high < 0.5)
+
+
+def _wins(blind: evidence.Blind) -> str:
+    told = [f"{policy_name(name)} wins {with_interval(n, SHARE)}" for name, n in blind.wins.items()]
+    return (
+        f"In blind pairs with {policy_name(blind.baseline)}, judged by {blind.judge}, "
+        f"{_listed(told)} (50% is no difference)."
+    )
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -246,9 +266,7 @@ def _paid(
     known = [key for key in COSTS if key in changes]
     for key in known:
         sign, what, words = COSTS[key]
-        grown = changes[key]
-        if sign < 0:
-            grown = Estimate(-grown.mean, -grown.high, -grown.low, grown.n)
+        grown = evidence.turned(changes[key], sign)
         if surely(grown) > 0:
             much = key in was and grown.low > MUCH * was[key].mean
             found.append((much, words.format(with_interval(grown, what))))

@@ -72,7 +72,7 @@ class Row:
 
     policy: str
     measure: str
-    figures: list[Estimate | None]
+    figures: list[Estimate]
     """Of every run."""
     differences: list[Difference | None]
     """Of every run but the first; None where the two are not to be compared."""
@@ -230,7 +230,8 @@ def _side(letter: str, directory: Path) -> Side:
         for label, made in (settings.get("policies") or {}).items():
             policy = view.called(stage.name, label)
             side.made[policy] = str(made)
-            side.scored[policy] = {"proxy": settings.get("reward"), **(settings.get("also") or {})}
+            reward = {"proxy": str(settings["reward"])} if settings.get("reward") else {}
+            side.scored[policy] = {**reward, **(settings.get("also") or {})}
             side.references[policy] = str(settings.get("reference"))
             side.prompts[policy] = kept.get("prompts") or {}
             side.means[policy] = {

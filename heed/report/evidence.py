@@ -8,18 +8,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from heed.report.estimates import Table, surely, tables
+from heed.report.estimates import Table, estimate, surely, tables
 from heed.report.measures import QUALITY, label_of, measure_of
 from heed.report.part import Part
 from heed.report.read import Gap, RunView, StageView
 from heed.report.verdict import TO_BEAT, main_measure
-from heed.stats.from_intervals import difference, of_many
-from heed.stats.intervals import Estimate, difference_interval
+from heed.stats.from_intervals import difference, of_many, widened
+from heed.stats.intervals import Estimate, difference_interval, mean_interval
 
 BLOCKS = 6
 """Pieces that a training is cut into, to see whether gold fell while the proxy rose."""
 FEWEST = 4 * BLOCKS
+"""Iterations of a training that can be told so."""
+FEWEST_PROMPTS = 3
+"""That two policies both answered, for a difference that is paired by prompt."""
 LEASHES = {
     **dict.fromkeys(("ppo", "rloo", "grpo", "reinforce"), "kl.coef"),
     **dict.fromkeys(("dpo", "kto"), "beta"),
@@ -36,6 +40,16 @@ class Turn:
     proxy: Estimate
     start: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """Blind pairs with one policy, by a judge that nothing was trained on and nothing fooled."""
+
+    judge: str
+    baseline: str
+    wins: dict[str, Estimate]
+    """Policy -> the share of its pairs that it wins, a tie counting half."""
 
 
 def chief(view: RunView) -> list[Gap]:
@@ -71,27 +85,52 @@ def leash(view: RunView, policy: str) -> str | None:
 
 
 def by_family(view: RunView) -> dict[str, dict[str, Estimate]]:
-    """Policy -> family -> how far it lies above the policy to beat there, more being better, wide
-    enough for all families and policies at once.
+    """Policy -> family -> how far it lies above the policy to beat there, more being better: paired
+    by prompt where the evaluation left means by prompt, else by the intervals of both; wide enough
+    for all families and policies at once (Bonferroni).
     """
-    gaps, measure = chief(view), main_measure(view.gaps)
+    measure = main_measure(view.gaps)
     if measure is None or measure not in QUALITY:
         return {}
-    sign = measure_of(measure).better
-    found: dict[str, dict[str, Estimate]] = {}
-    for gap in gaps:
-        before, after = (view.families.get(name, {}) for name in (gap.worse, gap.better))
-        for family in after:
-            if measure in after[family] and measure in before.get(family, {}):
-                apart = difference(after[family][measure], before[family][measure])
-                if sign < 0:
-                    apart = Estimate(-apart.mean, -apart.high, -apart.low, apart.n)
-                found.setdefault(gap.better, {})[family] = apart
-    looks = sum(map(len, found.values()))
-    return {
-        name: {family: of_many(apart, looks) for family, apart in table.items()}
-        for name, table in found.items()
+    shared = {
+        gap: [
+            family
+            for family, row in view.families.get(gap.better, {}).items()
+            if measure in row and measure in view.families.get(gap.worse, {}).get(family, {})
+        ]
+        for gap in chief(view)
     }
+    looks = sum(map(len, shared.values()))
+    sign = measure_of(measure).better
+    return {
+        gap.better: {
+            family: turned(_in_family(view, gap, family, looks), sign) for family in families
+        }
+        for gap, families in shared.items()
+        if families
+    }
+
+
+def turned(found: Estimate, sign: int) -> Estimate:
+    """An estimate as it is, or its negative where `sign` is below 0."""
+    if sign >= 0:
+        return found
+    return Estimate(-found.mean, -found.high, -found.low, found.n)
+
+
+def _in_family(view: RunView, gap: Gap, family: str, looks: int) -> Estimate:
+    ours, theirs = (
+        view.means.get(name, {}).get(gap.measure, {}) for name in (gap.better, gap.worse)
+    )
+    paired = [
+        ours[at] - theirs[at]
+        for at in ours
+        if at in theirs and view.prompt_families.get(at) == family
+    ]
+    if len(paired) >= FEWEST_PROMPTS:
+        return mean_interval(paired, level=1 - 0.05 / looks)
+    tables = view.families[gap.better][family], view.families[gap.worse][family]
+    return of_many(difference(tables[0][gap.measure], tables[1][gap.measure]), looks)
 
 
 def changes(view: RunView, parts: Sequence[Part]) -> Table:
@@ -114,6 +153,27 @@ def before(view: RunView, parts: Sequence[Part]) -> dict[str, Estimate]:
     paid = tables(part.json.get("policies")) if part else {}
     name = next((gap.worse for gap in chief(view)), "")
     return {**view.policies.get(name, {}), **paid.get(name, {})}
+
+
+def blind(view: RunView, parts: Sequence[Part]) -> Blind | None:
+    """What the first such judge says; None where no comparison had one."""
+    part = part_of(parts, "compare")
+    learned_from = {str(stage.settings.get("reward")) for stage in view.stages}
+    for found in part.json if part else ():
+        for judge, each in found["judges"].items():
+            wins = {
+                name: of_percent(known)
+                for name, beside in each["against_baseline"].items()
+                if (known := estimate(beside.get("win_rate"))) is not None
+            }
+            if wins and judge not in learned_from and not each["fooled_by"]:
+                return Blind(judge, found["baseline"], wins)
+    return None
+
+
+def of_percent(found: Estimate) -> Estimate:
+    """As a share."""
+    return Estimate(found.mean / 100, found.low / 100, found.high / 100, found.n)
 
 
 def part_of(parts: Sequence[Part], name: str) -> Part | None:
@@ -139,20 +199,39 @@ def curves(view: RunView) -> list[StageView]:
 
 
 def _turn(stage: StageView) -> Turn | None:
-    """The last piece of a training against every one before it (Welch, Bonferroni): that in which
-    gold fell most, of those between which the proxy rose.
+    """The last piece of a training against every one before it (Welch, Bonferroni, neighbouring
+    rounds being alike): that from which gold fell most, of those from which the proxy rose.
     """
     rows = _logged(stage)
     if len(rows) < FEWEST:
         return None
-    *earlier, last = np.array_split(np.array(rows), BLOCKS)
+    blocks = np.array_split(np.array(rows), BLOCKS)
+    *earlier, last = blocks
     level = 1 - 0.05 / len(earlier)
+    alike = [_alike([block[:, at] for block in blocks]) for at in (1, 2)]
     found = []
     for block in earlier:
-        proxy, gold = (difference_interval(last[:, at], block[:, at], level=level) for at in (1, 2))
+        proxy, gold = (
+            widened(difference_interval(last[:, at], block[:, at], level=level), times)
+            for at, times in zip((1, 2), alike, strict=True)
+        )
         if surely(gold) < 0 < surely(proxy):
             found.append(Turn(stage, gold, proxy, int(block[0, 0]), int(last[-1, 0])))
     return min(found, key=lambda turn: turn.gold.mean, default=None)
+
+
+def _alike(blocks: Sequence[NDArray[np.float64]]) -> float:
+    """How many times wider an interval is where neighbouring rounds are alike: sqrt((1 + r) / (1 -
+    r)) with r their correlation within the blocks, freed of most of its bias, (1 + 4 r) / length
+    (Marriott & Pope 1954); a trend within a block counts as likeness, too.
+    """
+    apart = [block - block.mean() for block in blocks]
+    spread = sum(float(each @ each) for each in apart)
+    if spread == 0:
+        return 1.0
+    r = sum(float(each[1:] @ each[:-1]) for each in apart) / spread
+    r = min(max(r + (1 + 4 * r) / min(map(len, blocks)), 0.0), 0.9)
+    return math.sqrt((1 + r) / (1 - r))
 
 
 def _logged(stage: StageView) -> list[list[float]]:

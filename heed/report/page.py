@@ -50,8 +50,23 @@ def write_report(run_directory: Path) -> Path:
 
 
 def parts_of(run_directory: Path, view: RunView) -> list[Part]:
-    """The parts that have something to say of a run."""
-    return [part for read in PARTS if (part := read(run_directory, view))]
+    """The parts that have something to say of a run. One that cannot understand what was left, as
+    by another version of Heed, is named in the view's notes and costs the reader no other.
+    """
+    found = []
+    for read in PARTS:
+        try:
+            part = read(run_directory, view)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            name = read.__module__.rpartition(".")[2].replace("_", " ")
+            view.notes.append(
+                f"What the run left for the section {name!r} is not as this version of Heed writes "
+                f"it, and is not shown ({type(error).__name__}: {error}); heed run --fresh makes "
+                "it anew."
+            )
+        else:
+            found += [part] if part else []
+    return found
 
 
 def as_json(view: RunView, parts: Sequence[Part]) -> dict[str, Any]:

@@ -88,6 +88,10 @@ class RunView:
     """By policy, family (or "all"), and what is written, picked, and the best of both."""
     own_reward: dict[str, tuple[str, dict[str, Estimate]]] = field(default_factory=dict)
     """By policy, the reward model that it learned from, and what it gained by that and by gold."""
+    means: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    """By policy, measure and prompt; none of older evaluations."""
+    prompt_families: dict[str, str] = field(default_factory=dict)
+    """By prompt."""
     notes: list[str] = field(default_factory=list)
     folder: str = ""
     """The run directory's own name."""
@@ -127,6 +131,7 @@ def read_run(directory: Path) -> RunView:
             _read_reward(view, stage.summary)
         if stage.kind == "evaluate" and stage.done:
             _read_measures(view, directory / stage.name / "measures.json")
+            _read_means(view, stage.name, _json(directory / stage.name / "by_prompt.json"))
         notes = stage.summary.get("notes") or []
         view.notes += [f"{stage.name}: {note}" for note in notes]
         if not stage.done:
@@ -213,6 +218,15 @@ def _read_measures(view: RunView, path: Path) -> None:
         )
         view.samples.append(Sample(sample["prompt"], sample.get("family", ""), answers, scores))
     _read_reward(view, measures.get("reward_model") or {})
+
+
+def _read_means(view: RunView, stage: str, found: Mapping[str, Any]) -> None:
+    view.prompt_families.update(found.get("families") or {})
+    for policy, means in (found.get("policies") or {}).items():
+        view.means[view.called(stage, policy)] = {
+            measure: {prompt: row[prompt] for prompt in row if _number(row, prompt)}
+            for measure, row in means.items()
+        }
 
 
 def _name(view: RunView, stage: str, labels: Iterable[str]) -> None:

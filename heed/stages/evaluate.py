@@ -17,6 +17,7 @@ from heed.progress import Display
 from heed.recipe import Evaluate
 from heed.run import StageRun
 from heed.stages.answers import Answers, Asking, Questions, can_be_told, questions
+from heed.stages.capability import capabilities, capability_notes
 from heed.stages.costs import as_json, costs
 from heed.stages.hallucination import ALL, outcomes, signals
 from heed.stages.rewards import models
@@ -29,6 +30,7 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
     """Leaves measures.json, by_prompt.json, costs.json, values.json, hallucination.json, and the
     held-out samples themselves.
     """
+    able = capabilities(work, settings)
     reference = Reference(work.policy(settings.reference))
     asked = questions(
         work, settings, work.sampler(reference.lm, settings.sampling, settings.reference)
@@ -55,14 +57,15 @@ def evaluate(work: Workplace, settings: Evaluate, stage: StageRun) -> Summary:
     write_json(stage.directory / "measures.json", {**measures, "kl_bounds": bounds})
     write_json(stage.directory / "by_prompt.json", _by_prompt(measured, asked.heldout))
     paid = costs(answers, asked.probes, _before(settings), work.world)
-    write_json(stage.directory / "costs.json", paid)
+    able_to = {label: as_json(figures) for label, figures in able().items()}
+    write_json(stage.directory / "costs.json", {**paid, "capability": able_to})
     write_json(stage.directory / "values.json", values(work, settings, answers, _before(settings)))
     told_apart = signals(work.world, answers) if work.world else {}
     write_json(stage.directory / "hallucination.json", told_apart)
     return {
         "samples": len(asked.heldout) * asked.samples * len(measured),
         "prompts": len(asked.heldout),
-        "notes": [*notes, *_bounded(bounds)],
+        "notes": [*notes, *_bounded(bounds), *capability_notes(work, settings)],
     }
 
 
@@ -88,11 +91,12 @@ def _measures(
 
 
 def _by_prompt(measured: Mapping[str, Samples], prompts: Sequence[Prompt]) -> dict[str, Any]:
-    """What another run's evaluation is paired with: means by policy, measure and prompt, and a
-    fingerprint of what each prompt says.
+    """What differences are paired by, also with another run's evaluation: means by policy, measure
+    and prompt, every prompt's family, and a fingerprint of what it says.
     """
     return {
         "prompts": {prompt.id: _says(prompt) for prompt in prompts},
+        "families": {prompt.id: prompt.family for prompt in prompts},
         "policies": {label: samples.by_prompt() for label, samples in measured.items()},
     }
 

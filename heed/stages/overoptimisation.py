@@ -1,7 +1,8 @@
 """Proxy and gold against the distance from the start: overoptimisation.json.
 
 Best of n is drawn once for all rewards, from the start, on held-out prompts. The trainings are read
-from their own metrics: each round's answers to training prompts, before it was learned from.
+from their own metrics: each round's answers to training prompts, before it was learned from; what
+the start itself answers to such prompts is drawn here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heed.evaluation.measures import Samples
 from heed.files import write_json
+from heed.ops.order import Order
 from heed.progress import Display
 from heed.recipe import OnPolicy, Overoptimisation
 from heed.run import StageRun
@@ -22,11 +25,15 @@ from heed.stages.costs import as_json
 from heed.stages.rewards import models
 from heed.stages.workplace import Summary, Workplace
 from heed.stats.best_of_n import best_of_n, kl_bound
-from heed.stats.intervals import mean_interval
+from heed.stats.intervals import mean_interval, standard_error
 from heed.stats.overoptimisation import LEAST_ROUNDS, Fit, fit_best_of_n, fit_rl
 from heed.types import Completion, Prompt, RewardFn
 
 Array = NDArray[np.float64]
+GOLD = ""
+"""What gold is called among the proxies; no label is empty."""
+STARTS = 1024
+"""Answers to training prompts by which the start is known."""
 CHUNK = 16
 """Prompts sampled at a time, between two steps of the progress bar."""
 FIGURES = ("a", "b", "distance", "best", "end", "lost")
@@ -44,11 +51,8 @@ def overoptimisation(work: Workplace, settings: Overoptimisation, stage: StageRu
         label: _best_of_n(proxy, gold, work.seed(stage.name, label))
         for label, proxy in proxies.items()
     }
-    spread = {label: float(proxy.std()) for label, proxy in proxies.items()}
-    runs = {
-        label: _training(work, settings, name, gold, spread)
-        for label, name in settings.runs.items()
-    }
+    sds = {label: float(proxy.std()) for label, proxy in proxies.items()}
+    runs = _trainings(work, settings, sampler, {GOLD: float(gold.std()), **sds})
     write_json(
         stage.directory / "overoptimisation.json",
         {
@@ -136,26 +140,66 @@ def _gains(proxy: Array, values: Array) -> list[dict[str, Any]]:
     return [mean_interval(gains / scale).to_json() for gains in (curves - curves[:, :1]).T]
 
 
+def _trainings(
+    work: Workplace, settings: Overoptimisation, sampler: LocalSampler, sds: Mapping[str, float]
+) -> dict[str, Any]:
+    """Every training's rounds as gains over the start; `sds` are the start's standard deviations,
+    of gold and by proxy.
+    """
+    if not settings.runs:
+        return {}
+    start = _start(work, settings, sampler)
+    runs = {}
+    for label, name in settings.runs.items():
+        families = _settings_of(work, name).families
+        asked = [not families or item.prompt.family in families for item in start.completions]
+        runs[label] = _training(work, settings, name, start.where(asked), sds)
+    return runs
+
+
+def _start(work: Workplace, settings: Overoptimisation, sampler: LocalSampler) -> Samples:
+    """The start's own answers to the prompts that trainings ask, with gold and every proxy."""
+    prompts = work.askable(settings.records, "train", sampler)
+    order = Order(len(prompts), STARTS, work.seed(settings.name, "prompts"))
+    asked = [prompts[i] for i in order.indices(0).tolist()]
+    answers = sampler.sample(asked, seed=work.seed(settings.name, "start"))
+    rewards = {label: work.reward(name) for label, name in settings.proxies.items()}
+    known = {GOLD: work.gold["gold"], **rewards}
+    return Samples(answers, {label: reward(answers) for label, reward in known.items()})
+
+
+def _settings_of(work: Workplace, name: str) -> OnPolicy:
+    run = work.recipe.stage(name)
+    assert isinstance(run, OnPolicy), "the recipe's check lets no other stage be read"
+    return run
+
+
 def _training(
     work: Workplace,
     settings: Overoptimisation,
     name: str,
-    gold: Array,
-    spread: Mapping[str, float],
+    start: Samples,
+    sds: Mapping[str, float],
 ) -> dict[str, Any]:
     """A training's rounds as gains over its start, and the form fitted to gold's."""
-    run = work.recipe.stage(name)
-    assert isinstance(run, OnPolicy), "the recipe's check lets no other stage be read"
+    run = _settings_of(work, name)
     label = next(label for label, stage in settings.proxies.items() if stage == run.reward)
     rows = [
         row
         for row in work.run.stage(name).logged()
         if all(row.get(key) is not None for key in ("proxy", "gold", "kl"))
     ]
-    kl, proxy, true = (np.array([row[key] for row in rows]) for key in ("kl", "proxy", "gold"))
+    kl, proxy, gold = (np.array([row[key] for row in rows]) for key in ("kl", "proxy", "gold"))
     distance = np.sqrt(np.maximum(0.0, kl))  # a sampled KL may fall below 0 by chance
-    fit = fit_rl(distance, true, float(gold.std()), seed=work.seed(settings.name, name))
-    of_proxy = fit_rl(distance, proxy, spread[label], resamples=1)
+    began = np.array(start.values[GOLD])
+    fit = fit_rl(
+        distance,
+        gold,
+        start=float(began.mean()),
+        scale=sds[GOLD],
+        error=standard_error(began, start.prompts)[0],
+        seed=work.seed(settings.name, name),
+    )
     return {
         "stage": name,
         "proxy_label": label,
@@ -163,17 +207,18 @@ def _training(
         "lr": run.optim.lr,
         "step": [row["step"] for row in rows],
         "distance": distance.tolist(),
-        "proxy": _above(proxy, of_proxy, spread[label]),
-        "gold": _above(true, fit, float(gold.std())),
+        "proxy": _above(proxy, start.values[label], sds[label]),
+        "gold": _above(gold, start.values[GOLD], sds[GOLD]),
         "fit": _as_json(fit),
     }
 
 
-def _above(values: Array, fit: Fit | None, scale: float) -> list[float | None]:
-    """Gains over the fitted start, or over the first round where nothing is fitted."""
-    start = fit.start if fit else next(iter(values), math.nan)
-    gains = (values - start) / scale if scale > 0 else np.full(len(values), math.nan)
-    return [float(gain) if math.isfinite(gain) else None for gain in gains]
+def _above(values: Array, start: Sequence[float], scale: float) -> list[float | None]:
+    """Gains over the start's mean, in standard deviations; null where it has none."""
+    if not scale > 0:
+        return [None] * len(values)
+    gains: list[float | None] = ((values - np.mean(start)) / scale).tolist()
+    return gains
 
 
 def _as_json(fit: Fit | None) -> dict[str, Any] | None:

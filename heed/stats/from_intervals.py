@@ -35,10 +35,10 @@ def of_many(found: Estimate, looks: int, level: float = 0.95) -> Estimate:
     if looks < 1:
         raise ValueError("an interval is looked at once or more")
     tail = (1 - level) / 2
-    wider = float(stats.norm.isf(tail / looks) / stats.norm.isf(tail))
-    return Estimate(
-        found.mean,
-        found.mean - wider * (found.mean - found.low),
-        found.mean + wider * (found.high - found.mean),
-        found.n,
-    )
+    return widened(found, float(stats.norm.isf(tail / looks) / stats.norm.isf(tail)))
+
+
+def widened(found: Estimate, times: float) -> Estimate:
+    """An estimate whose bounds lie so many times as far from its mean."""
+    low = found.mean - times * (found.mean - found.low)
+    return Estimate(found.mean, low, found.mean + times * (found.high - found.mean), found.n)

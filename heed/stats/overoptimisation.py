@@ -13,8 +13,9 @@ standard deviation with them. n has weight 1/n, which gives every equal step of 
 RL: one training is one series, and its rounds are not independent: what a round learnt by chance
 stays with the next. Coefficients are drawn around the fit with the covariance that first-order
 autocorrelated residuals give them. (Blocks of 15 to 60 rounds are too few to be resampled: such
-intervals held the truth in 65 to 93% of simulations in place of 95%.) Another training's distances
-and its chance are not covered. The level at d = 0 is not known without noise, and fitted too.
+intervals held the truth in 65 to 93% of simulations in place of 95%.) The start's gold, which gains
+are counted from, was measured and has an error of its own. It is not fitted: where a form fits
+badly, a free level at d = 0 would move to hide it. Another training's chance is not covered.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Fit:
     """... and how far below the highest that is; 0 where the peak was not passed."""
     farthest: float
     start: float
-    """Level of gold at distance 0, in its own units."""
+    """Mean gold at distance 0, in its own units."""
     scale: float
     """Gold's standard deviation over the start's answers."""
     r2: float
@@ -117,14 +118,23 @@ def fit_best_of_n(
 
 
 def fit_rl(
-    distance: Array, gold: Array, scale: float, *, resamples: int = RESAMPLES, seed: int = 0
+    distance: Array,
+    gold: Array,
+    *,
+    start: float,
+    scale: float,
+    error: float = 0.0,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Fit | None:
     """The form for RL, of a training's rounds in their order.
 
     Args:
         distance: sqrt(KL) of each round's policy.
         gold: mean gold of each round's answers.
+        start: the start's mean gold on the same prompts.
         scale: gold's standard deviation over the start's answers.
+        error: the standard error of `start`.
         resamples: how many; at least 1.
         seed: of the resampling.
 
@@ -132,19 +142,20 @@ def fit_rl(
         None where it cannot be told: fewer than 8 rounds, or of one distance, or no scale.
     """
     T = len(distance)
-    columns = np.column_stack([basis(distance, "rl"), np.ones(T)])
-    if T < LEAST_ROUNDS or not scale > 0 or np.linalg.matrix_rank(columns) < 3:
+    columns = basis(distance, "rl")
+    if T < LEAST_ROUNDS or not scale > 0 or np.linalg.matrix_rank(columns) < 2:
         return None
-    gains = gold / scale
+    gains = (gold - start) / scale
     solve, weights = _solver(columns, np.ones(T))
     coefficients = solve @ gains
     covariance, freedom = _uncertainty(columns, solve, gains - columns @ coefficients)
     rng = np.random.default_rng(seed)
-    normal = rng.multivariate_normal(np.zeros(3), covariance, size=resamples, method="eigh")
+    normal = rng.multivariate_normal(np.zeros(2), covariance, size=resamples, method="eigh")
     spread = np.sqrt(freedom / rng.chisquare(freedom, size=resamples))
-    draws = np.concatenate([coefficients[None], coefficients + normal * spread[:, None]])
-    start = float(coefficients[2])
-    return _fit("rl", distance, weights, gains - start, draws[:, :2], [start * scale, scale])
+    level = rng.normal(size=resamples) * error / scale
+    again = coefficients + normal * spread[:, None] - np.outer(level, solve.sum(1))
+    draws = np.concatenate([coefficients[None], again])
+    return _fit("rl", distance, weights, gains, draws, [start, scale])
 
 
 def _uncertainty(columns: Array, solve: Array, residuals: Array) -> tuple[Array, float]:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Hashable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.special import expit
 
@@ -60,20 +60,9 @@ def bootstrap_ratings(
     y = np.asarray(scores, dtype=np.float64)
     if not len(left) == len(right) == len(y):
         raise ValueError(f"{len(left)} left, {len(right)} right, {len(y)} scores")
-    names = list(dict.fromkeys([*left, *right]))
-    at = {name: index for index, name in enumerate(names)}
-    sides = np.array([[at[a], at[b]] for a, b in zip(left, right, strict=True)])
-    pairs, pair = np.unique(np.sort(sides, axis=1), axis=0, return_inverse=True)
-    first = np.where(sides[:, 0] == pairs[pair, 0], y, 1 - y)
-    rows = np.arange(len(y))
-    shape = (len(y), len(pairs))
-    met = sparse.csr_array((np.ones(len(y)), (rows, pair)), shape=shape)
-    parts = sparse.csr_array(sparse.hstack([met, met * first[:, None]]))
+    names, sides, parts, design = _totals(left, right, y)
     if clusters is not None:
         parts = gather(clusters, len(y)) @ parts
-    design = np.zeros((len(pairs), len(names)))
-    design[np.arange(len(pairs)), pairs[:, 0]] = 1
-    design[np.arange(len(pairs)), pairs[:, 1]] -= 1
     whole = np.asarray(parts.sum(axis=0), dtype=np.float64).reshape(1, -1)
     rating, settled = _fitted(whole, design, ridge)
     if not settled[0]:
@@ -89,6 +78,25 @@ def bootstrap_ratings(
         name: Estimate(float(rating[0, i]), float(low[i]), float(high[i]), votes[i])
         for i, name in enumerate(names)
     }
+
+
+def _totals(
+    left: Sequence[str], right: Sequence[str], y: Array
+) -> tuple[list[str], NDArray[np.int64], sparse.csr_array, Array]:
+    """Names, each vote's two by number, what it adds to the totals (that each two met, and what the
+    first of them scored), and the design: +1 and -1, a row each two.
+    """
+    names = list(dict.fromkeys([*left, *right]))
+    at = {name: index for index, name in enumerate(names)}
+    sides = np.array([[at[a], at[b]] for a, b in zip(left, right, strict=True)])
+    pairs, pair = np.unique(np.sort(sides, axis=1), axis=0, return_inverse=True)
+    first = np.where(sides[:, 0] == pairs[pair, 0], y, 1 - y)
+    met = sparse.csr_array((np.ones(len(y)), (np.arange(len(y)), pair)), (len(y), len(pairs)))
+    parts = sparse.csr_array(sparse.hstack([met, met * first[:, None]]))
+    design = np.zeros((len(pairs), len(names)))
+    design[np.arange(len(pairs)), pairs[:, 0]] = 1
+    design[np.arange(len(pairs)), pairs[:, 1]] -= 1
+    return names, sides, parts, design
 
 
 def _bounds(draws: list[tuple[Array, Array]], names: int, level: float) -> tuple[Array, Array]:

@@ -35,7 +35,8 @@ def ground(tmp_path: Path) -> Callable[..., Ground]:
     """From the stages of a recipe, as YAML, to its ground; gates are off."""
 
     def make(stages: str, *, gates: bool = False, **more: object) -> Ground:
-        off = "{logprobs: {action: 'off'}, draws: {action: 'off'}, sign: {action: 'off'}}"
+        names = ("logprobs", "draws", "sign", "step", "leash")
+        off = "{" + ", ".join(f"{name}: {{action: 'off'}}" for name in names) + "}"
         page = f"name: mine\ngates: {'{}' if gates else off}\nstages:\n{stages}"
         path = tmp_path / "mine.yaml"
         path.write_text(page)

@@ -94,9 +94,15 @@ def test_ppo_trains_two_models_and_asks_two_more(ground: Make, feedback: str) ->
     wanted = (2 * 2 * answers * 15, answers * 10 + 3 * answers * 15, answers * 5)
     assert tokens(found) == wanted
     gated = counted(ground(feedback + ppo, gates=True), "ppo")
-    few = 2 * 80  # logprobs and draws ask 80 prompts each
-    assert gated.tokens("sampled") - found.tokens("sampled") == few * 5
-    assert gated.tokens("forwarded") - found.tokens("forwarded") == few * (10 + 15)
+    checked = 2 * 80  # logprobs and draws ask 80 prompts each
+    tried = 20 * 2  # step: both answers to each held-out prompt
+    moved = 64  # leash: draws from the policy at rest, and once it was moved
+    assert gated.answers - found.answers == checked + 2 * moved
+    assert gated.tokens("sampled") - found.tokens("sampled") == (checked + 2 * moved) * 5
+    assert gated.tokens("trained") - found.tokens("trained") == (tried + moved) * 15
+    asked = (checked + 2 * moved) * 10
+    read = checked + (7 + 2 + 1) * tried + (6 + 3 + 2) * moved
+    assert gated.tokens("forwarded") - found.tokens("forwarded") == asked + read * 15
 
 
 def test_groups_fill_a_prompt_in_once_and_need_no_critic(ground: Make, feedback: str) -> None:
@@ -132,6 +138,30 @@ def test_an_evaluation_asks_every_policy_alike(ground: Make, feedback: str) -> N
     answers = 40 + 8 + 2 * 7  # 20 prompts twice, seen ones, probes twice
     assert found.answers == 2 * answers
     assert found.tokens("sampled") == (1 + 3) * answers * 5
+
+
+def test_a_comparison_shows_every_two_and_the_decoys(ground: Make, feedback: str) -> None:
+    stages = feedback + (
+        "  - evaluate: {policies: {base: pretrain, sft: sft}, reference: sft, samples: 20}\n"
+        "  - compare: {judges: {rewards: [reward], people: {per_item: 2}}, answers: 1}\n"
+    )
+    found = counted(ground(stages), "compare")
+    pairs = 20 * (1 + 2 * 3)
+    assert (found.answers, found.labels) == (0, 2 * pairs)
+    assert tokens(found) == (0, 20 * (2 + 3) * 15, 0)
+
+
+def test_turns_are_asked_and_graded(ground: Make, feedback: str) -> None:
+    turns = "  - grade_turns: {policies: {sft: sft}, judge: {policy: sft}, max_new_tokens: 9}\n"
+    found = counted(ground(feedback + turns), "grade_turns")
+    questions = 12  # of the one family
+    assert found.answers == 2 * questions
+    assert found.tokens("sampled") == 2 * questions * 5 + 2 * questions * (1 + 3) * 9
+
+
+def test_best_of_many_is_drawn_once_for_all_proxies(ground: Make, feedback: str) -> None:
+    found = counted(ground(feedback + "  - overoptimisation: {samples: 8}\n"), "overoptimisation")
+    assert tokens(found) == (0, 20 * 10 + 20 * 8 * 15, 20 * 8 * 5)
 
 
 def test_what_stands_before_a_prompt_is_read_with_it(ground: Make, feedback: str) -> None:

@@ -46,7 +46,7 @@ def test_policies_sampled_anew() -> None:
     anew = [*ANEW, "compare.policies={new: ppo, old: sft}"]
     stage = load_recipe("quickstart", anew).stage("compare")
     assert isinstance(stage, Compare)
-    assert stage.inputs() == ["ppo", "sft", "records"]
+    assert stage.inputs() == ["ppo", "sft", "records", "reward"]
     assert stage.against(None) == "new"
 
 

@@ -24,7 +24,7 @@ stages:
   - dpo
   - overoptimisation:
       proxies: {one: reward, two: other}
-      runs: {on: ppo}
+      runs: {leashed: ppo}
 """
 
 
@@ -46,8 +46,13 @@ def test_it_reads_the_start_the_rewards_and_the_trainings(recipe: str) -> None:
     [
         ("proxies={}", "proxies"),
         ("proxies.three=sft", "scores answers by 'sft', but sft stages score none"),
-        ("runs.on=dpo", r"'dpo' \(runs.on\), but dpo stages follow no policy gradient"),
-        ("runs.on=rloo", r"from 'sft', but 'rloo' \(runs.on\) began at 'pretrain'"),
+        ("runs.leashed=dpo", r"'dpo' \(runs.leashed\), but dpo stages follow no policy gradient"),
+        ("runs.leashed=rloo", r"from 'sft', but 'rloo' \(runs.leashed\) began at 'pretrain'"),
+        (
+            "sampling.max_new_tokens=64",
+            r"reads 'ppo' \(runs.leashed\), whose sampling.max_new_tokens is 32",
+        ),
+        ("proxies={'': reward, two: other}", "calls a proxy by an empty label"),
         ("samples=3", "samples"),
         ("sampling.temperature=0", "draws the same answer every time"),
         ("resamples=3", "resamples"),
@@ -61,7 +66,7 @@ def test_what_tells_nothing_is_refused(recipe: str, override: str, message: str)
 def test_a_training_on_another_reward_is_refused(recipe: str) -> None:
     with pytest.raises(UserError, match=r"trained on 'other'; name that reward among the proxies"):
         load_recipe(
-            recipe, ["overoptimisation.proxies={one: reward}", "overoptimisation.runs.on=grpo"]
+            recipe, ["overoptimisation.proxies={one: reward}", "overoptimisation.runs.leashed=grpo"]
         )
 
 

@@ -125,8 +125,9 @@ def test_the_page_is_whole_and_asks_for_nothing(run_directory: Path) -> None:
     assert len(page.ids) == len(set(page.ids))
     assert not {"script", "link", "iframe", "img"} & set(page.tags)
     assert "http" not in (run_directory / "report.html").read_text()
-    # 1 by family, 1 of accuracies, 2 of proxy and gold; curves 1 + 1 + 3 + 8 + 8 + 3
-    assert page.tags.count("svg") == 28
+    # 1 of gold, 1 of its price, 2 by family, 1 of accuracies, 2 of proxy and gold;
+    # curves 1 + 1 + 3 + 8 + 8 + 3
+    assert page.tags.count("svg") == 31
 
 
 def test_same_run_same_bytes(run_directory: Path) -> None:

@@ -160,5 +160,7 @@ def test_by_prompt_lies_what_another_run_is_paired_with(
         for item in completions:
             words.setdefault(item.prompt.id, []).append(len(item.text.split()))
         assert table["length"] == {at: pytest.approx(mean(each)) for at, each in words.items()}
+    families = {item.prompt.id: item.prompt.family for item in completions}
+    assert kept["families"] == families
     assert all(re.fullmatch("[0-9a-f]{16}", said) for said in kept["prompts"].values())
     assert len(set(kept["prompts"].values())) > 1

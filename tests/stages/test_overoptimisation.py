@@ -13,10 +13,11 @@ import pytest
 from heed.files import read_records
 from heed.models.language_model import load_language_model
 from heed.models.reward_model import load_reward_model
+from heed.ops.order import Order
 from heed.rewards.learned import LearnedReward
 from heed.run import derive_seed
 from heed.sampling.local import LocalSampler
-from heed.stages.overoptimisation import CHUNK, Scores
+from heed.stages.overoptimisation import CHUNK, STARTS, Scores
 from heed.stats.best_of_n import best_of_n
 from heed.types import Completion, Prompt
 from heed.world.world import World
@@ -74,10 +75,23 @@ def test_trainings_are_read_from_their_rounds(found: Any, finished_run: Path) ->
     assert (run["kl_coef"], run["proxy_label"]) == (0.0, "reward")
 
 
+def test_the_start_is_drawn_from_the_prompts_that_trainings_ask(
+    found: Any, finished_run: Path
+) -> None:
+    prompts = read_records(finished_run / "records" / "prompts.jsonl", Prompt)
+    train = [prompt for prompt in prompts if prompt.split == "train"]
+    policy = load_language_model(finished_run / "sft" / "policy", device="cpu")
+    order = Order(len(train), STARTS, derive_seed(0, "overoptimisation", "prompts"))
+    asked = [train[i] for i in order.indices(0).tolist()]
+    seed = derive_seed(0, "overoptimisation", "start")
+    answers = LocalSampler(policy, max_new_tokens=20).sample(asked, seed=seed)
+    gold = [World(0).gold(item.prompt, item.text).total for item in answers]
+    assert found["runs"]["off the leash"]["fit"]["start"] == pytest.approx(np.mean(gold))
+
+
 def test_too_short_a_training_is_shown_and_not_fitted(found: Any, finished_run: Path) -> None:
     run = found["runs"]["on the leash"]
     assert len(run["gold"]) == 4
-    assert run["gold"][0] == 0.0
     assert run["fit"] is None
     done = json.loads((finished_run / "overoptimisation" / "done.json").read_text())
     assert done["summary"]["notes"][-1].startswith("on the leash: fewer than 8 rounds")

@@ -43,7 +43,7 @@ def test_what_does_not_bend_down_has_no_peak() -> None:
 
 def test_planted_coefficients_of_rl_are_found() -> None:
     d = np.sqrt(np.linspace(0.0, 36.0, 30))
-    fit = fit_rl(d, 0.4 + 2.0 * rl(d, 0.9, 0.6), 2.0)
+    fit = fit_rl(d, 0.4 + 2.0 * rl(d, 0.9, 0.6), start=0.4, scale=2.0)
     assert fit is not None
     assert (fit.a.mean, fit.b.mean) == pytest.approx((0.9, 0.6))
     assert (fit.start, fit.scale) == pytest.approx((0.4, 2.0))
@@ -57,16 +57,16 @@ def test_planted_coefficients_of_rl_are_found() -> None:
 
 def test_a_peak_beyond_what_was_seen_loses_nothing() -> None:
     d = np.linspace(0.0, 1.5, 20)
-    fit = fit_rl(d, rl(d, 1.0, 0.2), 1.0)
+    fit = fit_rl(d, rl(d, 1.0, 0.2), start=0.0, scale=1.0)
     assert fit is not None
     assert fit.distance.mean == pytest.approx(math.exp(4.0))
     assert fit.lost.mean == pytest.approx(0.0)
-    assert fit.best.mean == fit.end.mean
+    assert fit.best.mean == pytest.approx(fit.end.mean)
 
 
 def test_gold_that_falls_at_once_is_best_at_the_start() -> None:
     d = np.linspace(0.0, 3.0, 20)
-    fit = fit_rl(d, -d, 1.0)
+    fit = fit_rl(d, -d, start=0.0, scale=1.0)
     assert fit is not None
     assert fit.best.mean == pytest.approx(0.0)
     assert fit.lost.mean == pytest.approx(3.0)
@@ -74,9 +74,9 @@ def test_gold_that_falls_at_once_is_best_at_the_start() -> None:
 
 def test_what_says_nothing_is_not_fitted() -> None:
     d = np.linspace(0.0, 2.0, 20)
-    assert fit_rl(d[:7], d[:7], 1.0) is None
-    assert fit_rl(np.zeros(20), d, 1.0) is None
-    assert fit_rl(d, d, 0.0) is None
+    assert fit_rl(d[:7], d[:7], start=0.0, scale=1.0) is None
+    assert fit_rl(np.zeros(20), d, start=0.0, scale=1.0) is None
+    assert fit_rl(d, d, start=0.0, scale=0.0) is None
     assert fit_best_of_n(np.ones((5, 3)), np.eye(5)[:, :3]) is None
     assert fit_best_of_n(np.eye(5), np.ones((5, 5))) is None
 
@@ -152,7 +152,10 @@ def test_intervals_of_rl_hold_the_truth(rounds: int, rho: float, least: float) -
         noise = rng.normal(size=rounds)
         for t in range(1, rounds):
             noise[t] = rho * noise[t - 1] + math.sqrt(1 - rho**2) * noise[t]
-        fits.append(fit_rl(d, 0.3 + rl(d, a, b) + 0.12 * noise, 1.0, resamples=200, seed=seed))
+        gold = 0.3 + rl(d, a, b) + 0.12 * noise
+        start = 0.3 + 0.05 * rng.normal()
+        known: dict[str, float] = {"start": start, "error": 0.05, "scale": 1.0}
+        fits.append(fit_rl(d, gold, **known, resamples=200, seed=seed))  # type: ignore[arg-type]
     truth = {"a": a, "b": b, "distance": 1.0, "best": 0.6, "end": 5 * (a - b * math.log(5))}
     held = _held([fit for fit in fits if fit is not None], truth)
     assert all(least <= share <= 0.995 for share in held.values()), held
@@ -163,5 +166,16 @@ def test_the_same_seed_gives_the_same_intervals() -> None:
     assert fit_best_of_n(proxy, gold, seed=4) == fit_best_of_n(proxy, gold, seed=4)
     d = np.linspace(0.0, 2.0, 20)
     noisy = d + np.random.default_rng(0).normal(size=20)
-    assert fit_rl(d, noisy, 1.0, seed=4) == fit_rl(d, noisy, 1.0, seed=4)
-    assert fit_rl(d, noisy, 1.0, seed=4) != fit_rl(d, noisy, 1.0, seed=5)
+    first, again, other = (fit_rl(d, noisy, start=0.0, scale=1.0, seed=s) for s in (4, 4, 5))
+    assert first == again
+    assert first != other
+
+
+def test_a_start_that_is_not_sure_makes_the_fit_less_sure() -> None:
+    d = np.linspace(0.0, 2.0, 20)
+    gold = rl(d, 0.9, 0.6) + 0.1 * np.random.default_rng(0).normal(size=20)
+    sure, unsure = (fit_rl(d, gold, start=0.0, scale=1.0, error=e) for e in (0.0, 0.2))
+    assert sure is not None
+    assert unsure is not None
+    assert unsure.a.mean == sure.a.mean
+    assert unsure.a.high - unsure.a.low > 1.2 * (sure.a.high - sure.a.low)

@@ -23,12 +23,14 @@ from heed.report.parts import (
     settings,
     spent,
     training,
+    turns,
     values,
 )
 
 PARTS: tuple[ReadPart, ...] = (
     gained.read,
     compare.read,
+    turns.read,
     checks.read,
     picking.read,
     families.read,

@@ -83,12 +83,13 @@ def read(directory: Path, view: RunView) -> Part | None:
                 if family != "all"
             ],
             "told": list(agreement),
+            "capability": _capability(tables(merged(found, "capability"))),
             "general": _general(general, [key for key in measured if key in CHIEF]),
             "further": _general(general, [key for key in measured if key not in CHIEF]),
         },
         json={
             key: merged(found, key)
-            for key in ("policies", "changes", "sycophancy", "generalisation")
+            for key in ("policies", "changes", "sycophancy", "generalisation", "capability")
         },
         findings=(*_became(changes, paid, before), *_agrees(agreement)),
         advice=_advice(changes, paid, before, agreement),
@@ -117,6 +118,12 @@ def _general(general: Mapping[str, Table], keys: Sequence[str]) -> list[Row]:
             for part, label in PARTS.items()
         ]
     return found
+
+
+def _capability(able: Table) -> list[Row]:
+    """A row a metric of lm-eval's tasks."""
+    names = dict.fromkeys(name for table in able.values() for name in table)
+    return rows(able, {name: Measure(name, digits=3) for name in names})
 
 
 def _phrases(found: Sequence[Mapping[str, Any]]) -> str:

@@ -31,6 +31,7 @@ def read(_: Path, view: RunView) -> Part | None:
             "policies": policies,
             "colours": figures.colours(policies),
             "figure": _figure(view, keys[0]),
+            "paired": bool(view.prompt_families),
             **_apart(view),
             "tables": [
                 (

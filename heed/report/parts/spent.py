@@ -18,6 +18,7 @@ from heed.report.part import Part
 from heed.report.read import RunView, StageView
 
 SHORT = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+UNITS = ((3600.0, "h"), (60.0, "min"))
 SAYS = {"processors": "by the processors' counters", "card": "by the card's own counter"}
 
 
@@ -136,9 +137,12 @@ def _figure(spent: float | None, planned: float | None, write: Any) -> Figure:
 
 
 def _range(seconds: Sequence[float] | None) -> str:
+    """In the unit that suits its end: a phone has no room for two."""
     if not seconds or not seconds[1]:
         return ""
-    return f"planned {duration(seconds[0])} to {duration(seconds[1])}"
+    unit, word = next((pair for pair in UNITS if seconds[1] >= 2 * pair[0]), (1.0, "s"))
+    low, high = (number(value / unit, 0 if value >= 10 * unit else 1) for value in seconds)
+    return f"planned {low} to {high} {word}"
 
 
 def short(value: float) -> str:

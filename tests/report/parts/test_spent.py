@@ -77,7 +77,7 @@ def test_each_figure_stands_beside_what_was_planned(run: Path) -> None:
     assert (ppo["tokens"].spent, ppo["tokens"].planned) == ("2 k", "planned 2 k, ×1.00")
     assert (ppo["flops"].spent, ppo["flops"].planned) == ("5 G", "planned 4 G, ×1.25")
     assert ppo["seconds"].spent == "85.0 s"
-    assert ppo["seconds"].planned == "planned 50.0 s to 6 min 40 s"
+    assert ppo["seconds"].planned == "planned 0.8 to 6.7 min"
     assert (ppo["memory"].spent, ppo["memory"].planned) == ("3 MiB", "planned 1 MiB, ×3.00")
     total = found.values["total"]
     assert total["tokens"].planned == "planned 3.5 k, ×1.14"
