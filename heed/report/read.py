@@ -223,7 +223,10 @@ def _read_measures(view: RunView, path: Path) -> None:
 def _read_means(view: RunView, stage: str, found: Mapping[str, Any]) -> None:
     view.prompt_families.update(found.get("families") or {})
     for policy, means in (found.get("policies") or {}).items():
-        view.means[view.called(stage, policy)] = means
+        view.means[view.called(stage, policy)] = {
+            measure: {prompt: row[prompt] for prompt in row if _number(row, prompt)}
+            for measure, row in means.items()
+        }
 
 
 def _name(view: RunView, stage: str, labels: Iterable[str]) -> None:

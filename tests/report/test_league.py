@@ -26,7 +26,10 @@ GOLD = {
 }
 PROXY = {"base": -2.0, "sft": 0.0, "dpo": 0.8, "ppo": 1.5}
 KL = {"base": 1.0, "sft": 0.0, "dpo": 1.2, "ppo": 4.0}
-SECONDS = {"pretrain": 60.0, "sft": 20.0, "collect": 10.0, "reward": 30.0, "ppo": 50.0, "dpo": 40.0}
+SECONDS = {
+    "pretrain": 60.0, "sft": 20.0, "collect": 10.0, "reward": 30.0, "ppo": 50.0, "dpo": 40.0,
+    "compare": 5.0, "leash_off": 15.0, "overoptimisation": 25.0,
+}  # fmt: skip
 
 
 def estimate(mean: float) -> dict[str, float]:

@@ -13,6 +13,7 @@ import yaml
 from report.conftest import estimate, gap, measures, write
 from report.test_page import Page, change, report
 
+from heed.report.evidence import by_family
 from heed.report.page import parts_of
 from heed.report.paper import unbroken
 from heed.report.part import QUESTIONS
@@ -149,6 +150,25 @@ def test_two_evaluations_of_one_policy_stand_side_by_side(run_directory: Path) -
     assert list(found["costs"]["policies"]) == ["sft", "ppo", "sft (again)", "later"]
     assert "SFT (again)" in page.text
     assert "later by 1.15 [1.06, 1.24]" in found["answers"]["better"]["sentences"][0]
+
+
+def test_families_are_paired_by_what_evaluate_left_of_prompts(run_directory: Path) -> None:
+    prompts = {f"p{number}": "facts" for number in range(9)}
+    means = {
+        policy: {"gold": {at: level + number for number, at in enumerate(prompts)}}
+        for policy, level in (("sft", 0.0), ("dpo", 0.5), ("ppo", 0.25))
+    }
+    means["ppo"]["gold"]["p0"] = None  # type: ignore[assignment]
+    left = {"families": prompts, "policies": means}
+    write(run_directory / "evaluate" / "by_prompt.json", left)
+    page, found = report(run_directory)
+    assert "made of those of both sides" not in page.text
+    assert any("PPO gained on" in says for says in found["answers"]["whom"]["sentences"])
+    view = read_run(run_directory)
+    assert len(view.means["ppo"]["gold"]) == 8
+    apart = by_family(view)
+    assert (apart["ppo"]["facts"].mean, apart["ppo"]["facts"].n) == (0.25, 8)
+    assert apart["dpo"]["verse"].n == 344  # nothing to pair it by
 
 
 def test_the_contents_lead_to_every_part(run_directory: Path) -> None:
