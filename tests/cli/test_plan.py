@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from heed.cli.main import app
-from heed.cli.plan import _count, _times_said
+from heed.cli.plan import WIDTHS, _count, _times_said
 from heed.config import load_recipe
 from heed.planning.passes import HOWS
 from heed.planning.spent import spent_by
@@ -34,7 +34,7 @@ def test_the_page_is_a_table_of_80_columns(heed: Callable[..., Result]) -> None:
     assert result.exit_code == 0, result.output
     lines = result.output.splitlines()
     assert max(map(len, lines)) <= WIDE
-    names = [stage.name[:15] for stage in load_recipe("quickstart").stages]
+    names = [stage.name[: WIDTHS[0] - 1] for stage in load_recipe("quickstart").stages]
     table = [line.split()[0] for line in lines[2 : len(names) + 4]]
     assert table == ["stage", *names, "all"]
     assert "collect: 80 labels" in result.output

@@ -278,7 +278,7 @@ def _figure(ratings: Mapping[str, Mapping[str, Estimate]]) -> Markup | None:
         },
         _judge_colours(list(ratings)),
         label="rating, Elo points",
-        description=f"Ratings of {', '.join(called)} by {', '.join(ratings)}",
+        description=f"Ratings of {', '.join(map(policy_name, names))} by {', '.join(ratings)}",
         level=1000.0,
     )
 
