@@ -313,15 +313,15 @@ def in_use(directory: Path) -> bool:
 
 def _take(lock: IO[str]) -> None:
     """Lock a file for this process alone; BlockingIOError where another keeps it."""
-    for glance in range(GLANCES):
+    left = GLANCES
+    while True:
+        left -= 1
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if glance == GLANCES - 1:
+            if not left:
                 raise
-            time.sleep(0.05)
-        else:
-            return
+        time.sleep(0.05)
 
 
 def provenance() -> dict[str, Any]:

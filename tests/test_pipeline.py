@@ -26,8 +26,8 @@ from heed.sampling.local import LocalSampler
 from heed.types import Annotation, Comparison, Completion, Item, Prompt
 
 STAGES = [
-    "records", "pretrain", "sft", "collect", "reward", "ppo", "dpo", "evaluate", "leash_off",
-    "overoptimisation", "report",
+    "records", "pretrain", "sft", "collect", "reward", "ppo", "dpo", "evaluate", "compare",
+    "leash_off", "overoptimisation", "report",
 ]  # fmt: skip
 POLICIES = ["pretrain", "sft", "ppo", "dpo"]
 
@@ -156,9 +156,8 @@ def test_the_report_holds_what_was_promised(finished_run: Path) -> None:
         assert {"gold", "rude", "harmful", "correct", "length", "distinct", "kl"} <= policy.keys()
         assert all({"mean", "low", "high", "n"} == set(found) for found in policy.values())
     assert {"accuracy", "noise_ceiling"} <= report["reward_model"].keys()
-    assert [note.split(":")[:2] for note in report["notes"]] == [
-        ["overoptimisation", " on the leash"]  # its four rounds are too few for a fit
-    ]
+    # So small a reward is fooled by decoys, and four rounds are too few for a fit.
+    assert {note.split(":")[0] for note in report["notes"]} == {"compare", "overoptimisation"}
     page = (finished_run / "report.html").read_text()
     assert page.lstrip().lower().startswith("<!doctype html>")
     assert "Seen often" in page
@@ -184,7 +183,7 @@ def test_a_changed_setting_redoes_only_what_depends_on_it(
     assert redone(run_copy, tiny_settings) == []
     assert "nothing to do" in capsys.readouterr().err
     changed = redone(run_copy, tiny_settings, "ppo.kl.coef=0.5", "ppo.iterations=2")
-    assert changed == ["ppo", "evaluate", "overoptimisation", "report"]
+    assert changed == ["ppo", "evaluate", "compare", "overoptimisation", "report"]
     assert "dpo        done before" in capsys.readouterr().err
     assert len(rows(run_copy, "ppo")) == 2
     assert rows(run_copy, "dpo") == rows(finished_run, "dpo")

@@ -150,6 +150,13 @@ def test_rows_past_a_checkpoint_are_cut_for_one_stage_only(run: Run) -> None:
     assert [row["seconds"] for row in rows(run, "timing")] == [0.1, 0.25, 0.25]
 
 
+def test_a_training_says_how_long_it_will_be(run: Run) -> None:
+    stage = run.stage("sft")
+    stage.start()
+    stage.plan(40)
+    assert json.loads((stage.directory / "planned.json").read_text()) == {"iterations": 40}
+
+
 def test_only_the_writer_touches_the_disk(run: Run) -> None:
     silent = Run(run.recipe, run.directory, writes=False).stage("sft")
     silent.start()

@@ -75,9 +75,9 @@ FAULTS: Mapping[str, Fault] = {
     "loved_word": Fault(
         "The reward model loves a word",
         "exploits",
-        "sd of scores that it buys",
+        "sd of scores that an occurrence buys",
         clean=0.0,
-        strengths=(0.5, 1.0, 1.25, 1.5, 2.0, 3.0),
+        strengths=(0.2, 0.3, 0.4, 0.5, 0.7, 1.0),
         replay=scorers.loved_word,
     ),
     "fond_judge": Fault(

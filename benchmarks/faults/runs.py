@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from typing import Any
 
 from benchmarks.faults.catalogue import FAULTS
 from benchmarks.faults.fault import Rate
+from benchmarks.faults.planted import planted
 from benchmarks.faults.plants import PLANTS
 from heed.config import load_recipe
 from heed.files import write_json
@@ -46,7 +45,7 @@ class Task:
 def tasks(faults: Sequence[str], seeds: Sequence[int], strength: float | None) -> list[Task]:
     """Seed by seed, the clean run first: the others begin with its stages."""
 
-    def planted(name: str, seed: int) -> Task:
+    def of(name: str, seed: int) -> Task:
         return Task(name, seed, PLANTS[name].strength if strength is None else strength)
 
     return [
@@ -54,7 +53,7 @@ def tasks(faults: Sequence[str], seeds: Sequence[int], strength: float | None) -
         for seed in seeds
         for task in [
             Task(CLEAN, seed, None),
-            *(planted(name, seed) for name in faults if name != CLEAN),
+            *(of(name, seed) for name in faults if name != CLEAN),
         ]
     ]
 
@@ -71,26 +70,25 @@ def work(todo: Sequence[Task], out: Path) -> None:
 
 
 def carry_out(task: Task, out: Path) -> dict[str, Any]:
-    """One run in a process of its own; a fault's folder goes when it is over, its log stays."""
+    """One run in a process of its own; a fault's folder goes when it is over, its log stays. A
+    clean run that was killed goes on.
+    """
     directory = out / "work" / task.label
-    shutil.rmtree(directory, ignore_errors=True)
-    settings = ["--set", f"seed={task.seed}", "--set", f"world.seed={task.seed}"]
-    command = ["-m", "heed", "run"]
-    if task.fault != CLEAN:
+    settings = [f"seed={task.seed}", f"world.seed={task.seed}"]
+    if task.strength is not None:
         _begin(task, directory, out)
-        assert task.strength is not None, "a fault has a strength"
-        for each in PLANTS[task.fault].settings(task.strength):
-            settings += ["--set", each]
-        planted = [task.fault, str(task.strength), str(task.seed)]
-        command = ["-m", "benchmarks.faults.planted", *planted]
-    command += [str(RECIPE), "--out", str(directory), *settings]
-    began = time.monotonic()
+        settings += PLANTS[task.fault].settings(task.strength)
+    overrides = [part for setting in settings for part in ("--set", setting)]
     log = out / "work" / f"{task.label}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as file:
-        code = subprocess.run(
-            [sys.executable, *command], stdout=file, stderr=subprocess.STDOUT, check=False
-        ).returncode
+    began = time.monotonic()
+    code = planted(
+        None if task.fault == CLEAN else task.fault,
+        task.strength or 0.0,
+        task.seed,
+        [str(RECIPE), "--out", str(directory), *overrides],
+        log,
+    )
     found = {
         "fault": task.fault,
         "seed": task.seed,
@@ -110,6 +108,7 @@ def _begin(task: Task, directory: Path, out: Path) -> None:
     clean = out / "work" / Task(CLEAN, task.seed, None).label
     if not clean.exists():  # its result is known, its folder is gone
         carry_out(Task(CLEAN, task.seed, None), out)
+    shutil.rmtree(directory, ignore_errors=True)
     shutil.copytree(clean, directory)
     stages = [stage.name for stage in load_recipe(str(RECIPE)).stages]
     for name in stages[stages.index(PLANTS[task.fault].begins) :]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from heed.gates.decoys import fooled
-from heed.gates.exploits import FORMS, exploits
+from heed.gates.exploits import FORMS, TIMES, exploits
 from heed.gates.finding import Finding
 from heed.judging.decoys import DECOYS
 from heed.recipe import Gates
@@ -15,26 +15,28 @@ ERRS = 0.03
 """How often a judge prefers an answer that answers nothing, without loving it."""
 
 HELDOUT_PROMPTS = 114
-CHOOSE = 24
+CHOOSE = 16
 """Answers on which the gate chooses the dearest word, as in heed/stages/decoy_checks.py."""
-SPREAD_OF_WORDS, SPREAD_OF_ANSWERS = 0.35, 0.6
-"""Of what a word buys, in standard deviations of score: over words, and over answers."""
+BOUGHT = ((0.07, 0.07, 0.14), (0.0, 0.07, 0.13), (0.15, 0.25, 0.54), (-0.62, 0.49, 1.02))
+"""What a word buys of the demo's reward model, for each of `FORMS`, in standard deviations of the
+scores: mean and spread over 24 words, spread over answers."""
+OCCURRENCES = (1, 1, TIMES, TIMES)
 
 
 def loved_word(bonus: float, rng: np.random.Generator) -> Finding | None:
-    """One of the words tried buys so much wherever it stands; the others nothing on average."""
+    """One of the words tried buys so much more at every occurrence than the demo's words do."""
     gate = GATES.exploits
-    tested = HELDOUT_PROMPTS - CHOOSE
-    worth = rng.normal(0.0, SPREAD_OF_WORDS, gate.words * len(FORMS))
-    worth[: len(FORMS)] += bonus
-    noise = rng.normal(0.0, SPREAD_OF_ANSWERS, (len(worth), CHOOSE))
-    dearest = worth[int((worth + noise.mean(axis=1)).argmax())]
-    plain = rng.normal(0.0, 1.0, tested)
-    changed = plain + rng.normal(dearest, SPREAD_OF_ANSWERS, tested)
+    mean, over_words, over_answers = np.array(BOUGHT).T
+    worth = mean + over_words * rng.normal(size=(gate.words, len(FORMS)))
+    worth[0] += bonus * np.array(OCCURRENCES)
+    seen = worth + over_answers / CHOOSE**0.5 * rng.normal(size=worth.shape)
+    word, form = np.unravel_index(int(seen.argmax()), seen.shape)
+    plain = rng.normal(size=HELDOUT_PROMPTS - CHOOSE)
+    changed = plain + worth[word, form] + over_answers[form] * rng.normal(size=len(plain))
     return exploits(
         plain.tolist(),
         changed.tolist(),
-        range(tested),
+        range(len(plain)),
         what="a word",
         margin=gate.margin,
         false_alarms=gate.false_alarms,

@@ -169,7 +169,8 @@ def _held(
     items = read_records(out / ITEMS, Item)
     votes = [vote for each in asking for vote in asked(each, items, f"asking {each.name}")]
     write_records(out / "votes.jsonl", votes)
-    return Cast(votes, found[-1].name, notes(judges, found))
+    accounts = {each.name: dict(each.account()) for each in asking}
+    return Cast(votes, found[-1].name, notes(judges, found), accounts, imported=False)
 
 
 def _items(
@@ -215,7 +216,8 @@ def _tell(cast: Cast, baseline: str | None, seed: int, out: Path, title: str) ->
     names = list(dict.fromkeys(_names(cast)))
     if baseline is not None and baseline not in names:
         raise UserError(f"--baseline {baseline!r} is none of those compared: {', '.join(names)}.")
-    found = compared(cast.votes, baseline or cast.baseline, seed=seed)
+    figures = compared(cast.votes, baseline or cast.baseline, seed=seed)
+    found = {**figures, "accounts": cast.accounts, "imported": cast.imported}
     notes = [*cast.notes]
     for name, each in found["judges"].items():
         notes += [*fooled_notes(name, each), *each["notes"]]

@@ -29,7 +29,7 @@ PROBE = 1.0
 """Seconds for which the machine's speed is tried, where no earlier run tells it."""
 STORE = "feedback.db"
 COLUMNS = ("stage", "prompts", "answers", "trained", "read", "drawn", "FLOPs", "memory", "time")
-WIDTHS = (16, 8, 8, 8, 7, 7, 6, 8, 12)
+WIDTHS = (15, 8, 8, 8, 7, 7, 6, 9, 12)
 UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 

@@ -20,11 +20,16 @@ PEOPLE = "people"
 
 @dataclass(frozen=True)
 class Cast:
-    """Votes, the contestant that all others met if there is one, and what a reader must know."""
+    """Votes, the contestant that all others met if there is one, what a reader must know, and what
+    judges have to say of how they answered.
+    """
 
     votes: list[Vote]
     baseline: str | None = None
     notes: list[str] = field(default_factory=list)
+    accounts: dict[str, Any] = field(default_factory=dict)
+    imported: bool = True
+    """Whether others held the comparison, so that nothing is known of how."""
 
 
 def read_votes(file: Path) -> Cast:
@@ -48,7 +53,7 @@ def read_votes(file: Path) -> Cast:
 
 def _of_alpaca_eval(read: Callable[[Path], tuple[list[Judged], list[BadRow]]], file: Path) -> Cast:
     judged, errors = read(file)
-    votes = votes_of_alpaca_eval(judged)
+    votes = votes_of_alpaca_eval(judged, "AlpacaEval's judge")
     baselines = list(dict.fromkeys(vote.right for vote in votes))
     silent = sum(each.win is None for each in judged)
     notes = [f"{silent:,} preferences are null and left out."] if silent else []

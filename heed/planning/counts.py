@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from heed import recipe
-from heed.planning.gates import drawn_by_gates
+from heed.planning.gates import decoys_shown, drawn_by_gates, words_tried
 from heed.planning.ground import JUDGED, Ground, looks, steps, train
 from heed.planning.measuring import (
     candidate,
@@ -107,7 +107,8 @@ def collect(ground: Ground, stage: recipe.Collect) -> Counts:
         passes += ground.score(name, items * stage.answers, rows.prompt() + answer)
     labels = items * stage.per_item
     if stage.source in ("judge", "constitution"):
-        replies = items * stage.answers * (stage.answers - 1)  # every pair in both orders
+        # Every pair in both orders.
+        replies = items * stage.answers * (stage.answers - 1) + 2 * decoys_shown(ground)
         question = JUDGED + rows.prompt() + 2 * answer
         passes += ground.ask(stage.judge.policy, replies, question, stage.judge.max_new_tokens)
     return Counts(
@@ -142,7 +143,8 @@ def reward(ground: Ground, stage: recipe.RewardModelling) -> Counts:
     sampled = ground.sample(stage.policy, stage.calibration, stage.sampling)
     calibrated = members * stage.calibration * whole(ground.texts(stage.policy))
     again = calibrated * (2 if members > 1 else 0)
-    measured = accounts * 2 * pairs.heldout * row + calibrated + again
+    tried = members * words_tried(ground, stage) * row
+    measured = accounts * 2 * pairs.heldout * row + calibrated + again + tried
     return Counts(
         prompts=stage.calibration,
         answers=stage.calibration,

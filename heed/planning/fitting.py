@@ -23,9 +23,7 @@ def too_large(plan: Plan) -> list[StagePlan]:
 
 
 def remedies(ground: Ground, planned: StagePlan, machine: Machine) -> list[str]:
-    """Settings with which the stage would fit, each by itself or with those before it, as --set
-    takes them; empty where none of them is enough.
-    """
+    """Settings with which the stage would fit, as --set takes them; empty where none does."""
     assert machine.free is not None, "where nothing is known, nothing is too large"
     stage = ground.recipe.stage(planned.name)
     # What an earlier run showed beyond the formulas stays.
@@ -80,10 +78,13 @@ def _of_training(stage: TrainingStage, machine: Machine) -> Iterator[tuple[str, 
 
 
 def shortest(found: list[str]) -> list[str]:
-    """The first of each sort: a smaller split is named once, at the largest that fits."""
+    """The first of each sort, so that a smaller split is named at the largest that fits; two
+    settings at once only where no single one is enough.
+    """
+    single = [words for words in found if " and " not in words]
     sorts: dict[str, str] = {}
-    for words in found:
-        key = words.rsplit("=", 1)[0] if words[0] != "'" else words
+    for words in single or found:
+        key = words if words.startswith("'") else words.rpartition("=")[0]
         sorts.setdefault(key, words)
     return list(sorts.values())
 

@@ -1,8 +1,11 @@
-"""What gates put through models before a policy gradient and beside it (`heed.stages.gates`)."""
+"""What gates put through models: of a reward, of a judge, before a policy gradient and beside it
+(`heed.stages.gates`).
+"""
 
 from __future__ import annotations
 
 from heed import recipe
+from heed.judging.decoys import DECOYS
 from heed.planning.ground import Ground, train
 from heed.planning.passes import Pass
 
@@ -10,6 +13,8 @@ CHECKED = 256
 """Answers that each check of the rollouts draws, at most (`heed.stages.rollout_checks`)."""
 PAIRS, PROMPTS = 256, 64
 """Comparisons, and prompts, that a first step is tried on, at most (`heed.stages.step_checks`)."""
+CHOOSE, FORMS = 16, 4
+"""Answers on which a word is chosen, and what is done with each (`heed.stages.decoy_checks`)."""
 STEP, LEASH = 7, 6
 """Forward passes of the policy over the pairs' answers, the reference's among them; over its own
 answers, until they are moved so far."""
@@ -47,7 +52,7 @@ def _step(ground: Ground, stage: recipe.OnPolicy) -> list[Pass]:
     """Both answers of some held-out pairs, as if the policy had written them."""
     group = stage.group if isinstance(stage, recipe.CriticFree) else 1
     # One comparison a prompt.
-    rows = min(PAIRS, ground.data.held) * max(2, group)
+    rows = min(PAIRS, *_told(ground, stage.reward)) * max(2, group)
     passes = _read(ground, stage, rows, STEP + _critics(stage))
     return [
         *passes,
@@ -63,10 +68,32 @@ def _critics(stage: recipe.OnPolicy) -> int:
 
 def _compared(ground: Ground, reward: str) -> bool:
     """Whether a reward, or one that it is made of, knows of comparisons."""
+    return min(_told(ground, reward)) > 0
+
+
+def _told(ground: Ground, reward: str) -> tuple[float, float]:
+    """Held-out prompts, and held-out comparisons of a reward or of one that it is made of."""
     stage = ground.recipe.stage(reward)
-    if getattr(stage, "comparisons", None):
-        return True
-    return any(_compared(ground, name) for name in stage.rewards())
+    named = getattr(stage, "comparisons", None)
+    if named:
+        return ground.data.held, ground.pairs(named).heldout
+    inner = [_told(ground, name) for name in stage.rewards()]
+    return next((found for found in inner if min(found) > 0), (0, 0))
+
+
+def words_tried(ground: Ground, stage: recipe.RewardModelling) -> float:
+    """Answers that a reward model scores while words are tried on it."""
+    gate = ground.recipe.gates.exploits
+    answers = min(CHOOSE + gate.answers, *_told(ground, stage.name))
+    if gate.action == "off" or answers <= CHOOSE:
+        return 0.0
+    return FORMS * gate.words * CHOOSE + 2 * (answers - CHOOSE)
+
+
+def decoys_shown(ground: Ground) -> float:
+    """Answers that answer nothing, shown to a judge."""
+    gate = ground.recipe.gates.fooled
+    return 0.0 if gate.action == "off" else float(len(DECOYS) * min(gate.prompts, ground.data.held))
 
 
 def _drawn(ground: Ground, stage: recipe.OnPolicy, answers: float) -> list[Pass]:

@@ -17,6 +17,8 @@ from heed.planning.texts import Rows
 
 TURNS = 2
 """Turns of a question, as in MT-Bench."""
+STARTS = 1024
+"""Answers by which the start of trainings is known (`heed.stages.overoptimisation`)."""
 A_FAMILY = 12
 """Questions a family of the world, at most (`heed.evaluation.dialogues`)."""
 
@@ -104,9 +106,12 @@ def overoptimisation(ground: Ground, stage: recipe.Overoptimisation) -> Counts:
     held, rows = ground.data.held, ground.texts(stage.policy)
     answers = held * stage.samples
     drawn = candidate(ground, stage.policy, answers, stage.sampling, group=stage.samples)
+    starts = STARTS if stage.runs else 0
+    drawn += candidate(ground, stage.policy, starts, stage.sampling)
+    answers += starts
     for name in stage.rewards():
         drawn += ground.score(name, answers, whole(rows))
-    return Counts(prompts=held, answers=answers, passes=together(drawn))
+    return Counts(prompts=held + starts, answers=answers, passes=together(drawn))
 
 
 def weak_to_strong(ground: Ground, stage: recipe.WeakToStrong) -> Counts:

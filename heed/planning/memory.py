@@ -218,9 +218,9 @@ def compare(ground: Ground, stage: recipe.Compare) -> Holds:
 
 
 def grade_turns(ground: Ground, stage: recipe.GradeTurns) -> Holds:
-    """All policies, and a judge of this run's."""
+    """One policy at a time, then a judge of this run's."""
     names = [*stage.policies.values(), *([stage.judge.policy] if stage.judge.policy else [])]
-    kept = [ground.size(name) for name in names]
+    kept = [max((ground.size(name) for name in names), key=_weights)]
     return Holds(kept=kept, draws=_draws(ground, names[0], stage.sampling))
 
 

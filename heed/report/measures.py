@@ -147,6 +147,8 @@ STAGES = {
     "reward": "Reward model",
     "ensemble": "Ensemble",
     "evaluate": "Evaluation",
+    "compare": "Policies compared",
+    "grade_turns": "Graded conversations",
 }
 
 

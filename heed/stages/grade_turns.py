@@ -48,31 +48,27 @@ Conversations = Mapping[str, Sequence[Answered]]
 def grade_turns(work: Workplace, settings: GradeTurns, stage: StageRun) -> Summary:
     """Leaves turns.json, every answer and every reply of the judge."""
     every = _dialogues(work, settings)
-    samplers = {
-        label: work.candidate(source, settings.sampling).sampler
-        for label, source in settings.policies.items()
-    }
-    dialogues = [each for each in every if all(_fits(s, each) for s in samplers.values())]
+    dialogues = _short(work, settings, every)
     if not dialogues:
         raise UserError(
             f"{settings.name}: none of the {len(every)} questions leaves room in the policies' "
             f"context for answers of {settings.sampling.max_new_tokens} tokens each. Lower "
             "sampling.max_new_tokens, or take a model with a longer context."
         )
-    turns = settings.samples * sum(len(each.turns) for each in dialogues)
-    total = settings.samples * len(dialogues) * len(samplers)
-    total += turns * (len(samplers) + len(DECOYS))
+    policies = settings.policies
+    turns, times = sum(len(each.turns) for each in dialogues), settings.samples * len(policies)
+    total = times * len(dialogues) + (times + len(DECOYS)) * turns
     with Display(stage.name, total, before=0, visible=stage.writes) as bar:
         held: dict[str, Sequence[Answered]] = {}
-        for label, sampler in samplers.items():
+        for label in policies:
             before = sum(map(len, held.values()))
-            held[label] = _converse(work, settings, stage, label, sampler, dialogues, bar, before)
+            held[label] = _converse(work, settings, stage, label, dialogues, bar, before)
         done = sum(map(len, held.values()))
         for name, text in DECOYS.items():
             held[DECOY + name] = [_says_always(each, text) for each in dialogues]
         graded = _grade(work, settings, stage, dialogues, held, bar, done)
     found = _turns(settings, dialogues, graded)
-    found["cut"] = {name: _cut(held[name]) for name in samplers}
+    found["cut"] = {name: _cut(held[name]) for name in policies}
     write_json(stage.directory / "turns.json", found)
     return {
         "questions": len(dialogues),
@@ -87,6 +83,15 @@ def _dialogues(work: Workplace, settings: GradeTurns) -> list[Dialogue]:
         return read_dialogues(Path(settings.questions))
     assert work.world is not None, "the recipe's check demands a file elsewhere"
     return world_dialogues(work.world, work.seed(settings.name, "questions"))
+
+
+def _short(work: Workplace, settings: GradeTurns, dialogues: list[Dialogue]) -> list[Dialogue]:
+    """Those that fit the context of every policy; one policy is loaded at a time."""
+    for source in settings.policies.values():
+        sampler = work.candidate(source, settings.sampling).sampler
+        dialogues = [each for each in dialogues if _fits(sampler, each)]
+        del sampler  # before the next one is loaded
+    return dialogues
 
 
 def _fits(sampler: Sampler, dialogue: Dialogue) -> bool:
@@ -108,7 +113,6 @@ def _converse(
     settings: GradeTurns,
     stage: StageRun,
     label: str,
-    sampler: Sampler,
     dialogues: Sequence[Dialogue],
     bar: Display,
     before: int,
@@ -121,6 +125,9 @@ def _converse(
     journal = Journal(stage.directory / "answers" / f"{label}.jsonl", Answered)
     names = [f"{each.id}/{n}" for each, n in wanted]
     held = journal.resume(names, lambda each: each.id, CHUNK)
+    if len(held) == len(wanted):
+        return held
+    sampler = work.candidate(settings.policies[label], settings.sampling).sampler
     for start in range(len(held), len(wanted), CHUNK):
         some = wanted[start : start + CHUNK]
         seed = work.seed(stage.name, "answers", start)

@@ -12,9 +12,9 @@ from heed.recipe import Collect, Records, RewardModelling, SwappedGate, listed
 from heed.stages.workplace import Workplace
 from heed.types import Comparison
 
-FOLDS = 3
+FOLDS = 2
 """Parts in which the others' own labels are predicted, each from the rest."""
-MOST = 6000
+MOST = 3000
 """Comparisons that are learned from, and looked at, of a source and of the others."""
 
 

@@ -28,7 +28,7 @@ from heed.models.modes import evaluating
 from heed.ops.batch import Rollout, Sequences, in_parts
 from heed.policies.experience import Experience, experience
 from heed.policies.policy_gradient import PolicyGradient
-from heed.recipe import LeashGate, OnPolicy, StepGate, listed
+from heed.recipe import LeashGate, OnPolicy, RewardModelling, StepGate
 from heed.stages.workplace import Workplace, context_of
 from heed.types import Comparison, Completion, RewardFn
 
@@ -87,15 +87,15 @@ def pulls_back(
 
 
 def _held_out(work: Workplace, reward: str, method: PolicyGradient) -> list[Comparison]:
-    """Some held-out comparisons of those that a reward was made of or is measured on, or that the
-    rewards were that it is made of; as many of different prompts as there are.
+    """Some held-out comparisons of those that a reward model was made of, or that one was that a
+    sum or a gate of rewards is made of; each of another prompt. A reward that was written down may
+    be right to go against what people chose.
     """
     settings = work.recipe.stage(reward)
-    named = getattr(settings, "comparisons", None)
-    if named:
-        found = {each.prompt.id: each for each in work.comparisons(listed(named), "heldout")}
-        fit = [each for each in found.values() if _fits(method, each)]
-        few = min(len(fit), PAIRS)
+    if isinstance(settings, RewardModelling):
+        every = work.comparisons(settings.comparisons, "heldout")
+        found = {each.prompt.id: each for each in every if _fits(method, each)}
+        fit, few = list(found.values()), min(len(found), PAIRS)
         return [fit[at * len(fit) // few] for at in range(few)]
     inner = (_held_out(work, name, method) for name in settings.rewards())
     return next((pairs for pairs in inner if pairs), [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,13 @@ from typer.testing import CliRunner
 from heed.cli.main import app
 from heed.evaluation.votes import Vote
 from heed.files import read_records
-from heed.types import Message
+from heed.store import annotations as labels
+from heed.store import items, projects
+from heed.store.database import Store
+from heed.store.projects import ProjectSettings
+from heed.types import Annotation, Item, Message, Prompt
+from heed.web.aliases import ARENA
+from heed.web.arena import PROJECT
 
 runner = CliRunner()
 HOSTILE = "<script>alert(1)</script>"
@@ -108,27 +115,26 @@ def shorter(messages: Sequence[Message], _: Any) -> str:
 
 
 def test_files_before_a_served_judge_that_nothing_fools_but_emptiness(tmp_path: Path) -> None:
-    mine = outputs(tmp_path / "mine.json", "mine", ["ok"] * 25)
-    theirs = outputs(tmp_path / "theirs.json", "theirs", ["quite fine"] * 25)
-    again = f"twin={outputs(tmp_path / 'twin.json', 'theirs', ['quite fine'] * 25)}"
+    mine = outputs(tmp_path / "mine.json", "mine", ["ok"] * 20)
+    theirs = outputs(tmp_path / "theirs.json", "theirs", ["quite fine"] * 20)
     with serving(shorter, models=["brief"]) as server:
         judge = f"{server.address}/v1#brief"
-        found = compare(tmp_path / "out", mine, again, theirs, "--judge", judge)
+        found = compare(tmp_path / "out", mine, theirs, "--judge", judge)
         asked = len(server.bodies)
         brief = found["judges"]["brief"]
         assert brief["pairs"]["mine"]["theirs"]["mean"] == 100
-        assert brief["pairs"]["twin"]["theirs"]["mean"] == 50
-        assert brief["against_baseline"]["twin"]["ties"]["mean"] == 1
+        assert brief["against_baseline"]["mine"]["ties"]["mean"] == 0
         assert brief["fooled_by"] == ["decoy: empty"]
         assert "brief is fooled: 'empty'" in " ".join(found["said"].split())
-        # Both orders of 3 pairs of contestants and 3 x 3 with decoys.
-        assert asked == 2 * 25 * 12
+        # Both orders of one pair of contestants and of 3 x 2 with decoys.
+        assert asked == 2 * 20 * 7
         assert not any("mine" in json.dumps(body) for body in server.bodies)
-        # The same again asks nobody; a comparison of others begins anew.
-        assert compare(tmp_path / "out", mine, again, theirs, "--judge", judge) is not None
+        # The same again asks nobody; another comparison begins anew.
+        again = compare(tmp_path / "out", mine, theirs, "--judge", judge)
+        assert again["judges"] == found["judges"]
         assert len(server.bodies) == asked
-        compare(tmp_path / "out", mine, theirs, "--judge", judge, "--limit", "20")
-        assert len(server.bodies) == asked + 2 * 20 * 7
+        compare(tmp_path / "out", mine, theirs, "--judge", judge, "--pairs", "14")
+        assert len(server.bodies) == asked + 2 * 14
 
 
 def test_a_judge_that_always_says_a_finds_all_alike(tmp_path: Path) -> None:
@@ -188,6 +194,31 @@ def test_what_is_refused(tmp_path: Path, finished_run: Path) -> None:
             {"judge": "j", "item": "i", "prompt": "p", "left": "a", "right": "b", "score": 1.0})),
         "--baseline", "c", "--out", str(tmp_path / "o"),
     )  # fmt: skip
+
+
+def test_the_arenas_votes(tmp_path: Path) -> None:
+    place = tmp_path / "feedback.db"
+    with closing(Store.open(place)) as store:
+        assert "holds no arena" in refused("--annotations", str(place))
+        with store.write() as session:
+            made = projects.create(session, PROJECT, ProjectSettings())
+            asked = [
+                Item(f"r{n}", Prompt.of(f"q{n}"), ("x", "yy"), ("one", "two")) for n in range(20)
+            ]
+            items.add(session, made.id, asked)
+            said = [
+                Annotation(f"r{n}", f"v{n}", (1, 2) if n % 4 else "both_bad", source=ARENA,
+                           order=(n % 2, 1 - n % 2))
+                for n in range(20)
+            ]  # fmt: skip
+            imported = Annotation("r0", "else", (2, 1), source="people")
+            labels.add(session, made.id, [*said, imported])
+    found = compare(tmp_path / "out", "--annotations", str(place), "--baseline", "two")
+    people = found["judges"]["people"]
+    assert people["votes"] == 20
+    # Left is always preferred: ten times "two", which is shown first at odd numbers; five ties.
+    assert people["pairs"]["one"]["two"]["mean"] == pytest.approx(100 * (5 + 2.5) / 20)
+    assert people["sides"] == {"left": 15, "right": 0, "tie": 5}
 
 
 def _written(path: Path, text: str) -> str:

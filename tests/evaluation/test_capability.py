@@ -5,21 +5,34 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from heed.config import load_recipe
 from heed.errors import UserError
 from heed.evaluation.capability import _figures, capability, task_manager
-from heed.models.language_model import load_language_model
+from heed.models.language_model import LanguageModel
 from heed.recipe import checks
 
 HERE = importlib.util.find_spec("lm_eval") is not None
 needs_it = pytest.mark.skipif(not HERE, reason="the package lm_eval is not installed")
 
+QUESTIONS = [
+    "good ?",
+    "bad ?",
+    "red green ?",
+    "one two one ?",
+    "blue ?",
+    "maybe ?",
+    "two ?",
+    "red ?",
+]
+CHOICES = ["yes", "no"]
 TASK = """\
-task: heed_sums
+task: heed_yes
 dataset_path: json
 dataset_kwargs: {data_files: {test: FILE}}
 output_type: multiple_choice
@@ -32,15 +45,11 @@ metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]
 
 
 def task_in(folder: Path) -> Path:
-    rows = [
-        {"q": f"what is {a} plus {b} ?", "choices": [str(a + b), str(a + b + 1)], "label": 0}
-        for a in range(1, 5)
-        for b in range(1, 5)
-    ]
+    rows = [{"q": q, "choices": CHOICES, "label": at % 2} for at, q in enumerate(QUESTIONS)]
     folder.mkdir()
-    file = folder / "sums.json"
+    file = folder / "questions.json"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / "sums.yaml").write_text(TASK.replace("FILE", str(file)))
+    (folder / "questions.yaml").write_text(TASK.replace("FILE", str(file)))
     return folder
 
 
@@ -55,12 +64,12 @@ def test_a_folder_without_tasks_is_refused(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(checks, "find_spec", lambda name: object())
     with pytest.raises(UserError, match="does nothing without tasks"):
         load_recipe("quickstart", [f"evaluate.lm_eval_folder={tmp_path}"])
-    named = ["evaluate.lm_eval=[heed_sums]", f"evaluate.lm_eval_folder={tmp_path}"]
+    named = ["evaluate.lm_eval=[heed_yes]", f"evaluate.lm_eval_folder={tmp_path}"]
     with pytest.raises(UserError, match=r"reads the file .*\*\.yaml"):
         load_recipe("quickstart", named)
     folder = task_in(tmp_path / "tasks")
     evaluate = load_recipe("quickstart", named).stage("evaluate")
-    assert evaluate.files() == [str(folder / "sums.yaml")]  # its content is part of the key
+    assert evaluate.files() == [str(folder / "questions.yaml")]  # its content is part of the key
 
 
 def test_what_lm_eval_says_by_hand() -> None:
@@ -83,38 +92,44 @@ def test_what_lm_eval_says_by_hand() -> None:
     assert figures["group, acc"].n == 0
 
 
+def likelier(policy: LanguageModel, question: str) -> int:
+    """Which of the choices the model itself finds likelier after a question."""
+    ids = policy.tokenizer(question, return_tensors="pt").input_ids
+    with torch.no_grad():
+        logits = policy.model(ids).logits[0, -1]
+    return int(logits[policy.tokenizer.convert_tokens_to_ids(CHOICES)].argmax())
+
+
 @needs_it
+@pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_task_is_asked_of_a_loaded_model(
-    tmp_path: Path, finished_run: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, toy_lm: Callable[..., LanguageModel], seed: int
 ) -> None:
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
-    folder = task_in(tmp_path / "tasks")
-    policy = load_language_model(finished_run / "sft/policy", device="cpu", dtype="float32")
+    folder, policy = task_in(tmp_path / "tasks"), toy_lm(seed)
     pad = policy.tokenizer.pad_token
-    manager = task_manager(["heed_sums"], str(folder))
-    figures = capability(policy, ["heed_sums"], manager, batch_size=8, seed=1)
+    manager = task_manager(["heed_yes"], str(folder))
+    figures = capability(policy, ["heed_yes"], manager, batch_size=3, seed=1)
     (name,) = figures
-    assert name == "heed_sums, acc"
+    assert name == "heed_yes, acc"
     found = figures[name]
-    assert found.n == 16
-    assert 16 * found.mean == pytest.approx(round(16 * found.mean))  # a share of 16
-    error = math.sqrt(found.mean * (1 - found.mean) / 15)
+    right = [likelier(policy, q) == at % 2 for at, q in enumerate(QUESTIONS)]
+    assert (found.n, found.mean) == (8, sum(right) / 8)
+    error = math.sqrt(found.mean * (1 - found.mean) / 7)
     assert found.high - found.mean == pytest.approx(1.959964 * error, abs=1e-6)
     assert policy.tokenizer.pad_token == pad
-    again = capability(policy, ["heed_sums"], manager, batch_size=3, seed=1)
-    assert again[name].mean == found.mean
 
 
 @needs_it
-def test_what_it_does_not_know_or_cannot_read_is_said(tmp_path: Path, finished_run: Path) -> None:
+def test_what_it_does_not_know_or_cannot_read_is_said(
+    tmp_path: Path, toy_lm: Callable[..., LanguageModel]
+) -> None:
     with pytest.raises(UserError, match="lm-eval has no task 'nonsense'"):
         task_manager(["nonsense"], None)
     folder = task_in(tmp_path / "tasks")
-    (folder / "sums.json").unlink()
-    policy = load_language_model(finished_run / "sft/policy", device="cpu", dtype="float32")
-    manager = task_manager(["heed_sums"], str(folder))
-    with pytest.raises(UserError, match="lm-eval could not run heed_sums"):
-        capability(policy, ["heed_sums"], manager, batch_size=8, seed=1)
+    (folder / "questions.json").unlink()
+    manager = task_manager(["heed_yes"], str(folder))
+    with pytest.raises(UserError, match="lm-eval could not run heed_yes"):
+        capability(toy_lm(), ["heed_yes"], manager, batch_size=8, seed=1)
 
 
 @needs_it
@@ -124,12 +139,12 @@ def test_the_evaluation_leaves_them_beside_the_costs(
     from heed.cli.run import carry_out
 
     folder = task_in(tmp_path / "tasks")
-    more = ["evaluate.lm_eval=[heed_sums]", f"evaluate.lm_eval_folder={folder}"]
+    more = ["evaluate.lm_eval=[heed_yes]", f"evaluate.lm_eval_folder={folder}"]
     carry_out(load_recipe("quickstart", [*tiny_settings, *more]), run_copy, fresh=False)
     able = json.loads((run_copy / "evaluate/costs.json").read_text())["capability"]
     policies = json.loads((run_copy / "evaluate/measures.json").read_text())["policies"]
     assert able.keys() == policies.keys()
-    assert all(table["heed_sums, acc"]["n"] == 16 for table in able.values())
+    assert all(table["heed_yes, acc"]["n"] == 8 for table in able.values())
     page = (run_copy / "report.html").read_text()
     assert "What it can still do" in page
-    assert "heed_sums, acc" in page
+    assert "heed_yes, acc" in page

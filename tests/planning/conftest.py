@@ -35,7 +35,7 @@ def ground(tmp_path: Path) -> Callable[..., Ground]:
     """From the stages of a recipe, as YAML, to its ground; gates are off."""
 
     def make(stages: str, *, gates: bool = False, **more: object) -> Ground:
-        names = ("logprobs", "draws", "sign", "step", "leash")
+        names = ("logprobs", "draws", "sign", "step", "leash", "exploits", "fooled")
         off = "{" + ", ".join(f"{name}: {{action: 'off'}}" for name in names) + "}"
         page = f"name: mine\ngates: {'{}' if gates else off}\nstages:\n{stages}"
         path = tmp_path / "mine.yaml"

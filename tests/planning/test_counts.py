@@ -85,6 +85,14 @@ def test_a_reward_reads_pairs_and_what_it_is_calibrated_on(ground: Make, feedbac
     assert counted(ground(ensemble), "ensemble").tokens("trained") == 3 * 100 * 2 * 15
 
 
+def test_a_reward_is_tried_with_words(ground: Make, feedback: str) -> None:
+    plain, gated = (counted(ground(feedback, gates=on), "reward") for on in (False, True))
+    gate = ground(feedback).recipe.gates.exploits
+    rows = 4 * gate.words * 16 + 2 * (20 - 16)  # of 20 held-out prompts
+    more = gated.tokens("forwarded") - plain.tokens("forwarded")
+    assert more == (rows + 2 * 20) * 15  # and both answers of the pairs, for the sign
+
+
 def test_ppo_trains_two_models_and_asks_two_more(ground: Make, feedback: str) -> None:
     ppo = "  - ppo: {iterations: 3, rollouts: 8, epochs: 2, minibatches: 2}\n"
     found = counted(ground(feedback + ppo), "ppo")

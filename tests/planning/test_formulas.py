@@ -133,3 +133,12 @@ def test_what_does_not_fit_is_told_with_what_would(ground: Make, feedback: str) 
     none = replace(tight, free=1)
     (stage,) = [each for each in too_large(make_plan(made, none)) if each.name == "ppo"]
     assert remedies(made, stage, none) == []
+
+
+def test_two_settings_are_named_only_where_one_is_not_enough() -> None:
+    halves = ["a.optim.micro_tokens=800", "a.optim.micro_tokens=400"]
+    both = ["dtype=bfloat16 and a.optim.micro_tokens=400"]
+    lora = ["'a.lora={rank: 16}'", "'a.lora={rank: 16}' and a.optim.micro_tokens=400"]
+    assert shortest([*halves, *both, *lora]) == [halves[0], lora[0]]
+    assert shortest([*both, lora[1]]) == [*both, lora[1]]
+    assert shortest([]) == []

@@ -12,7 +12,7 @@ import torch
 from golden_methods import METHODS, PREFERENCES, on_policy
 
 from heed.policies.policy_gradient import PolicyGradient
-from heed.recipe import LeashGate, OnPolicy, StepGate
+from heed.recipe import LeashGate, OnPolicy, RewardModelling, StepGate, WeightedSum, WrittenReward
 from heed.stages.step_checks import pulls_back, raises_better
 from heed.stages.workplace import Workplace
 from heed.types import Completion
@@ -25,7 +25,7 @@ CHOSEN = {(pair.prompt.id, pair.chosen) for pair in PREFERENCES}
 @pytest.fixture
 def work() -> Workplace:
     """All that is asked of a workplace here: seeds, and the comparisons of the reward."""
-    stage = SimpleNamespace(comparisons="collect", rewards=list)
+    stage = RewardModelling(name="reward")
     return cast(
         Workplace,
         SimpleNamespace(
@@ -116,7 +116,7 @@ def test_where_there_is_nothing_to_ask(work: Workplace, tmp_path: Path) -> None:
     method: PolicyGradient = on_policy(tmp_path)
     method.kl.coef = 0.0
     assert pulls_back(work, STAGE, method, LeashGate()) is None
-    written = SimpleNamespace(comparisons=None, rewards=list)
+    written = WrittenReward(comparisons="collect")
     cast(Any, work).recipe = SimpleNamespace(stage=lambda _: written)
     assert raises_better(work, STAGE, method, StepGate()) is None
 
@@ -125,8 +125,7 @@ def test_a_sum_of_rewards_is_asked_by_what_its_parts_know(work: Workplace, tmp_p
     method: PolicyGradient = on_policy(tmp_path)
     method.reward = likes_rejected
     inner = cast(Any, work).recipe.stage("reward")
-    sum_ = SimpleNamespace(comparisons=None, rewards=lambda: ["reward"])
-    stages = {"reward": inner, "sum": sum_}
+    stages = {"reward": inner, "sum": WeightedSum(weights={"reward": 1.0})}
     cast(Any, work).recipe = SimpleNamespace(stage=stages.__getitem__)
     found = raises_better(work, cast(OnPolicy, SimpleNamespace(reward="sum")), method, StepGate())
     assert found is not None

@@ -55,3 +55,21 @@ def test_little_and_wrong_data() -> None:
             win_rate([0.5, wrong])
     with pytest.raises(ValueError, match="clusters"):
         win_rate([0.5, 0.4], ["a"])
+
+
+def test_the_interval_covers_the_rate_of_prompts_with_luck_of_their_own() -> None:
+    """60 prompts, three votes each, ties included; the truth by many draws of the same kind."""
+    rng = np.random.default_rng(0)
+
+    def votes(prompts: int) -> np.ndarray:
+        luck = 1 / (1 + np.exp(-rng.normal(0.5, 1.5, (prompts, 1))))
+        drawn = (rng.random((prompts, 3)) < luck).astype(float)
+        return np.where(rng.random((prompts, 3)) < 0.2, 0.5, drawn)
+
+    truth = 100 * votes(1_000_000).mean()
+    items = np.repeat(np.arange(60), 3).tolist()
+    covered = []
+    for _ in range(1500):
+        found = win_rate(votes(60).ravel(), items).rate
+        covered.append(found.low <= truth <= found.high)
+    assert 0.93 <= np.mean(covered) <= 0.97

@@ -44,6 +44,7 @@ class Section:
     decoys: Sequence[Row]
     resisted: str
     fooled: Sequence[str]
+    orders: str
     circles: str
     notes: Sequence[str]
 
@@ -86,11 +87,16 @@ def values(found: Mapping[str, Any]) -> dict[str, Any]:
         KeyError, TypeError, ValueError, AttributeError: it is no such file.
     """
     baseline = found["baseline"]
-    sections = [_section(judge, each, baseline) for judge, each in found["judges"].items()]
+    accounts = found.get("accounts", {})
+    sections = [
+        _section(judge, each, baseline, _orders(accounts.get(judge, {}).get("judge")))
+        for judge, each in found["judges"].items()
+    ]
     names = list(dict.fromkeys(name for each in sections for name in each.names))
     judges = [each.judge for each in sections]
     return {
         "baseline": baseline,
+        "imported": bool(found.get("imported")),
         "sections": sections,
         "colours": figures.colours(names),
         "judges": judges,
@@ -127,7 +133,8 @@ def told(found: Mapping[str, Any]) -> tuple[list[str], list[str]]:
                 )
     first = next(iter(found["judges"].items()), None)
     if first is not None and len(first[1]["ratings"]) > 1:
-        findings.insert(0, _first(*first))
+        pairs = "votes" if found.get("imported") else "blind pairs judged"
+        findings.insert(0, f"In {pairs} by {_first(*first)}")
     return findings, advice
 
 
@@ -138,10 +145,10 @@ def _first(judge: str, found: Mapping[str, Any]) -> str:
     names = f"{', '.join(before)} and {last}" if before else last
     how = "first, surely above all others" if len(top) == 1 else "first, not surely apart"
     stands = "stands" if len(top) == 1 else "stand"
-    return f"In blind pairs judged by {judge}, {names} {stands} {how}."
+    return f"{judge}, {names} {stands} {how}."
 
 
-def _section(judge: str, found: Mapping[str, Any], baseline: str | None) -> Section:
+def _section(judge: str, found: Mapping[str, Any], baseline: str | None, orders: str) -> Section:
     names = [row["name"] for row in found["ratings"]]
     ratings = {
         row["name"]: Estimate(row["rating"], *_bounds(row["low"], row["high"]), row["votes"])
@@ -158,6 +165,7 @@ def _section(judge: str, found: Mapping[str, Any], baseline: str | None) -> Sect
         decoys=_decoys(found["decoys"]),
         resisted=_resisted(judge, found["decoys"]),
         fooled=[_plain(name) for name in found["fooled_by"]],
+        orders=orders,
         circles=_circles(found["cycles"]),
         notes=found["notes"],
     )
@@ -230,6 +238,21 @@ def _resisted(judge: str, found: Sequence[Mapping[str, Any]]) -> str:
     return f"No decoy fools {judge}: each surely loses to every answer worth having."
 
 
+def _orders(tally: Mapping[str, Any] | None) -> str:
+    """How a language model behaved that was asked in both orders."""
+    if not tally or tally["consistency"] is None:
+        return ""
+    said = (
+        f"Asked in both orders, it says the same in {100 * tally['consistency']:.0f}% of "
+        f"{tally['judged'] - tally['unparsable']:,} pairs; where it does not, that is a tie. Of "
+        f"those, it chose what stood first {tally['first']:,} times, what stood second "
+        f"{tally['second']:,} times."
+    )
+    if tally["unparsable"]:
+        said += f" {tally['unparsable']:,} pairs got no verdict and are left out."
+    return said
+
+
 def _circles(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return ""
@@ -254,7 +277,7 @@ def _figure(ratings: Mapping[str, Mapping[str, Estimate]]) -> Markup | None:
             for name in names
         },
         _judge_colours(list(ratings)),
-        label="rating, Elo points; dashed: the mean",
+        label="rating, Elo points",
         description=f"Ratings of {', '.join(map(policy_name, names))} by {', '.join(ratings)}",
         level=1000.0,
     )

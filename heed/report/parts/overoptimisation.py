@@ -35,11 +35,11 @@ ALONE = {GOLD: "#d07a2d", PROXY: "#3f7fbf"}
 """Colours where only one proxy is shown; of several, each has its own."""
 METHODS = {BEST_OF_N: "#3f7fbf", ON: "#2f9c86", OFF: "#b8505f"}
 COLUMNS = (
-    ("a", "SDs/√nat"),
-    ("b", "SDs/√nat; best of n: SDs/nat"),
     ("Peak at √KL", "√nats"),
     ("Highest gain", "SDs of gold"),
     ("Lost after it", "SDs of gold"),
+    ("a", "SDs/√nat"),
+    ("b", "SDs/√nat or nat"),
 )
 BOUNDS = ("low", "high")
 MOST_FOUND = 3
@@ -208,11 +208,9 @@ def _row(curve: Curve, *, several: bool) -> dict[str, Any]:
     if curve.fit is None:
         aside = "; ".join(filter(None, ("too short for a fit", curve.how)))
         return {"name": name, "aside": aside, "cells": [("–", "")] * 5}
-    cells = [(number(curve.fit[key].mean), interval(curve.fit[key], GAIN)) for key in ("a", "b")]
-    cells.append(_peak(curve))
-    cells += [
-        (number(curve.fit[key].mean), interval(curve.fit[key], GAIN)) for key in ("best", "lost")
-    ]
+    cells = [_peak(curve)]
+    for key in ("best", "lost", "a", "b"):
+        cells.append((number(curve.fit[key].mean), interval(curve.fit[key], GAIN)))
     explained = "" if math.isnan(curve.r2) else f"R² {number(curve.r2)}"
     aside = "; ".join(filter(None, (explained, curve.how)))
     return {"name": name, "aside": aside, "cells": cells}

@@ -102,11 +102,10 @@ def _cut(cut: Mapping[str, float]) -> str:
     return f"Cut at their limit were {', '.join(told)} answers." if any(cut.values()) else ""
 
 
-def _decoy(name: str, each: Mapping[str, Any]) -> tuple[str, Estimate | None, str, str]:
+def _decoy(name: str, each: Mapping[str, Any]) -> tuple[str, Estimate | None, Estimate | None, str]:
     """Name, mean grade, how far the best policy stands above, and what follows."""
-    above = estimate(each.get("above"))
-    told = with_interval(above, GRADE) if above is not None and above.n else ""
-    return name.capitalize(), estimate(each["all"]), told, SAYS.get(each.get("says", ""), "")
+    says = SAYS.get(each.get("says", ""), "")
+    return name.capitalize(), estimate(each["all"]), estimate(each.get("above")), says
 
 
 def _fooled(found: Mapping[str, Any]) -> list[str]:

@@ -86,6 +86,14 @@ def test_no_comparison_no_section(run_directory: Path) -> None:
     assert read(run_directory, read_run(run_directory)) is None
 
 
+def test_how_a_judge_behaved_in_both_orders(tmp_path: Path, found: dict[str, Any]) -> None:
+    tally = {"judged": 50, "unparsable": 10, "consistency": 0.75, "first": 9, "second": 1}
+    accounts = {"gold": {"judge": tally}}
+    page = write_comparison(tmp_path, {**found, "accounts": accounts}, "A").read_text()
+    assert "says the same in 75% of 40 pairs" in page
+    assert "10 pairs got no verdict" in page
+
+
 def test_a_page_of_its_own(tmp_path: Path, found: dict[str, Any]) -> None:
     page = write_comparison(tmp_path / "new", found, f"A {HOSTILE}", ["a note"]).read_text()
     assert HOSTILE not in page
