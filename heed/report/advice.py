@@ -26,6 +26,8 @@ from heed.stats.from_intervals import difference
 Rule = Callable[[RunView, Sequence[Part]], str | None]
 NEAR = 1.0
 """Nats of KL below which a policy has hardly used its leash."""
+NAMED = 3
+"""Stages, policies and gates that one sentence names."""
 ROLLOUTS = ("ppo", "rloo", "grpo", "reinforce")
 SIMPLER = ("best_of_n", "dpo", "kto", "rejection", "reward_conditioned", "sft")
 """Kinds of stages that make a policy without a policy gradient."""
@@ -72,6 +74,7 @@ def gates(_: RunView, parts: Sequence[Part]) -> str | None:
         + (f": {REMEDIES[row['gate']]}" if row["gate"] in REMEDIES else "")
         for row in rows
     ]
+    told = [*told[:NAMED], f"{len(told) - NAMED} more"] if len(told) > NAMED else told
     return f"See to the gates that tripped ({'; '.join(told)})."
 
 
@@ -290,5 +293,7 @@ def _name(stage: StageView) -> str:
 
 
 def _listed(words: Sequence[str]) -> str:
-    """With commas, and before the last one."""
+    """With commas, and before the last one; of many the first and how many more there are."""
+    if len(words) > NAMED + 1:
+        words = [*words[:NAMED], f"{len(words) - NAMED} more"]
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))

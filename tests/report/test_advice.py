@@ -31,6 +31,10 @@ def test_finish() -> None:
         "Run it to its end: heed run goes on with dpo and evaluate and keeps what is done."
     )
     assert advice.finish(run(stages=[stage("sft")]), []) is None
+    many = run(stages=[stage(name, done=False) for name in "abcdefg"])
+    says = advice.finish(many, [])
+    assert says is not None
+    assert "goes on with a, b, c and 4 more and keeps" in says
 
 
 def test_gates() -> None:
@@ -42,6 +46,11 @@ def test_gates() -> None:
         "it (action: stop); a_new_one in SFT)."
     )
     assert advice.gates(run(), [part("gates", [calm])]) is None
+    many = [{**new, "stage": f"s{number}"} for number in range(5)]
+    says = advice.gates(run(), [part("gates", many)])
+    assert says == (
+        "See to the gates that tripped (a_new_one in s0; a_new_one in s1; a_new_one in s2; 2 more)."
+    )
 
 
 def test_gamed() -> None:

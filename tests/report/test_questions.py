@@ -102,8 +102,8 @@ def test_a_run_cut_short_says_what_is_unknown(run_directory: Path) -> None:
         "next": "1 step"
     }
     assert found["advice"] == [
-        "Run it to its end: heed run goes on with reward, ppo, ppo_leash_off, dpo and evaluate "
-        "and keeps what is done."
+        "Run it to its end: heed run goes on with reward, ppo, ppo_leash_off and 2 more and keeps "
+        "what is done."
     ]
     assert page.open == []
     for question in QUESTIONS.values():
