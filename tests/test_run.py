@@ -17,7 +17,11 @@ from heed.errors import UserError
 from heed.metering import METER
 from heed.run import Run, derive_seed, fingerprint, in_use, provenance, stage_keys
 
-STAGES = ["records", "pretrain", "sft", "collect", "reward", "ppo", "dpo", "evaluate", "report"]
+STAGES = [
+    "records", "pretrain", "sft", "collect", "reward", "ppo", "dpo",
+    "evaluate", "compare", "leash_off", "overoptimisation", "report",
+]  # fmt: skip
+AFTER_PPO = ["ppo", "evaluate", "compare", "overoptimisation", "report"]
 
 
 def keys(*overrides: str) -> dict[str, str]:
@@ -31,8 +35,8 @@ def changed(*overrides: str) -> list[str]:
 
 def test_a_key_changes_with_settings_and_with_what_is_read() -> None:
     assert changed() == []
-    assert changed("ppo.kl.coef=0.3") == ["ppo", "evaluate", "report"]
-    assert changed("dpo.beta=0.3") == ["dpo", "evaluate", "report"]
+    assert changed("ppo.kl.coef=0.3") == AFTER_PPO
+    assert changed("dpo.beta=0.3") == ["dpo", "evaluate", "compare", "report"]
     assert changed("collect.comparisons=7") == STAGES[3:]
     assert changed("seed=1") == STAGES
     assert changed("world.seed=1") == STAGES
@@ -270,7 +274,11 @@ def test_only_gates_that_may_end_a_training_are_part_of_a_key() -> None:
     plain = keys()
     assert keys("gates.sign.action=off", "gates.kl.budget=3") == plain
     stops = keys("gates.kl.action=stop")
-    assert {name for name in plain if plain[name] != stops[name]} == {"ppo", "evaluate", "report"}
+    assert [name for name in plain if plain[name] != stops[name]] == [
+        *AFTER_PPO[:3],
+        "leash_off",
+        *AFTER_PPO[3:],
+    ]
     assert keys("gates.kl.action=stop", "gates.kl.budget=3")["ppo"] != stops["ppo"]
 
 

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from heed.types import Prompt
 
 ITEMS, PLAN = "items.jsonl", "plan.json"
-EXAMPLES = """Examples:
-
-heed compare runs/demo:ppo runs/demo:sft --judge gold --judge runs/demo:reward
+MORE = """Or:
 
 heed compare mine.json theirs.json --judge http://127.0.0.1:8000/v1#judge
 
@@ -94,6 +92,8 @@ def compare(
     Names are hidden and the order is drawn; a language model judges in both orders.
 
     Answers that answer nothing always run along. The same command again goes on where it stopped.
+
+    [dim]Example:[/]  heed compare runs/demo:ppo runs/demo:sft --judge gold
     """
     words = contestants or []
     if annotations is not None:

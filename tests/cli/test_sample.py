@@ -40,7 +40,7 @@ def test_a_policy_that_the_run_does_not_have(finished_run: Path) -> None:
     result = runner.invoke(app, ["sample", str(finished_run), QUESTION, "--policy", "leash"])
     assert result.exit_code == 2
     message = " ".join(result.stderr.split())
-    assert "has no policy 'leash'. It has: dpo, ppo, pretrain, sft." in message
+    assert "has no policy 'leash'. It has: dpo, leash_off, ppo, pretrain, sft." in message
 
 
 @pytest.mark.parametrize("given", [["--device", "abacus"], ["--temperature", "-1"]])
