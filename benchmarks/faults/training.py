@@ -8,6 +8,7 @@ from functools import cache
 
 import numpy as np
 
+from benchmarks.faults.labels import UNLIKE
 from heed.gates.direction import leash, step
 from heed.gates.finding import Finding
 from heed.gates.leakage import leakage
@@ -20,7 +21,7 @@ WORLDS = 50
 """Worlds among whose prompts a replay chooses."""
 ANSWERS, TOKENS = 256, 10
 """Of a round that `draws` looks at: answers, and tokens of an answer on average."""
-HELDOUT_PROMPTS, LEASH_PROMPTS = 114, 64
+STEP_PAIRS, STEP_PROMPTS, LEASH_PROMPTS = 256, 114, 64
 """Of the demo: what `step` and `leash` look at."""
 SKEW = math.sqrt(math.log(5))
 """Of a log-normal variable whose standard deviation is twice its mean."""
@@ -77,11 +78,15 @@ def wrong_temperature(temperature: float, rng: np.random.Generator) -> Finding |
 def both_signs(knowledge: float, rng: np.random.Generator) -> Finding | None:
     """The objective is negated, of a reward that is right in a share 1/2 + knowledge of pairs;
     below 0 it is as it should be. A pair's part of the update goes with its scores' difference.
+    How often it is right differs from prompt to prompt.
     """
-    right = rng.random(HELDOUT_PROMPTS) < 0.5 - knowledge
-    gains = np.where(right, 1, -1) * rng.exponential(size=HELDOUT_PROMPTS)
+    prompts = np.arange(STEP_PAIRS) % STEP_PROMPTS
+    accuracy = 0.5 - knowledge
+    of_prompt = rng.beta(UNLIKE * accuracy, UNLIKE * (1 - accuracy), STEP_PROMPTS)
+    right = rng.random(STEP_PAIRS) < of_prompt[prompts]
+    gains = np.where(right, 1, -1) * rng.exponential(size=STEP_PAIRS)
     gate = GATES.step
-    return step(gains.tolist(), range(HELDOUT_PROMPTS), false_alarms=gate.false_alarms)
+    return step(gains.tolist(), prompts.tolist(), false_alarms=gate.false_alarms)
 
 
 def flipped_leash(share: float, rng: np.random.Generator) -> Finding | None:

@@ -51,8 +51,7 @@ def drawn_by_gates(ground: Ground, stage: recipe.OnPolicy) -> tuple[float, list[
 def _step(ground: Ground, stage: recipe.OnPolicy) -> list[Pass]:
     """Both answers of some held-out pairs, as if the policy had written them."""
     group = stage.group if isinstance(stage, recipe.CriticFree) else 1
-    # One comparison a prompt.
-    rows = min(PAIRS, *_told(ground, stage.reward)) * max(2, group)
+    rows = min(PAIRS, _told(ground, stage.reward)[1]) * max(2, group)
     passes = _read(ground, stage, rows, STEP + _critics(stage))
     return [
         *passes,

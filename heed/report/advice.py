@@ -45,6 +45,13 @@ REMEDIES: Mapping[str, str] = {
     "disagreement": "collect comparisons of the present policy's answers (rounds)",
     "outliers": "read the answers that score highest, and collect comparisons of them",
     "overoptimisation": "use the policy that was kept, or raise kl.coef",
+    "step": "check the reward's sign, and which answer of a pair is called chosen",
+    "leash": "check the signs of kl.coef and of the KL itself",
+    "agreement": "sharpen the guideline, or ask more people an item (collect.per_item)",
+    "spammers": "leave out who clicks at random (collect.weights: reliability)",
+    "swapped": "see whether that source's rows stand the wrong way round; until then leave it out",
+    "exploits": "collect comparisons of answers that hold that word, or train on an ensemble",
+    "fooled": "use another judge, or another rubric",
 }
 """Gate -> what to do about it."""
 _PLAIN = Measure("")

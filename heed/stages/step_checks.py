@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import torch
 from torch import Tensor, nn
@@ -88,17 +89,28 @@ def pulls_back(
 
 def _held_out(work: Workplace, reward: str, method: PolicyGradient) -> list[Comparison]:
     """Some held-out comparisons of those that a reward model was made of, or that one was that a
-    sum or a gate of rewards is made of; each of another prompt. A reward that was written down may
-    be right to go against what people chose.
+    sum or a gate of rewards is made of. A reward that was written down may be right to go against
+    what people chose.
     """
     settings = work.recipe.stage(reward)
     if isinstance(settings, RewardModelling):
         every = work.comparisons(settings.comparisons, "heldout")
-        found = {each.prompt.id: each for each in every if _fits(method, each)}
-        fit, few = list(found.values()), min(len(found), PAIRS)
-        return [fit[at * len(fit) // few] for at in range(few)]
+        return _spread([each for each in every if _fits(method, each)], PAIRS)
     inner = (_held_out(work, name, method) for name in settings.rewards())
     return next((pairs for pairs in inner if pairs), [])
+
+
+def _spread(pairs: Sequence[Comparison], count: int) -> list[Comparison]:
+    """At most so many, of as many prompts as there are: one of each, then a second of each ..."""
+    by_prompt: dict[str, list[Comparison]] = {}
+    for pair in pairs:
+        by_prompt.setdefault(pair.prompt.id, []).append(pair)
+    chosen: list[Comparison] = []
+    for turn in zip_longest(*by_prompt.values()):
+        own = [pair for pair in turn if pair is not None]
+        few = min(len(own), count - len(chosen))
+        chosen += [own[at * len(own) // few] for at in range(few)]
+    return chosen
 
 
 def _fits(method: PolicyGradient, pair: Comparison) -> bool:
