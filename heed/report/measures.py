@@ -148,6 +148,7 @@ STAGES = {
     "ensemble": "Ensemble",
     "evaluate": "Evaluation",
     "compare": "Policies compared",
+    "overoptimisation": "Over-optimisation",
     "grade_turns": "Graded conversations",
 }
 

@@ -162,7 +162,5 @@ def _spent(stages: Sequence[StageView]) -> str:
     if not done:
         return ""
     seconds = sum(stage.seconds or 0.0 for stage in done)
-    tokens = sum(stage.tokens or 0 for stage in done)
     names = ", ".join(stage_name(stage.name) for stage in done)
-    text = f"{names}: {duration(seconds)} in all"
-    return f"{text}, {tokens:,} tokens." if tokens else f"{text}."
+    return f"{names}: {duration(seconds)} in all."
