@@ -13,9 +13,9 @@ from golden_methods import METHODS, PREFERENCES, on_policy
 
 from heed.policies.policy_gradient import PolicyGradient
 from heed.recipe import LeashGate, OnPolicy, RewardModelling, StepGate, WeightedSum, WrittenReward
-from heed.stages.step_checks import pulls_back, raises_better
+from heed.stages.step_checks import _spread, pulls_back, raises_better
 from heed.stages.workplace import Workplace
-from heed.types import Completion
+from heed.types import Comparison, Completion, Prompt
 
 STAGE = cast(OnPolicy, SimpleNamespace(reward="reward"))
 GRADIENTS = ["ppo", "ppo_shared_base", "rloo", "grpo", "dr_grpo", "gspo", "reinforce"]
@@ -130,3 +130,16 @@ def test_a_sum_of_rewards_is_asked_by_what_its_parts_know(work: Workplace, tmp_p
     found = raises_better(work, cast(OnPolicy, SimpleNamespace(reward="sum")), method, StepGate())
     assert found is not None
     assert found.tripped
+
+
+def test_comparisons_are_of_as_many_prompts_as_there_are() -> None:
+    counts = {"a": 1, "b": 2, "c": 5}
+    pairs = [
+        Comparison(Prompt.of(name), chosen=f"{name}{at}", rejected="")
+        for name, count in counts.items()
+        for at in range(count)
+    ]
+    assert [pair.chosen for pair in _spread(pairs, 5)] == ["a0", "b0", "c0", "b1", "c1"]
+    assert [pair.chosen for pair in _spread(pairs, 2)] == ["a0", "b0"]
+    assert len(_spread(pairs, 100)) == len(pairs)
+    assert _spread([], 5) == []
