@@ -9,7 +9,7 @@ corpus). Of every pair the gold reward is known, so a choice is one draw from th
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -112,7 +112,7 @@ def pool(split: Split) -> Pool:
     )
 
 
-def _values(golds: Sequence[Sequence[Gold]], value) -> Floats:  # type: ignore[no-untyped-def]
+def _values(golds: Sequence[Sequence[Gold]], value: Callable[[Gold], float]) -> Floats:
     return np.array([[value(gold) for gold in row] for row in golds], dtype=np.float64)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from heed.data.tables import written_lines
 from heed.errors import UserError
 
 
@@ -37,17 +38,11 @@ class Dialogue:
 
 def read_dialogues(path: Path) -> list[Dialogue]:
     """The questions of a file. Raises UserError with the line that is none, or asks one again."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"Cannot read the questions in {path}: {error}.") from error
     found: dict[str, Dialogue] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        dialogue = _dialogue(f"{path}, line {number}", line)
+    for place, line in written_lines(path, "questions"):
+        dialogue = _dialogue(place, line)
         if found.setdefault(dialogue.id, dialogue) is not dialogue:
-            raise UserError(f"{path}, line {number}: the question {dialogue.id!r} is there before.")
+            raise UserError(f"{place}: the question {dialogue.id!r} is there before.")
     if not found:
         raise UserError(f"{path} holds no questions.")
     return list(found.values())

@@ -4,16 +4,17 @@ a prompt and an answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from heed.data import fields
 from heed.data.rows import BadRow, RowError
-from heed.data.tables import read_rows
+from heed.data.tables import read_rows, written_lines
 from heed.errors import UserError
 from heed.types import Completion, Message, Prompt
 
+T = TypeVar("T")
 PROMPTS = ("instruction", "prompt", "question")
 ANSWERS = ("output", "answer", "completion", "response", "text")
 MODELS = ("generator", "model")
@@ -28,14 +29,7 @@ def read_outputs(file: Path) -> list[Completion]:
     Raises:
         UserError: the file is missing or empty, or a row holds no prompt or answer.
     """
-    found = []
-    for row in read_rows(file):
-        if isinstance(row, BadRow):
-            raise UserError(f"{row.place}: {row.why}.")
-        try:
-            found.append(_completion(row.values))
-        except RowError as error:
-            raise UserError(f"{row.place}: {error}.") from error
+    found = _each(file, _completion)
     if not found:
         raise UserError(f"{file} holds no answers.")
     return found
@@ -48,23 +42,25 @@ def read_prompts(file: Path) -> list[Prompt]:
         UserError: the file is missing or empty, or a row holds no prompt.
     """
     if file.suffix == ".txt":
-        try:
-            lines = file.read_text(encoding="utf-8-sig").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"Cannot read the prompts in {file}: {error}.") from error
-        prompts = [Prompt.of(line.strip()) for line in lines if line.strip()]
+        prompts = [Prompt.of(line.strip()) for _, line in written_lines(file, "prompts")]
     else:
-        prompts = []
-        for row in read_rows(file):
-            if isinstance(row, BadRow):
-                raise UserError(f"{row.place}: {row.why}.")
-            try:
-                prompts.append(_prompt(row.values))
-            except RowError as error:
-                raise UserError(f"{row.place}: {error}.") from error
+        prompts = _each(file, _prompt)
     if not prompts:
         raise UserError(f"{file} holds no prompts.")
     return prompts
+
+
+def _each(file: Path, read: Callable[[dict[str, Any]], T]) -> list[T]:
+    """What every row says; UserError with the place of one that cannot be used."""
+    found = []
+    for row in read_rows(file):
+        if isinstance(row, BadRow):
+            raise UserError(f"{row.place}: {row.why}.")
+        try:
+            found.append(read(row.values))
+        except RowError as error:
+            raise UserError(f"{row.place}: {error}.") from error
+    return found
 
 
 def conversation(messages: tuple[Message, ...]) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from heed.data.tables import written_lines
 from heed.errors import UserError
 
 
@@ -29,17 +30,11 @@ class Question:
 
 def read_questions(path: Path) -> list[Question]:
     """The questions of a file. Raises UserError with the line that is none, or asks one again."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"Cannot read the probes in {path}: {error}.") from error
     questions: dict[str, Question] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        question = _question(f"{path}, line {number}", line)
+    for place, line in written_lines(path, "probes"):
+        question = _question(place, line)
         if questions.setdefault(question.prompt, question) is not question:
-            raise UserError(f"{path}, line {number}: {question.prompt!r} is asked a second time.")
+            raise UserError(f"{place}: {question.prompt!r} is asked a second time.")
     if not questions:
         raise UserError(f"{path} holds no questions.")
     return list(questions.values())

@@ -58,6 +58,21 @@ def read_rows(source: str | Path) -> Rows:
     return _hub_dataset(str(source))
 
 
+def written_lines(path: Path, what: str) -> Iterator[tuple[str, str]]:
+    """(place, line) of a text file's lines that are not blank.
+
+    Raises:
+        UserError: the file, which holds `what`, cannot be read as text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"Cannot read the {what} in {path}: {error}.") from error
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield f"{path}, line {number}", line
+
+
 def length(source: str | Path) -> int:
     """How many lines (text) or rows (Parquet) a file has, as `Row.number` counts them.
 
