@@ -16,7 +16,9 @@ from typer.core import TyperGroup
 
 from heed import __version__
 from heed.cli import (
+    align,
     compare,
+    init,
     label,
     plan,
     prefs,
@@ -37,6 +39,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 _STAGES = "Stopped. Finished stages are kept; run the same command to go on."
 STOPPED = {
+    "align": _STAGES,
     "run": _STAGES,
     "train": _STAGES,
     "compare": "Stopped. What was judged is kept; run the same command to go on.",
@@ -112,6 +115,8 @@ def main(
     """Options that stand before a verb."""
 
 
+app.command("align")(align.align)
+app.command("init")(init.init)
 app.command("run")(run.run)
 app.command("plan")(plan.plan)
 app.command("recipes")(recipes.recipes)
