@@ -37,7 +37,8 @@ def held_apart(work: Workplace, stage: Records, gate: LeakageGate) -> Finding | 
     shown = [each.prompt for each in work.records(stage.name, "demonstrations", Demonstration)]
     return leakage(
         list(dict.fromkeys(text(each) for each in prompts if each.split == "heldout")),
-        [text(each) for each in [*(p for p in prompts if p.split == "train"), *shown]],
+        # Held-out demonstrations are measured on and not imitated.
+        [text(each) for each in [*prompts, *shown] if each.split == "train"],
         similarity=gate.similarity,
         share=gate.share,
     )
