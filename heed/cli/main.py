@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -36,6 +37,8 @@ from heed.errors import Interrupted, UserError
 # soon as another program wants one of the cores (10 s in place of 0.2 s was seen). Not to spin at
 # all takes twice as long on an idle machine. Read once, when torch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+# peft 0.21 reads a flag that transformers renamed; nobody who trains an adapter can do about it.
+warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
 
 _STAGES = "Stopped. Finished stages are kept; run the same command to go on."
 STOPPED = {

@@ -79,7 +79,11 @@ def better(view: RunView, parts: Sequence[Part]) -> Answer:
     if (proxy or not gaps) and (blind := evidence.blind(view, parts)):
         return _answer("better", _beaten(list(map(_won, blind.wins.values()))), [_wins(blind)])
     if not gaps:
-        says = "No two policies were compared on held-out prompts."
+        says = (
+            "Nothing judged the answers: ask people or a model with heed compare."
+            if len(view.policies) > 1
+            else "No two policies were compared on held-out prompts."
+        )
         return _answer("better", ("Unknown", "unsure"), [says, *_findings(parts, "better")])
     signs = {BETTER: 1, WORSE: -1, UNCLEAR: 0}
     word = _beaten([signs[verdict(gap)] for gap in gaps])

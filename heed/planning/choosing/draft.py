@@ -135,7 +135,7 @@ def draft(facts: Facts, outline: Outline, head: Iterable[Reason], *, skip: bool)
         make = _on_policy if method in ON_POLICY else _offline
         parts.append(make(facts, outline, float(share.value)))
         policies[own] = own
-    parts.append(_evaluate(facts, outline, policies, float(share.value)))
+    parts.append(_evaluate(facts, outline, policies, float(share.value), judged=judged))
     parts.append(Part("report", "report", ()))
     return Draft((*head, device.precision(facts)), tuple(parts))
 
@@ -254,10 +254,14 @@ def _sampling(facts: Facts, outline: Outline) -> list[Reason]:
     return [replace(each, setting=f"sampling.{each.setting}") for each in found]
 
 
-def _evaluate(facts: Facts, outline: Outline, policies: Mapping[str, str], share: float) -> Part:
+def _evaluate(
+    facts: Facts, outline: Outline, policies: Mapping[str, str], share: float, *, judged: bool
+) -> Part:
+    why = "no comparisons, so no reward model: length, distance and variety alone are measured"
     settings = [
         Reason("policies", dict(policies)),
         Reason("reference", outline.start),
+        *([] if judged else [Reason("reward", None, why)]),
         amounts.samples(facts, share),
         *_sampling(facts, outline),
     ]
