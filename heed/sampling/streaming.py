@@ -11,9 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Protocol, runtime_checkable
 
 from heed.models.chat import ChatFormat
-from heed.types import Completion
+from heed.types import Completion, Prompt, Sampler
 
 _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 _BROKEN = "\ufffd"
@@ -59,14 +60,14 @@ class Stream:
 
     Args:
         steps: a turn a token; gives all ids so far.
-        spelling: what of them can be shown.
+        spelling: what of them can be shown; None shows nothing before the end.
         completion: the answer as it is.
     """
 
     def __init__(
         self,
         steps: Iterator[Sequence[int]],
-        spelling: Spelling,
+        spelling: Spelling | None,
         completion: Callable[[], Completion],
     ) -> None:
         self.text = ""
@@ -77,7 +78,8 @@ class Stream:
 
     def __iter__(self) -> Iterator[str]:
         for ids in self._steps:
-            yield from self._new(self._spelling.settled(ids))
+            if self._spelling is not None:
+                yield from self._new(self._spelling.settled(ids))
         self.finished = True
         yield from self._new(self._completion().text)
 
@@ -91,3 +93,32 @@ class Stream:
         if text != self.text and text.startswith(self.text):
             piece, self.text = text[len(self.text) :], text
             yield piece
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """A sampler that also gives an answer while it is written, and knows its context."""
+
+    def stream(self, prompt: Prompt, *, seed: int = 0) -> Stream: ...
+
+    def fits(self, prompt: Prompt) -> bool: ...
+
+
+def stream(sampler: Sampler, prompt: Prompt, *, seed: int = 0) -> Stream:
+    """The answer of `sample([prompt], seed=seed)` by any sampler: token by token where it can, in
+    one piece where it cannot (best of n, a server).
+    """
+    if isinstance(sampler, Streams):
+        return sampler.stream(prompt, seed=seed)
+    drawn: list[Completion] = []
+
+    def steps() -> Iterator[Sequence[int]]:
+        drawn.extend(sampler.sample([prompt], seed=seed))
+        yield from ()
+
+    return Stream(steps(), None, lambda: drawn[0] if drawn else Completion(prompt, ""))
+
+
+def fits(sampler: Sampler, prompt: Prompt) -> bool:
+    """Whether a sampler's context holds the prompt and an answer; True where it does not say."""
+    return not isinstance(sampler, Streams) or sampler.fits(prompt)
