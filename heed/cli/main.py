@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from heed import __version__
 from heed.cli import (
     align,
+    chat,
     compare,
     init,
     label,
@@ -121,6 +122,7 @@ app.command("run")(run.run)
 app.command("plan")(plan.plan)
 app.command("recipes")(recipes.recipes)
 app.command("train")(train.train)
+app.command("chat")(chat.chat)
 app.command("sample")(sample.sample)
 app.command("watch")(watch.watch)
 app.command("report")(report.report)
