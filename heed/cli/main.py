@@ -19,6 +19,7 @@ from heed.cli import (
     align,
     chat,
     compare,
+    export,
     init,
     label,
     plan,
@@ -44,6 +45,7 @@ STOPPED = {
     "run": _STAGES,
     "train": _STAGES,
     "compare": "Stopped. What was judged is kept; run the same command to go on.",
+    "export": "Stopped. Nothing was written; what stood there stands there still.",
     "label": "Stopped. What was saved is kept; run the same command to go on.",
 }
 """What Ctrl-C leaves, by verb; the others keep nothing to go on from."""
@@ -127,6 +129,7 @@ app.command("sample")(sample.sample)
 app.command("watch")(watch.watch)
 app.command("report")(report.report)
 app.command("compare", epilog=compare.MORE)(compare.compare)
+app.command("export")(export.export)
 app.command("label")(label.label)
 app.add_typer(prefs.app, name="prefs", help="Import, export and judge preferences.")
 app.add_typer(world.app, name="world", help="Look into the embedded world and score answers.")
