@@ -51,8 +51,12 @@ from heed.files import write_json, write_text
 from heed.metering import METER, added
 from heed.recipe import Recipe, Stage
 
+Hear = Callable[[str, str, Sequence[Mapping[str, Any]]], None]
+"""Told a stage, one of its files and the rows just appended to it; of `DONE`, its summary."""
 SEED = "seed-"
 """What the folders of a recipe's runs begin with, where it asks for several seeds."""
+METRICS = "metrics.jsonl"
+DONE = "done.json"
 GATES = "gates.jsonl"
 LOOKS = "looks.jsonl"
 FRESH = "fresh.jsonl"
@@ -136,6 +140,7 @@ class StageRun:
     directory: Path
     run: Path
     writes: bool = True
+    hear: Hear | None = None
 
     @property
     def name(self) -> str:
@@ -175,15 +180,16 @@ class StageRun:
             return
         row = {"stage": self.name, "step": step}
         finite = {k: (v if math.isfinite(v) else None) for k, v in metrics.items()}
-        _append(self.run / "metrics.jsonl", {**row, **finite})
+        _append(self.run / METRICS, {**row, **finite})
         clock = {**row, "seconds": round(seconds, 6), "spent": METER.take()}
         _append(self.run / "timing.jsonl", clock)
+        self._tell(METRICS, [{**row, **finite}])
 
     def keep_rows(self, until: int) -> None:
         """Cut this stage's rows after step `until`: they were not covered by a checkpoint."""
         if not self.writes:
             return
-        for path in (self.run / "metrics.jsonl", self.run / "timing.jsonl"):
+        for path in (self.run / METRICS, self.run / "timing.jsonl"):
             _keep(path, lambda row: row["stage"] != self.name or row["step"] <= until)
         for name in STEPPED:
             _keep(self.directory / name, lambda row: (row["step"] or 0) <= until)
@@ -193,11 +199,11 @@ class StageRun:
         if self.writes:
             for row in rows:
                 _append(self.directory / name, row)
+            self._tell(name, rows)
 
     def noted(self, name: str) -> list[dict[str, Any]]:
         """The rows of a file of the stage's own."""
-        path = self.directory / name
-        return list(_whole_rows(path)) if path.exists() else []
+        return rows_of(self.directory / name)
 
     def forget(self, name: str, when: Callable[[Mapping[str, Any]], bool]) -> None:
         """Drop rows from a file of the stage's own, before they are written anew."""
@@ -206,23 +212,19 @@ class StageRun:
 
     def logged(self) -> list[dict[str, Any]]:
         """The stage's rows of metrics."""
-        path = self.run / "metrics.jsonl"
-        rows = _whole_rows(path) if path.exists() else ()
-        return [row for row in rows if row["stage"] == self.name]
+        return [row for row in rows_of(self.run / METRICS) if row["stage"] == self.name]
 
     def seconds_logged(self) -> float:
         """What the iterations so far have taken, by the processes before this one too."""
-        path = self.run / "timing.jsonl"
-        rows = _whole_rows(path) if path.exists() else ()
+        rows = rows_of(self.run / "timing.jsonl")
         return sum(float(row["seconds"]) for row in rows if row["stage"] == self.name)
 
     def spent_logged(self) -> dict[str, float]:
         """What the iterations so far have put through models, those of an ensemble's members too,
         by the processes before this one.
         """
-        path = self.run / "timing.jsonl"
         spent: dict[str, float] = {}
-        for row in _whole_rows(path) if path.exists() else ():
+        for row in rows_of(self.run / "timing.jsonl"):
             if row["stage"] == self.name or row["stage"].startswith(f"{self.name}."):
                 spent = added(spent, row.get("spent", {}))
         return spent
@@ -247,7 +249,12 @@ class StageRun:
                 "spent": dict(spent or {}),
                 "git": _git_state(Path(__file__).parent),
             }
-            write_json(self.directory / "done.json", {**marker, "summary": dict(summary)})
+            write_json(self.directory / DONE, {**marker, "summary": dict(summary)})
+            self._tell(DONE, [summary])
+
+    def _tell(self, file: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        if self.hear is not None:
+            self.hear(self.name, file, rows)
 
 
 class Run:
@@ -258,12 +265,13 @@ class Run:
         self.directory = directory
         self.keys = stage_keys(recipe)
         self.writes = writes
+        self.hear: Hear | None = None
 
     def stage(self, name: str) -> StageRun:
         """The place of a stage of the recipe."""
         stage = self.recipe.stage(name)
         folder = self.directory / name
-        return StageRun(stage, self.keys[name], folder, self.directory, self.writes)
+        return StageRun(stage, self.keys[name], folder, self.directory, self.writes, self.hear)
 
     def pending(self, only: Recipe | None = None) -> list[str]:
         """Names of the stages that are not finished under their present key, in order."""
@@ -377,12 +385,11 @@ def _append(path: Path, row: Mapping[str, Any]) -> None:
 def _keep(path: Path, wanted: Callable[[Mapping[str, Any]], bool]) -> None:
     """Write a JSON-lines file anew, if there is one, with the rows that are wanted."""
     if path.exists():
-        kept = [row for row in _whole_rows(path) if wanted(row)]
+        kept = [row for row in rows_of(path) if wanted(row)]
         write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
-def _whole_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a JSON-lines file, less a last one that a kill left torn."""
-    lines = path.read_text(encoding="utf-8").split("\n")
-    for line in lines[:-1]:
-        yield json.loads(line)
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file, less a last one that a kill left torn; none without a file."""
+    lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else [""]
+    return [json.loads(line) for line in lines[:-1]]
