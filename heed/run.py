@@ -109,7 +109,7 @@ def stage_keys(recipe: Recipe) -> dict[str, str]:
     for stage in recipe.stages:
         deciding = recipe.deciding(stage)
         inputs = [keys[name] for name in recipe.made_of(stage)]
-        inputs += [fingerprint(name) for name in stage.files()]
+        inputs += [fingerprint(name) for name in (*stage.files(), *stage.models())]
         parts = [stage.kind, stage.model_dump(), common, inputs, *([deciding] if deciding else [])]
         content = json.dumps(parts, sort_keys=True)
         keys[stage.name] = hashlib.sha256(content.encode()).hexdigest()[:16]
