@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
+from heed.data.labels import first_occasions, latest, training_votes, without_adjudications
 from heed.feedback.crowd import by_name, decided, fit_reliability, known_answers
-from heed.feedback.preferences import (
-    Preference,
-    first_occasions,
-    latest,
-    preferences,
-    training_votes,
-    without_adjudications,
-)
+from heed.feedback.preferences import Preference, preferences
 from heed.files import read_records
 from heed.gates.crowd import agreement, spammers
 from heed.gates.finding import Finding

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from heed.data.labels import training_votes
 from heed.errors import UserError
 from heed.evaluation.baselines import length_baseline, tfidf_baseline
-from heed.feedback.preferences import training_votes
 from heed.models.modes import disable_dropout
 from heed.models.reward_model import (
     RewardModel,
