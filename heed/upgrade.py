@@ -135,7 +135,7 @@ def _choice(directory: Path, origin: Mapping[str, Any], found: Mapping[str, Any]
     return (
         f"{directory} was made by Heed {_version(origin)} (format {_format(origin)}; this is "
         f"{__version__}, format {FORMAT}). It finished {', '.join(found)} under the same settings "
-        f"({hours} h {minutes} min of work), and they would be done again: {why}. Give "
+        f"({hours} h {minutes:02d} min of work), and they would be done again: {why}. Give "
         "--keep-finished to take them over as they are, --fresh to do them again, or another "
         "directory with --out. Nothing was changed."
     )

@@ -89,7 +89,7 @@ def test_what_an_older_format_finished_is_refused_until_the_user_says(tmp_path: 
     said = refused(tmp_path)
     assert f"made by Heed 0.0.9 (format 0; this is {__version__}, format {FORMAT})" in said
     assert "It finished records, pretrain, sft, collect, reward under the same settings" in said
-    assert "(1 h 0 min of work)" in said
+    assert "(1 h 00 min of work)" in said
     assert "--keep-finished" in said
     assert "--fresh" in said
     run = run_in(tmp_path)
