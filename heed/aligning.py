@@ -111,7 +111,7 @@ def facts_of(
     data = of_survey(found, Records(), _measured(chat))
     prompts = data.asked() + data.held
     pairs = len(found.comparisons)
-    limited = isinstance(limit, int) and limit < pairs
+    most = limit if isinstance(limit, int) else max(pairs, prompts)
     return Facts(
         model=model,
         weights=of_model(model).weights,
@@ -120,11 +120,11 @@ def facts_of(
         cuda=device.type == "cuda",
         half=resolve_dtype("auto", device) == torch.bfloat16,
         rows={
-            "comparisons": limit if limited else pairs,
+            "comparisons": min(most, pairs),
             "unpaired": len(found.unpaired),
             "demonstrations": len(found.demonstrations),
         },
-        asked=min(limit, prompts) if limited else prompts,
+        asked=min(most, prompts),
         prompts=[each.prompt for each in data.corpus.seen],
         answers=[each.answer for each in data.corpus.seen],
         desirable=sum(each.desirable for each in found.unpaired),

@@ -18,38 +18,34 @@
 A recipe of several seeds leaves such a directory for each, runs/methods/seed-0 and so on, and
 league.html and league.json beside them.
 
-A stage's key is a hash of its settings, of what the recipe says for all, and of the keys of the
-stages it reads from. A finished stage with the same key is skipped; one with another key is redone.
+A stage's key is a hash of its settings, of what the recipe says for all, of the keys of the stages
+it reads from, and of what such a stage means in this version of Heed (`REVISIONS`). A finished
+stage with the same key is skipped; one with another key is redone. What another version left is
+looked at in `heed.upgrade`.
 Of the gates, only those that may end a training are part of a key: what only warns or refuses can
 be changed afterwards.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
-import os
-import platform
 import re
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from shutil import rmtree
-from typing import IO, Any
+from typing import Any
 
-from heed import __version__
 from heed.config import dump_recipe
 from heed.errors import UserError
-from heed.files import write_json, write_text
+from heed.files import discard, naming, write_json, write_text
+from heed.lock import locked
 from heed.metering import METER, added
-from heed.recipe import Recipe, Stage
+from heed.provenance import git_state, provenance
+from heed.recipe import Recipe, Settings, Stage
 
 Hear = Callable[[str, str, Sequence[Mapping[str, Any]]], None]
 """Told a stage, one of its files and the rows just appended to it; of `DONE`, its summary."""
@@ -64,10 +60,12 @@ STEPPED = (GATES, LOOKS, FRESH)
 """Files in a stage's folder whose rows say at which step they were written: what gates found (null:
 once the stage was done), what a gate looked at beside the metrics, some of the answers drawn."""
 PLANNED = "planned.json"
-LOCK = ".lock"
-GLANCES = 3
-"""Times that a held lock is tried, a moment apart: `in_use` may hold it for an instant."""
-PACKAGES = ("heed", "torch", "transformers", "tokenizers", "peft", "numpy", "scikit-learn")
+FORMAT = 1
+"""How a run's directory is laid out and how its keys are made; one more when either changes."""
+REVISIONS: Mapping[str, int] = {}
+"""By kind of stage, one more (from 1) whenever a stage of the same settings comes to leave
+something else: another objective, another default, another file. Keys hold this, and not Heed's
+version, so that a new version goes on with what still means the same."""
 
 
 def derive_seed(seed: int, *names: str | int) -> int:
@@ -94,26 +92,37 @@ def fingerprint(source: str) -> str:
     return digest.hexdigest()
 
 
-def stage_keys(recipe: Recipe) -> dict[str, str]:
-    """Every stage's key, by name."""
-    world = recipe.world.model_dump() if recipe.data == "world" else None
+def stage_keys(recipe: Recipe, revisions: Mapping[str, int] | None = None) -> dict[str, str]:
+    """Every stage's key, by name.
+
+    Settings that stand at their defaults are left out: a setting that a later version of Heed adds
+    leaves the keys of who does not use it as they were. `revisions`: another version's.
+    """
+    revisions = REVISIONS if revisions is None else revisions
+    of_the_world = recipe.data == "world"
     sources = [recipe.data] if isinstance(recipe.data, str) else recipe.data
     common = {
-        "heed": __version__,
+        "format": FORMAT,
         "seed": recipe.seed,
         "dtype": recipe.dtype,
         "model": recipe.model and fingerprint(recipe.model),
-        "data": world or [fingerprint(source) for source in sources],
+        "data": _chosen(recipe.world) if of_the_world else [fingerprint(name) for name in sources],
     }
     keys: dict[str, str] = {}
     for stage in recipe.stages:
         deciding = recipe.deciding(stage)
         inputs = [keys[name] for name in recipe.made_of(stage)]
         inputs += [fingerprint(name) for name in (*stage.files(), *stage.models())]
-        parts = [stage.kind, stage.model_dump(), common, inputs, *([deciding] if deciding else [])]
+        meaning = [stage.kind, revisions.get(stage.kind, 1)]
+        parts = [meaning, _chosen(stage), common, inputs, *([deciding] if deciding else [])]
         content = json.dumps(parts, sort_keys=True)
         keys[stage.name] = hashlib.sha256(content.encode()).hexdigest()[:16]
     return keys
+
+
+def _chosen(settings: Settings) -> dict[str, Any]:
+    """The settings that are not what they would be by themselves."""
+    return settings.model_dump(exclude_defaults=True)
 
 
 def seeds_of(directory: Path) -> list[Path]:
@@ -163,7 +172,7 @@ class StageRun:
             return
         started = _read_json(self.directory / "started.json")
         if started is None or started["key"] != self.key or (self.directory / "done.json").exists():
-            rmtree(self.directory, ignore_errors=True)
+            discard(self.directory)
             self.keep_rows(until=0)
             write_json(self.directory / "started.json", {"key": self.key})
         for unfinished in self.directory.glob(".*"):  # what a kill left of an atomic write
@@ -247,7 +256,7 @@ class StageRun:
                 "seconds": round(seconds, 3),
                 "memory": memory,
                 "spent": dict(spent or {}),
-                "git": _git_state(Path(__file__).parent),
+                "git": git_state(Path(__file__).parent),
             }
             write_json(self.directory / DONE, {**marker, "summary": dict(summary)})
             self._tell(DONE, [summary])
@@ -282,103 +291,39 @@ class Run:
         """Write the resolved recipe and where the run came from."""
         write_text(self.directory / "recipe.yaml", dump_recipe(self.recipe))
         write_json(self.directory / "keys.json", self.keys)
-        write_json(self.directory / "provenance.json", provenance())
+        made_by = {"format": FORMAT, "revisions": dict(REVISIONS)}
+        write_json(self.directory / "provenance.json", {**provenance(), **made_by})
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Keep a second process out of the directory.
 
         Raises:
           UserError: another process holds it.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / LOCK).open("a+") as lock:
-            try:
-                _take(lock)
-            except BlockingIOError as error:
-                lock.seek(0)
-                raise UserError(
-                    f"{self.directory} is in use by process {lock.read().strip() or '?'}. "
-                    "Wait for it, stop it, or give this run another directory with --out."
-                ) from error
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
-            yield
-
-
-def in_use(directory: Path) -> bool:
-    """Whether a process works on the run in a directory."""
-    try:
-        with (directory / LOCK).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def _take(lock: IO[str]) -> None:
-    """Lock a file for this process alone; BlockingIOError where another keeps it."""
-    left = GLANCES
-    while True:
-        left -= 1
-        try:
-            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not left:
-                raise
-        time.sleep(0.05)
-
-
-def provenance() -> dict[str, Any]:
-    """Versions, git state, command and host of this process."""
-    return {
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": sys.argv,
-        "versions": {"python": platform.python_version(), **_versions()},
-        "git": _git_state(Path(__file__).parent),
-        "host": {
-            "system": platform.platform(),
-            "processor": platform.machine(),
-            "cpus": os.cpu_count(),
-        },
-    }
-
-
-def _versions() -> dict[str, str]:
-    installed = {dist.metadata["Name"].lower(): dist.version for dist in metadata.distributions()
-                 if dist.metadata["Name"]}  # fmt: skip
-    return {name: installed[name] for name in PACKAGES if name in installed}
-
-
-def _git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit and whether files differ from it; None outside a checkout or without git."""
-
-    def git(*words: str) -> str:
-        result = subprocess.run(
-            ["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=10
-        )
-        return result.stdout.strip()
-
-    try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
-        return None
+        return locked(self.directory)
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
-    """A marker's content; None when it is not there. Markers are written whole or not at all."""
+    """A marker's content; None when it is not there. Markers are written whole or not at all.
+
+    Raises UserError where something else damaged it.
+    """
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or "key" not in content:
+        raise UserError(
+            f"{path} is damaged: it is no marker of a stage. Remove it, and the stage is done "
+            "again, or put the whole file back."
+        )
     return content
 
 
 def _append(path: Path, row: Mapping[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
+    with naming(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
 
 
@@ -391,5 +336,20 @@ def _keep(path: Path, wanted: Callable[[Mapping[str, Any]], bool]) -> None:
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
     """The rows of a JSON-lines file, less a last one that a kill left torn; none without a file."""
-    lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else [""]
-    return [json.loads(line) for line in lines[:-1]]
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    return [_row(path, number, line) for number, line in enumerate(lines[:-1], start=1)]
+
+
+def _row(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row: Any = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict) or "step" not in row:
+        raise UserError(
+            f"{path}, line {number}: this is no row that a run wrote. Put the line right or remove "
+            "it."
+        )
+    return row

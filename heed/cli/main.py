@@ -6,7 +6,6 @@ torch is imported inside the verbs that need it, so that help and errors come at
 from __future__ import annotations
 
 import os
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -32,6 +31,7 @@ from heed.cli import (
     watch,
     world,
 )
+from heed.cli.trouble import trouble
 from heed.errors import Interrupted, UserError
 
 # By default idle OpenMP threads spin for so long that a training step takes many times longer as
@@ -67,26 +67,14 @@ class Verbs(TyperGroup):
             console.print(escape(str(stop)), highlight=False, soft_wrap=True)
             raise typer.Exit(130) from stop
         except Exception as error:
-            trouble = _of_the_store(error)
-            if trouble is None:
+            said = trouble(error)
+            if said is None:
                 raise
-            console.print(f"[red bold]Error:[/] {escape(trouble)}", highlight=False, soft_wrap=True)
+            console.print(f"[red bold]Error:[/] {escape(said)}", highlight=False, soft_wrap=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as stop:
             console.print(STOPPED.get(ctx.invoked_subcommand, "Stopped."), highlight=False)
             raise typer.Exit(130) from stop
-
-
-def _of_the_store(error: Exception) -> str | None:
-    """What to say of an error of the database, where one was in use and failed under way."""
-    databases = sys.modules.get("sqlalchemy.exc")
-    if databases is None or not isinstance(error, databases.OperationalError):
-        return None
-    cause = " ".join(str(error.orig).split())
-    return (
-        f"The store stopped answering: {cause}. What was acknowledged is kept, and nothing is half "
-        "done. See that the database runs and its disk has room, then give the same command again."
-    )
 
 
 app = typer.Typer(
