@@ -35,10 +35,10 @@ def held_apart(work: Workplace, stage: Records, gate: LeakageGate) -> Finding | 
 
     prompts = work.records(stage.name, "prompts", Prompt)
     shown = [each.prompt for each in work.records(stage.name, "demonstrations", Demonstration)]
+    seen = [each for each in [*prompts, *shown] if each.split == "train"]
     return leakage(
         list(dict.fromkeys(text(each) for each in prompts if each.split == "heldout")),
-        # Held-out demonstrations are measured on and not imitated.
-        [text(each) for each in [*prompts, *shown] if each.split == "train"],
+        [text(each) for each in seen],
         similarity=gate.similarity,
         share=gate.share,
     )
