@@ -31,9 +31,9 @@ def ending(directory: Path, recipe: Recipe) -> str:
     by = f"--judge {directory}:{judge}" if judge else "--judge people"
     lines += [
         "Next:",
-        f"  heed chat {directory}:{last}",
+        f"  heed chat {directory}:{last} {directory}:{first}",
         f"  heed compare {directory}:{last} {directory}:{first} {by}",
-        f"  heed export {directory}:{last}",
+        f"  heed export {directory}:{last} exports/{directory.resolve().name}",
     ]
     return "\n".join(lines)
 
