@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from heed.data.survey import survey
 from heed.errors import UserError
 from heed.models.chat import ChatFormat
 from heed.planning.ground import Ground
 from heed.planning.sizes import Size, of_architecture, of_model
-from heed.planning.texts import Data, Measure, by_characters, of_transcripts, of_world
+from heed.planning.texts import Data, Measure, by_characters, of_survey, of_world
 from heed.recipe import Pretrain, Recipe, Records
 from heed.types import Prompt
 from heed.world.world import World
@@ -31,7 +33,10 @@ def _data(recipe: Recipe, given: ChatFormat | None) -> Data:
         vocabulary = max(
             (s.vocabulary for s in recipe.stages if isinstance(s, Pretrain)), default=0
         )
-        return of_transcripts(recipe, measure, vocabulary)
+        settings = next(stage for stage in recipe.stages if isinstance(stage, Records))
+        sources = [recipe.data] if isinstance(recipe.data, str) else recipe.data
+        files = [file for source in sources for file in _files(source)]
+        return of_survey(survey(files), settings, measure, vocabulary)
     world = World(recipe.world.seed, recipe.world.families)
     records = [stage for stage in recipe.stages if isinstance(stage, Records)]
     chat = given or ChatFormat(
@@ -41,6 +46,15 @@ def _data(recipe: Recipe, given: ChatFormat | None) -> Data:
         )
     )
     return of_world(recipe, world, _measured(chat), len(chat.tokenizer))
+
+
+def _files(source: str) -> list[str]:
+    """The files of a folder of JSON lines; anything else is a source by itself."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return [source]
+    found = sorted(p for p in folder.rglob("*") if p.name.endswith((".jsonl", ".jsonl.gz")))
+    return [str(path) for path in found] or [source]
 
 
 def _sizes(recipe: Recipe, data: Data) -> Mapping[str, Size]:

@@ -47,6 +47,8 @@ COSTS: Mapping[str, tuple[int, Measure, str]] = {
 FATAL = ("sign", "overoptimisation")
 """Gates that say of the reward itself that it is wrong."""
 NOT_SHOWN: tuple[str, Tone] = ("Not shown", "unsure")
+CHANCE = 0.5
+"""Share of held-out pairs that a reward orders right which knows nothing."""
 PROBABLY: tuple[str, Tone] = ("Probably", "unsure")
 _SAYS = "better than {}", "worse", "not told apart"
 
@@ -93,7 +95,10 @@ def better(view: RunView, parts: Sequence[Part]) -> Answer:
         says = "Only the reward that the policies learned to please judged them."
         return _answer("better", word if word[1] == "bad" else NOT_SHOWN, [says, _stand(gaps)])
     says = f"A reward model of the same preferences judged, and nobody else{_higher(view, gaps)}."
-    return _answer("better", PROBABLY if word[1] == "good" else word, [_stand(gaps), says])
+    knows = view.reward_model.get("accuracy")
+    if word[1] == "good":
+        word = PROBABLY if knows is not None and knows.low > CHANCE else NOT_SHOWN
+    return _answer("better", word, [_stand(gaps), says])
 
 
 def whom(view: RunView, parts: Sequence[Part]) -> Answer:

@@ -148,7 +148,7 @@ def _sft(facts: Facts, outline: Outline, share: float) -> Part:
     if not shown:
         why = "people judged the last answer of each conversation, and those before it nobody"
         settings.append(Reason("turns", "last", why))
-    settings += _amounts("sft", round(rows * (1 - share)))
+    settings += _amounts(facts, "sft", round(rows * (1 - share)))
     return Part("sft", "sft", (*settings, *_training(facts, outline, "sft")))
 
 
@@ -157,7 +157,7 @@ def _reward(facts: Facts, outline: Outline, share: float) -> Part:
     settings = [
         Reason("policy", outline.start),
         Reason("comparisons", "records", "learns which answers people chose, and judges all"),
-        *_amounts("reward", rows),
+        *_amounts(facts, "reward", rows),
         Reason("calibration", amounts.CALIBRATION[facts.cuda], "answers that scores are scaled on"),
         *_sampling(facts, outline),
     ]
@@ -174,7 +174,7 @@ def _offline(facts: Facts, outline: Outline, share: float) -> Part:
         settings.append(Reason("loss", method, outline.method.why))
     if kind == "kto":
         settings += _balance(facts)
-    settings += _amounts(kind, round(rows * (1 - share)))
+    settings += _amounts(facts, kind, round(rows * (1 - share)))
     return Part(kind, kind, (*settings, *_training(facts, outline, kind)))
 
 
@@ -217,9 +217,11 @@ def _on_policy(facts: Facts, outline: Outline, share: float) -> Part:
     return Part(method, method, (*settings, *_training(facts, outline, method)))
 
 
-def _amounts(kind: str, rows: int) -> list[Reason]:
+def _amounts(facts: Facts, kind: str, rows: int) -> list[Reason]:
     passes = amounts.epochs(kind, rows)
-    return [passes, amounts.batch(kind, rows, float(passes.value))]
+    made = facts.given.get(f"{kind}.epochs", passes.value)
+    times = float(made) if isinstance(made, int | float) else float(passes.value)
+    return [passes, amounts.batch(kind, rows, times)]
 
 
 def _training(facts: Facts, outline: Outline, kind: str) -> list[Reason]:
