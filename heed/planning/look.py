@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from heed.data.survey import survey
@@ -35,8 +34,7 @@ def _data(recipe: Recipe, given: ChatFormat | None) -> Data:
         )
         settings = next(stage for stage in recipe.stages if isinstance(stage, Records))
         sources = [recipe.data] if isinstance(recipe.data, str) else recipe.data
-        files = [file for source in sources for file in _files(source)]
-        return of_survey(survey(files), settings, measure, vocabulary)
+        return of_survey(survey(sources), settings, measure, vocabulary)
     world = World(recipe.world.seed, recipe.world.families)
     records = [stage for stage in recipe.stages if isinstance(stage, Records)]
     chat = given or ChatFormat(
@@ -46,15 +44,6 @@ def _data(recipe: Recipe, given: ChatFormat | None) -> Data:
         )
     )
     return of_world(recipe, world, _measured(chat), len(chat.tokenizer))
-
-
-def _files(source: str) -> list[str]:
-    """The files of a folder of JSON lines; anything else is a source by itself."""
-    folder = Path(source)
-    if not folder.is_dir():
-        return [source]
-    found = sorted(p for p in folder.rglob("*") if p.name.endswith((".jsonl", ".jsonl.gz")))
-    return [str(path) for path in found] or [source]
 
 
 def _sizes(recipe: Recipe, data: Data) -> Mapping[str, Size]:

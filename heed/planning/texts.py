@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TypeVar
 
+from heed.data.splitting import conversation
 from heed.data.survey import Survey
 from heed.recipe import Recipe, Records
 from heed.types import Demonstration, Prompt
@@ -148,11 +149,11 @@ def of_survey(found: Survey, records: Records, measure: Measure, vocabulary: int
     limit = records.limit or found.rows
     pairs, single = _some(found.comparisons, limit), _some(found.unpaired, limit)
     shown = _some(found.demonstrations, limit)
+    own = sum(prompt.split == "heldout" for prompt in found.prompts)
+    held = own / len(found.prompts) if own else records.heldout
     asked = [pair.prompt for pair in pairs] + [answer.prompt for answer in single]
     asked += [each.prompt for each in shown]
-    prompts = {prompt.text: prompt for prompt in asked}
-    own = sum(prompt.split == "heldout" for prompt in prompts.values())
-    held = own / len(prompts) if own else records.heldout
+    prompts = {conversation(prompt): prompt for prompt in asked}
     chosen = [Demonstration(each.prompt, each.chosen) for each in _some(pairs)]
     rejected = [Demonstration(each.prompt, each.rejected) for each in _some(pairs)]
     apart = [Demonstration(each.prompt, each.text) for each in _some(single)]

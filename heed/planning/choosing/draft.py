@@ -117,8 +117,9 @@ def imitates(facts: Facts, method: str, wanted: bool | None) -> Reason:
 
 def draft(facts: Facts, outline: Outline, head: Iterable[Reason], *, skip: bool) -> Draft:
     """The whole recipe. `skip`: whether broken rows are left out instead of refused."""
-    share = amounts.heldout(facts)
-    records = [share]
+    heldout = amounts.heldout(facts)
+    share = facts.held / facts.asked if facts.held else float(heldout.value)
+    records = [] if facts.held else [heldout]
     if skip:
         records.append(Reason("broken", "skip", "you asked for it"))
     method = str(outline.method.value)
@@ -126,16 +127,16 @@ def draft(facts: Facts, outline: Outline, head: Iterable[Reason], *, skip: bool)
     parts = [Part("records", "records", tuple(records)), Part("pretrain", BASE, ())]
     policies = {BASE: BASE}
     if outline.imitates.value:
-        parts.append(_sft(facts, outline, float(share.value)))
+        parts.append(_sft(facts, outline, share))
         policies["sft"] = "sft"
     judged = facts.has("comparisons")
     if judged:
-        parts.append(_reward(facts, outline, float(share.value)))
+        parts.append(_reward(facts, outline, share))
     if own != "sft":
         make = _on_policy if method in ON_POLICY else _offline
-        parts.append(make(facts, outline, float(share.value)))
+        parts.append(make(facts, outline, share))
         policies[own] = own
-    parts.append(_evaluate(facts, outline, policies, float(share.value), judged=judged))
+    parts.append(_evaluate(facts, outline, policies, share, judged=judged))
     parts.append(Part("report", "report", ()))
     return Draft((*head, device.precision(facts)), tuple(parts))
 

@@ -37,6 +37,8 @@ class Facts:
     answers: Sequence[int]
     desirable: int = 0
     """Of the unpaired answers."""
+    held: int = 0
+    """Of the prompts, that the data hold out themselves."""
     given: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the user's, as `--set` names them, by which other choices go."""
 
