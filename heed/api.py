@@ -226,7 +226,8 @@ class Policy:
         seed: int = 0,
         max_new_tokens: int | None = None,
     ) -> list[Completion]:
-        """Answers to prompts, `n` each: prompts[i] owns the answers [i * n, (i + 1) * n).
+        """Answers to prompts, `n` each: prompts[i] owns the answers [i * n, (i + 1) * n). Without a
+        chat template an answer ends where it would go on as Human, too.
 
         Args:
             prompts: one or several: texts, conversations, or `heed.Prompt`s.
@@ -274,7 +275,12 @@ class Policy:
                 "0 or more, the second above 0 and at most 1, the third at least 1."
             )
         return self.speaker.ask(
-            Sampling(temperature=float(temperature), top_p=float(top_p), max_new_tokens=longest)
+            Sampling(
+                temperature=float(temperature),
+                top_p=float(top_p),
+                max_new_tokens=longest,
+                stop=list(self.speaker.stop),
+            )
         )
 
 
@@ -306,7 +312,7 @@ class Reward:
 
     def __call__(self, completions: Sequence[Completion]) -> list[float]:
         """One score a completion, as `Policy.sample` gives them."""
-        return self.function(completions)
+        return self.function(completions) if completions else []
 
 
 def _prompts(asked: Asked | Sequence[Asked]) -> list[Prompt]:

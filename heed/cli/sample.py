@@ -144,7 +144,7 @@ def _settings(
     if not 0.0 < top_p <= 1.0:
         raise UserError(f"--top-p {top_p}: give a probability above 0 and at most 1.")
     return Sampling(
-        temperature=temperature, top_p=top_p, batch_size=SIDE_BY_SIDE,
+        temperature=temperature, top_p=top_p, batch_size=SIDE_BY_SIDE, stop=list(speaker.stop),
         max_new_tokens=max_new_tokens or speaker.longest,
     )  # fmt: skip
 
