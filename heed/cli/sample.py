@@ -75,8 +75,8 @@ def sample(
 ) -> None:
     """Print a policy's answers, or write them to a file.
 
-    With --out a line is a prompt and its answers: several for heed label, where people rank them,
-    one as a demonstration. heed compare reads both.
+    With --out a line is a prompt and its answers: several for heed label,
+    where people rank them; one as a demonstration. heed compare reads both.
 
     [dim]Examples:[/]  heed sample runs/demo:ppo "What is the capital of France?" -n 3
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from toy_run import toy_run
 from typer.testing import CliRunner
 
@@ -31,6 +33,7 @@ class Scripted(Screen):
 
     def __init__(self, lines: Sequence[str] = (), stop: int | None = None) -> None:
         self.interactive = True
+        self.console = Console(file=io.StringIO(), width=60)
         self.lines = list(lines)
         self.stop = stop
         self.shown: list[str] = []
@@ -183,6 +186,48 @@ def test_blind_sides_are_drawn_and_named_ones_are_not(session: Any) -> None:
     named = hold(session(lines[:3], blind=False, tokens=2)).screen.notes
     assert [note for note in named if note.startswith("Answer")] == ["Answer 1: sft",
                                                                      "Answer 2: base"]  # fmt: skip
+
+
+class Growing:
+    """Two answers that grow in turn; Ctrl-C at a piece of the second."""
+
+    def __init__(self, stop: int | None = None) -> None:
+        self.stop = stop
+        self.given = 0
+
+    def pieces(self, words: str) -> Iterator[str]:
+        for word in words.split(" "):
+            self.given += 1
+            if self.given == self.stop:
+                raise KeyboardInterrupt
+            yield f"{word} "
+
+
+def test_two_answers_stand_side_by_side(session: Any) -> None:
+    screen = session().screen
+    screen.console = Console(file=io.StringIO(), width=80, force_terminal=True)
+    assert screen.wide
+    growing = Growing()
+    answers = [growing.pieces("yes \x1b[2J one"), growing.pieces("no two")]
+    assert not screen.beside(["Answer 1", "Answer 2"], answers)
+    shown = screen.console.file.getvalue()
+    assert "\x1b[2J" not in shown
+    last = shown.rstrip().splitlines()[-1]
+    assert last.index("yes ␛[2J one") < 40 <= last.index("no two")
+    stopping = Growing(stop=4)
+    answers = [stopping.pieces("one two three"), stopping.pieces("four five six")]
+    assert screen.beside(["Answer 1", "Answer 2"], answers)
+    assert "one two" in screen.console.file.getvalue()
+
+
+def test_wide_or_narrow_the_answers_are_the_same(session: Any) -> None:
+    lines = ["/compare base", "good ?", "2", "bad ?", "1"]
+    narrow = hold(session(lines))
+    wide = session(lines)
+    wide.screen.console = Console(file=io.StringIO(), width=120)
+    assert hold(wide).talk.turns == narrow.talk.turns
+    assert wide.screen.shown == []
+    assert wide.choices == narrow.choices > 0
 
 
 def test_equal_answers_are_no_comparison_and_ctrl_c_ends_one(session: Any) -> None:
