@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai_server import serving
 from rich.console import Console
 from toy_run import toy_run
 from typer.testing import CliRunner
@@ -288,6 +289,16 @@ def test_piped_a_line_is_a_message_and_answers_alone_are_printed(
     wrong = runner.invoke(app, words, input="/policy leash\n")
     assert wrong.exit_code == 2
     assert "Traceback" not in wrong.output
+
+
+def test_a_server_answers_in_one_piece(tmp_path: Path) -> None:
+    def reply(messages: Sequence[Message], _: Any) -> str:
+        return f"{len(messages)} turns, {messages[-1].content}"
+
+    with serving(reply, models=["small"]) as server:
+        done = runner.invoke(app, ["chat", f"{server.address}#small"], input="one\ntwo\n")
+    assert done.exit_code == 0, done.output
+    assert done.stdout == "1 turns, one\n3 turns, two\n"
 
 
 def test_nothing_of_a_model_steers_the_terminal() -> None:
