@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from heed import __version__
 from heed.cli import (
     compare,
+    doctor,
     export,
     label,
     plan,
@@ -126,3 +127,4 @@ app.command("export")(export.export)
 app.command("label")(label.label)
 app.add_typer(prefs.app, name="prefs", help="Import, export and judge preferences.")
 app.add_typer(world.app, name="world", help="Look into the embedded world and score answers.")
+app.command("doctor")(doctor.doctor)

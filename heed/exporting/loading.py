@@ -25,7 +25,8 @@ def code(found: Found, what: str, checked: Checked, place: str, *, hub: bool) ->
     names = ["AutoModelForCausalLM", checked.wording.reader]
     if what == "adapter":
         lines.insert(0, "from peft import PeftModel")
-    lines.insert(what == "adapter", f"from transformers import {', '.join(names)}")
+        names.append("GenerationConfig")
+    lines.insert(what == "adapter", f"from transformers import {', '.join(sorted(names))}")
     lines += ["", f"tokenizer = {checked.wording.reader}.from_pretrained(where)"]
     if what == "adapter":
         outside = found.base.outside
@@ -33,6 +34,7 @@ def code(found: Found, what: str, checked: Checked, place: str, *, hub: bool) ->
         lines += [
             f"base = AutoModelForCausalLM.from_pretrained({base})",
             "model = PeftModel.from_pretrained(base, where)",
+            "model.generation_config = GenerationConfig.from_pretrained(where)",
         ]
     else:
         lines.append("model = AutoModelForCausalLM.from_pretrained(where)")
