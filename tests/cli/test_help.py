@@ -29,7 +29,7 @@ def test_there_are_verbs() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_shows_an_example(name: str) -> None:
-    text = COMMANDS[name].help or ""
+    text = f"{COMMANDS[name].help} {COMMANDS[name].epilog}"
     assert "Example" in text
     # The example is of this verb, as it would be typed.
     shown = " ".join(text.partition("Example")[2].split())
