@@ -4,7 +4,7 @@ PYTHON ?= python3
 JOBS ?= 2
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint format bench
+.PHONY: demo test test-slow lint format docs bench
 
 demo: .venv/made ## The main job: the whole loop on the embedded world, with a report.
 	$(BIN)/heed run quickstart --out runs/demo
@@ -25,6 +25,10 @@ lint: .venv/made ## Style, types, floors.
 format: .venv/made ## Rewrite files in the house's style.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/made ## The documentation's site, in site/; a warning is an error.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo site/index.html
 
 bench: .venv/made ## Side-by-side runs; each prints ratios.
 	GOMP_SPINCOUNT=20000 $(BIN)/python -m benchmarks.rollouts

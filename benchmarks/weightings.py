@@ -11,8 +11,8 @@ from typing import cast
 from scipy.special import expit
 
 from benchmarks.annotators import STATED_BIAS, gold, with_spammers
+from heed.data.comparisons import comparisons
 from heed.feedback import votes
-from heed.feedback.comparisons import comparisons
 from heed.feedback.crowd import decided, fit_reliability
 from heed.feedback.quality import annotator_reports, reliabilities
 from heed.feedback.weights import reliability_weights

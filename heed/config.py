@@ -75,7 +75,12 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
       UserError: nothing there, broken YAML, an unknown or ill-typed key.
     """
-    document = _compose(*_read(name_or_path))
+    return read_recipe(*_read(name_or_path), overrides)
+
+
+def read_recipe(source: str, text: str, overrides: Sequence[str] = ()) -> Recipe:
+    """The same of a page's text; `source` is what errors call it."""
+    document = _compose(source, text)
     if not isinstance(document.value, dict):
         raise UserError(f"{document.source}: a recipe is a mapping of keys, such as `name: mine`.")
     for override in overrides:
@@ -199,7 +204,7 @@ def _kind_and_settings(path: KeyPath, item: Any, document: _Document) -> tuple[s
         item = {item: {}}
     kinds = [*STAGES, ROUNDS]
     if not isinstance(item, dict) or len(item) != 1:
-        raise UserError(f"{where}: a stage is `- kind: settings`, with one of {_list(kinds)}.")
+        raise UserError(f"{where}: a stage is `- kind: settings`, with one of {', '.join(kinds)}.")
     kind, settings = next(iter(item.items()))
     if kind not in kinds:
         raise UserError(f"{where}: no stage is called {kind!r}.{_nearest(kind, kinds)}")
@@ -229,14 +234,19 @@ def _stages(path: KeyPath, item: Any, document: _Document) -> list[Placed]:
     return [placed for stages in expanded for placed in zip(stages, places, strict=True)]
 
 
+def parse_override(override: str) -> tuple[str, Any]:
+    """The key and the value of an `a.b=value`."""
+    keys, equals, text = override.partition("=")
+    place = f"--set {PASSWORD.sub(_stars, override)}"
+    if not equals or not all(keys.strip().split(".")):
+        raise UserError(f"{place}: write it as key.key=value, e.g. --set ppo.kl.coef=0.1.")
+    return keys.strip(), _compose(place, text).value
+
+
 def _apply(document: _Document, override: str) -> None:
     """Write one `a.b=value` into the document."""
-    keys, equals, text = override.partition("=")
-    path: list[str] = keys.strip().split(".")
-    place = f"--set {PASSWORD.sub(_stars, override)}"
-    if not equals or not all(path):
-        raise UserError(f"{place}: write it as key.key=value, e.g. --set ppo.kl.coef=0.1.")
-    value = _compose(place, text).value
+    keys, value = parse_override(override)
+    path, place = keys.split("."), f"--set {PASSWORD.sub(_stars, override)}"
     target: dict[str, Any] = document.value
     prefix: KeyPath = ()
     if path[0] not in Recipe.model_fields or path[0] == "stages":
@@ -381,10 +391,6 @@ def _settings_in(annotation: Any) -> type[BaseModel]:
         return annotation
     found = [_settings_in(each) for each in get_args(annotation) if each is not type(None)]
     return found[0]
-
-
-def _list(names: Sequence[str] | Mapping[str, Any]) -> str:
-    return ", ".join(names)
 
 
 def _nearest(name: str, valid: Sequence[str] | Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from heed.feedback.comparisons import each_by_itself
+from heed.data.comparisons import each_by_itself
 from heed.losses.kl import KL_LOSSES, kl_penalty
 from heed.losses.policy import LOG_RATIOS, aggregations, ppo_clip
 from heed.losses.preference import PREFERENCE_LOSSES

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heed.data.rows import BadRow, Row, RowError, SetAside
-from heed.types import Annotation, Demonstration, Item, Message, Prompt, Split, Verdict
+from heed.types import Annotation, Demonstration, Item, Message, Prompt, Split, Unpaired, Verdict
 
 IMPORTED = "import"
 """The source, and by default the annotator, of what a file does not ascribe to anyone."""
@@ -38,18 +38,23 @@ class Aside:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a reader knows beside the rows: whose verdicts unsigned ones are, which files belong."""
+    """What a reader knows beside the rows: whose verdicts unsigned ones are, which files belong.
+
+    `to_train`: the rows become training records, in which transcripts' prompts are called by file
+    and line.
+    """
 
     file: Path
     annotator: str = IMPORTED
     companions: tuple[Path, ...] = ()
+    to_train: bool = False
 
 
-Found = Entry | Demonstration | Aside | BadRow
+Found = Entry | Demonstration | Unpaired | Aside | BadRow
 Reader = Callable[[Iterator[Row], Reading], Iterator[Found]]
 
 
-def each(read: Callable[[Row, Reading], Entry | Demonstration]) -> Reader:
+def each(read: Callable[[Row, Reading], Entry | Demonstration | Unpaired]) -> Reader:
     """A reader of files whose every row speaks for itself."""
 
     def read_all(rows: Iterator[Row], reading: Reading) -> Iterator[Found]:
@@ -59,7 +64,7 @@ def each(read: Callable[[Row, Reading], Entry | Demonstration]) -> Reader:
     return read_all
 
 
-def attempt(row: Row, read: Callable[[], Entry | Demonstration]) -> Found:
+def attempt(row: Row, read: Callable[[], Entry | Demonstration | Unpaired]) -> Found:
     """What the row says, or why it says nothing."""
     try:
         return read()

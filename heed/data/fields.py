@@ -47,6 +47,14 @@ def number(values: Values, column: str) -> float | None:
     return found
 
 
+def weight(values: Values) -> float:
+    """What a row counts for beside others, 1 where it does not say."""
+    found = number(values, "weight")
+    if found is not None and found < 0:
+        raise RowError(f"the column 'weight' is {found:g}; a row counts for 0 or more")
+    return 1.0 if found is None else found
+
+
 def whole(values: Values, column: str) -> int | None:
     """A whole number, or None where it is missing or blank."""
     found = number(values, column)

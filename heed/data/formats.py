@@ -16,13 +16,14 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format of rows: what it looks like, for the user; a test of a row; its reader; whether
-    other files may belong to one.
+    """A format of rows: what it looks like, for the user; a test of a row; its reader, and the one
+    for rows to train on where that is another; whether other files may belong to one.
     """
 
     accepts: str
     fits: Callable[[Values], bool]
     read: Reader
+    alone: Reader | None = None
     companions: bool = False
 
 
@@ -87,7 +88,12 @@ FORMATS: dict[str, Format] = {
         _is_transcripts,
         each(hh.transcripts),
     ),
-    "unpaired": Format("prompt, completion, label (true or false)", _is_unpaired, trl.unpaired),
+    "unpaired": Format(
+        "prompt, completion, label (true or false)",
+        _is_unpaired,
+        trl.unpaired,
+        alone=each(trl.by_itself),
+    ),
     "demonstrations": Format(
         "prompt, completion; or messages", _is_demonstration, each(trl.demonstration)
     ),

@@ -17,9 +17,13 @@ def transcripts(row: Row, reading: Reading) -> Entry:
     found = compare(fields.text(row.values, "chosen"), fields.text(row.values, "rejected"))
     if isinstance(found, str):
         raise SetAside(found)
-    family = transcripts_name(reading.file).split("/", maxsplit=1)[0]
-    split = fields.split(row.values)
-    prompt = prompt_of(found.prompt.messages, family=family, split=split)
+    name = transcripts_name(reading.file)
+    prompt = prompt_of(
+        found.prompt.messages,
+        id=f"{name}:{row.number}" if reading.to_train else "",
+        family=name.split("/", maxsplit=1)[0],
+        split=fields.split(row.values),
+    )
     by = author(row.values, reading)
     by_margin = strength(row.values)
     return preferred(row, prompt, found.chosen, found.rejected, strength=by_margin, by=by)

@@ -13,7 +13,7 @@ from heed.data.formats import FORMATS, named, recognise
 from heed.data.rows import BadRow, Row, RowError
 from heed.data.tables import length, read_rows
 from heed.errors import UserError
-from heed.types import Annotation, Demonstration, Item, Verdict
+from heed.types import Annotation, Demonstration, Item, Unpaired, Verdict
 
 Key = tuple[str, str, int, int]
 
@@ -36,6 +36,7 @@ class Gathering:
     items: list[Item] = field(default_factory=list)
     annotations: list[Annotation] = field(default_factory=list)
     demonstrations: list[Demonstration] = field(default_factory=list)
+    unpaired: list[Unpaired] = field(default_factory=list)
     known: int = 0
     duplicates: int = 0
     alike: int = 0
@@ -73,6 +74,8 @@ class Gathering:
             self.aside.append(found.row.bad(found.reason))
         elif isinstance(found, Demonstration):
             self.demonstrations.append(found)
+        elif isinstance(found, Unpaired):
+            self.unpaired.append(found)
         else:
             try:
                 self._add(found)
@@ -222,6 +225,7 @@ def read_preferences(
     companions: Sequence[Path] = (),
     into: Gathering | None = None,
     progress: Callable[[int, int], None] = lambda *_: None,
+    to_train: bool = False,
 ) -> tuple[str, Gathering]:
     """The format of a file, and what it holds. Rows that cannot be used stand in `errors`.
 
@@ -232,6 +236,7 @@ def read_preferences(
         companions: files that belong to it, where the format has any.
         into: what was there before.
         progress: hears how many rows (or lines) were read, and of how many; 0: not known.
+        to_train: read training records: answers labelled one by one stay by themselves.
 
     Raises:
         UserError: there is no such file, it is broken as a whole, empty, or of unknown columns;
@@ -245,9 +250,10 @@ def read_preferences(
             f"{source} is read as {name!r}, a format that no other file belongs to: leave out "
             f"{', '.join(str(file) for file in companions)}."
         )
-    reading = Reading(Path(source), annotator, tuple(companions))
+    reading = Reading(Path(source), annotator, tuple(companions), to_train)
+    read = (named(name).alone if to_train else None) or named(name).read
     total = length(source)
-    for found in named(name).read(_good(rows, gathering, progress, total), reading):
+    for found in read(_good(rows, gathering, progress, total), reading):
         gathering.add(_of_another_shape(found, name) if isinstance(found, BadRow) else found)
     return name, gathering
 

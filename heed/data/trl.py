@@ -23,7 +23,7 @@ from heed.data.entries import (
     signed,
 )
 from heed.data.rows import Row, RowError, SetAside
-from heed.types import Annotation, Comparison, Demonstration, Item, Message, Prompt
+from heed.types import Annotation, Comparison, Demonstration, Item, Message, Prompt, Unpaired
 
 STRENGTHS = {1.0: 1, 2 / 3: 2, 1 / 3: 3, 0.0: None}
 """Strength of preference by margin (Llama 2's small table). None: whoever gives no strength is
@@ -146,6 +146,16 @@ def unpaired(rows: Iterator[Row], reading: Reading) -> Iterator[Found]:
         groups.setdefault(key, []).append((row, demonstrated.text, label))
     for (prompt, annotator, source), group in groups.items():
         yield from _ranked(prompt, group, signed(annotator, source))
+
+
+def by_itself(row: Row, reading: Reading) -> Unpaired:
+    """prompt, completion, label, as an answer that is good or bad by itself."""
+    demonstrated = demonstration(row, reading)
+    by = author(row.values, reading)
+    return Unpaired(
+        demonstrated.prompt, demonstrated.text, _label(row.values.get("label")),
+        fields.weight(row.values), by.annotator, by.source,
+    )  # fmt: skip
 
 
 def _label(value: Any) -> bool:

@@ -17,6 +17,7 @@ from heed.exporting.markdown import block, code, escaped, table
 from heed.exporting.metadata import ADAPTER, header
 from heed.exporting.probes import EXACT, Apart
 from heed.exporting.weights import BASE, Checked
+from heed.provenance import provenance
 from heed.report import evidence
 from heed.report.answers import answers
 from heed.report.estimates import estimates
@@ -34,7 +35,6 @@ from heed.report.measures import (
 from heed.report.page import parts_of
 from heed.report.part import QUESTIONS, Part
 from heed.report.read import RunView, StageView, read_run
-from heed.run import provenance
 from heed.stats.intervals import Estimate
 
 SHARES = ("accuracy", "noise_ceiling")

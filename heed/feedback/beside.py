@@ -8,8 +8,9 @@ from itertools import combinations, product
 
 import numpy as np
 
+from heed.data.labels import first_occasions, latest
 from heed.feedback.crowd import DECIDED
-from heed.feedback.preferences import Said, first_occasions, latest, preferences
+from heed.feedback.preferences import Said, preferences
 from heed.stats.agreement import cohen_kappa, pairwise_agreement
 from heed.stats.intervals import Estimate
 from heed.types import Annotation

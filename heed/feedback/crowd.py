@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from heed.feedback.preferences import Preference, Said, first_occasions, preferences
+from heed.data.labels import first_occasions
+from heed.feedback.preferences import Preference, Said, preferences
 from heed.stats.consensus import OneCoin, one_coin
 from heed.stats.crowd import (
     Flag,

@@ -16,17 +16,17 @@ from typing import Any
 
 from heed import __version__
 from heed.data import argilla, hh, llmfao, native, trl
-from heed.data.rows import SetAside
-from heed.data.writing import check_writable, write_rows
-from heed.errors import UserError
-from heed.feedback.comparisons import Ties, comparisons, rewrites
-from heed.feedback.preferences import (
+from heed.data.comparisons import Ties, comparisons, rewrites
+from heed.data.labels import (
     Splits,
     labels_to_learn_from,
     latest,
     training_votes,
     without_adjudications,
 )
+from heed.data.rows import SetAside
+from heed.data.writing import check_writable, write_rows
+from heed.errors import UserError
 from heed.feedback.votes import majority
 from heed.feedback.weights import reliability_weights
 from heed.files import write_json

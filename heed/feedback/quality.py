@@ -16,6 +16,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from heed.data.labels import first_occasions, latest, without_adjudications
 from heed.feedback.crowd import (
     DECIDED,
     PRIOR_MEAN,
@@ -30,14 +31,7 @@ from heed.feedback.crowd import (
     repeats_alike,
     saw_both_orders,
 )
-from heed.feedback.preferences import (
-    Preference,
-    Said,
-    first_occasions,
-    latest,
-    preferences,
-    without_adjudications,
-)
+from heed.feedback.preferences import Preference, Said, preferences
 from heed.stats.agreement import krippendorff_alpha, pairwise_agreement, tabulate
 from heed.stats.crowd import Flag, by_annotator
 from heed.stats.intervals import Estimate, proportion_interval

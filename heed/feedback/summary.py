@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from heed.data.labels import ADJUDICATION, first_occasions, latest
 from heed.feedback.beside import beside
 from heed.feedback.crowd import DECIDED, left_choices, of_two
-from heed.feedback.preferences import ADJUDICATION, Preference, first_occasions, latest, preferences
+from heed.feedback.preferences import Preference, preferences
 from heed.stats.agreement import fleiss_kappa, tabulate
 from heed.stats.intervals import Estimate, proportion_interval
 from heed.types import GRADES, Annotation, Item

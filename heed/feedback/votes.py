@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from heed.feedback.comparisons import MARGINS, Ties, strength
-from heed.feedback.preferences import first_occasions
+from heed.data.comparisons import MARGINS, Ties, strength
+from heed.data.labels import first_occasions
 from heed.types import Annotation, Comparison, Item
 
 

@@ -155,6 +155,12 @@ class ChatFormat:
         ids = self._tokenize(self.space + text) if text else []
         return [*ids, self.eos_id] if finished else ids
 
+    def fitted(self, prompt: Prompt, text: str, context: int) -> tuple[list[int], list[int]]:
+        """Token ids of prompt and finished answer, at most `context` together; see `RowFormat`."""
+        prompt_ids, answer_ids = self.prompt_ids(prompt), self.completion_ids(text)
+        answer_ids = answer_ids[: max(context - len(prompt_ids), context // 2)]
+        return prompt_ids[-(context - len(answer_ids)) :], answer_ids
+
     def text(self, ids: Sequence[int]) -> str:
         """The text of an answer's ids, cut before the first stop id, without special tokens."""
         end = next((at for at, token in enumerate(ids) if token in self.stop_ids), len(ids))

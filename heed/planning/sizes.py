@@ -114,17 +114,28 @@ def of_model(source: str) -> Size:
 
     Raises UserError where its configuration cannot be read.
     """
+    return size_of(_configuration(source))
+
+
+def longest(source: str) -> int | None:
+    """Tokens of the longest text that a model reads; None where its configuration sets no limit."""
+    found = _configuration(source)["max_position_embeddings"]
+    return int(found) if found else None
+
+
+def _configuration(source: str) -> dict[str, Any]:
+    """A model's configuration; of an adapter, its base's."""
     from transformers import AutoConfig
 
     adapter = Path(source) / ADAPTER
     if adapter.exists() and not (Path(source) / "config.json").exists():
         base = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
-        return of_model(str(base))
+        return _configuration(str(base))
     here = Path(source).exists() or source.startswith(("/", ".", "~")) or source.count("/") > 1
     if here and not (Path(source) / "config.json").is_file():
         raise UserError(f"{source} is no model directory: it has no config.json.")
     try:
-        return size_of(_filled(AutoConfig.from_pretrained(source, trust_remote_code=False)))
+        return _filled(AutoConfig.from_pretrained(source, trust_remote_code=False))
     except (OSError, ValueError, KeyError) as error:
         said = " ".join(str(error).split())
         raise UserError(f"The configuration of {source!r} cannot be read: {said}") from error

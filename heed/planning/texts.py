@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
+from typing import TypeVar
 
+from heed.data.survey import Survey
 from heed.data.transcripts import compare
 from heed.recipe import Recipe, Records
 from heed.types import Comparison, Demonstration, Prompt
@@ -20,6 +22,7 @@ from heed.world.arithmetic import Calculation
 from heed.world.facts import Fact
 from heed.world.world import World
 
+T = TypeVar("T")
 LOOK = 1000
 """Texts looked at, of each sort."""
 CHARACTERS, MARKER = 3.5, 5
@@ -168,6 +171,29 @@ def of_transcripts(recipe: Recipe, measure: Measure, vocabulary: int) -> Data:
     )
 
 
+def of_survey(found: Survey, records: Records, measure: Measure, vocabulary: int = 0) -> Data:
+    """What a survey of somebody's data found: some texts of each sort are looked at."""
+    pairs, shown, single = found.comparisons, found.demonstrations, found.unpaired
+    chosen = [Demonstration(each.prompt, each.chosen) for each in _some(pairs)]
+    rejected = [Demonstration(each.prompt, each.rejected) for each in _some(pairs)]
+    apart = [Demonstration(each.prompt, each.text) for each in _some(single)]
+    imitated = [*_some(shown)] or chosen or apart
+    prompts = [each.prompt for some in (pairs, single, shown) for each in some]
+    asked = Counter({prompt.text: prompt.family for prompt in prompts}.values())
+    left, held = 1 - records.heldout, records.heldout
+    count = min(len(pairs), records.limit or len(pairs))
+    return Data(
+        corpus=_rows([*chosen, *rejected, *apart] or imitated, round(left * 2 * count), measure),
+        demonstrations=_rows(imitated, round(left * (len(shown) or count)), measure),
+        prompts={family: round(n * left) for family, n in asked.items()},
+        heldout_prompts={family: round(n * held) for family, n in asked.items()},
+        all_train=False,
+        comparisons=round(left * count),
+        heldout=round(held * count),
+        vocabulary=vocabulary,
+    )
+
+
 def by_characters(prompt: Prompt, answer: str) -> tuple[int, int]:
     """Tokens where there is no tokenizer yet: by the characters of the texts and by the turns."""
     said = sum(len(message.content) for message in prompt.messages)
@@ -203,6 +229,11 @@ def _files(source: Path) -> list[Path]:
     if source.is_file():
         return [source]
     return sorted(p for p in source.rglob("*") if p.name.endswith((".jsonl", ".jsonl.gz")))
+
+
+def _some(items: Sequence[T]) -> list[T]:
+    """At most `LOOK` of them, from all over."""
+    return [*items[:: max(1, len(items) // LOOK)]][:LOOK]
 
 
 def _rows(items: Sequence[Demonstration], count: int, measure: Measure) -> Rows:

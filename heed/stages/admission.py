@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
+from heed.data.labels import first_occasions, latest, training_votes, without_adjudications
 from heed.feedback.crowd import by_name, decided, fit_reliability, known_answers
-from heed.feedback.preferences import (
-    Preference,
-    first_occasions,
-    latest,
-    preferences,
-    training_votes,
-    without_adjudications,
-)
+from heed.feedback.preferences import Preference, preferences
 from heed.files import read_records
 from heed.gates.crowd import agreement, spammers
 from heed.gates.finding import Finding
@@ -41,9 +35,10 @@ def held_apart(work: Workplace, stage: Records, gate: LeakageGate) -> Finding | 
 
     prompts = work.records(stage.name, "prompts", Prompt)
     shown = [each.prompt for each in work.records(stage.name, "demonstrations", Demonstration)]
+    seen = [each for each in [*prompts, *shown] if each.split == "train"]
     return leakage(
         list(dict.fromkeys(text(each) for each in prompts if each.split == "heldout")),
-        [text(each) for each in [*(p for p in prompts if p.split == "train"), *shown]],
+        [text(each) for each in seen],
         similarity=gate.similarity,
         share=gate.share,
     )

@@ -9,16 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from heed.data.comparisons import comparisons, rewrites, undesirable
+from heed.data.labels import labels_to_learn_from, training_votes, without_adjudications
 from heed.data.preferences import read_preferences
 from heed.errors import UserError
-from heed.feedback.comparisons import comparisons, rewrites, undesirable
 from heed.feedback.items import sample_items
 from heed.feedback.judge import JudgeSource
-from heed.feedback.preferences import (
-    labels_to_learn_from,
-    training_votes,
-    without_adjudications,
-)
 from heed.feedback.weights import reliability_weights
 from heed.files import read_records, write_json, write_records
 from heed.progress import Display

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
+from heed.data.labels import training_votes
 from heed.evaluation.compared import compared, fooled_notes
 from heed.evaluation.contestants import Contestant, decoys, pair_up
 from heed.evaluation.votes import Vote, votes_of
-from heed.feedback.preferences import training_votes
 from heed.feedback.scored import ScoreSource
 from heed.files import read_records, write_json, write_records
 from heed.progress import Display

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from heed.feedback.comparisons import each_by_itself
+from heed.data.comparisons import each_by_itself
 from heed.models.language_model import save_language_model
 from heed.models.reference import Reference
 from heed.models.rows import answer_rows

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from heed.data.labels import training_votes
 from heed.data.people import read_people
 from heed.evaluation.people import (
     TRAITS,
@@ -34,7 +35,7 @@ from heed.feedback.habits import (
     shared_level,
     votes,
 )
-from heed.feedback.preferences import Preference, preferences, training_votes
+from heed.feedback.preferences import Preference, preferences
 from heed.files import read_records
 from heed.recipe import Collect, Evaluate, Recipe, listed
 from heed.stages.answers import Answers

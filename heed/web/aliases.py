@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from heed.feedback.preferences import ADJUDICATION
+from heed.data.labels import ADJUDICATION
 from heed.store.limits import NAME
 from heed.store.members import Member
 

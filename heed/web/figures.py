@@ -20,9 +20,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
+from heed.data.labels import ADJUDICATION
 from heed.feedback import queue
 from heed.feedback.beside import beside
-from heed.feedback.preferences import ADJUDICATION
 from heed.feedback.quality import (
     AgreementReport,
     AnnotatorReport,

@@ -8,7 +8,8 @@ from functools import lru_cache
 
 import pytest
 
-from heed.feedback.preferences import first_occasions, latest, preferences
+from heed.data.labels import first_occasions, latest
+from heed.feedback.preferences import preferences
 from heed.feedback.quality import (
     agreement_report,
     annotator_reports,

@@ -12,7 +12,7 @@ from math import log
 
 import pytest
 
-from heed.feedback.comparisons import comparisons
+from heed.data.comparisons import comparisons
 from heed.feedback.weights import CERTAIN, reliability_weights
 from heed.types import Annotation, Item, Prompt
 

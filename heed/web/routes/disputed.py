@@ -15,7 +15,7 @@ from fastapi import APIRouter, Form, Path, Query, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.orm import Session
 
-from heed.feedback.preferences import ADJUDICATION
+from heed.data.labels import ADJUDICATION
 from heed.feedback.quality import Disputed
 from heed.store import annotations as labels
 from heed.store import guidelines, items

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heed.feedback.preferences import labels_to_learn_from, training_votes
+from heed.data.labels import labels_to_learn_from, training_votes
 from heed.types import Annotation, Item, Prompt
 
 ITEMS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from heed.feedback.comparisons import (
+from heed.data.comparisons import (
     comparisons,
     each_by_itself,
     rewrites,

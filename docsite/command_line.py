@@ -1,0 +1,70 @@
+"""The page of the command line, from the application that typer makes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+import typer
+
+from heed.cli.main import app
+
+HEAD = """\
+# Command line
+
+Every verb of `heed`, as `heed VERB --help` says it. This page is made from the program itself.
+
+A mistake of yours ends with one paragraph and exit code 2; Ctrl-C with 130. What was finished is
+kept: the same command goes on.
+
+"""
+MARKUP = re.compile(r"\[/?(?:dim|bold|red|green|yellow| )*\]")
+EXAMPLE = re.compile(r"Example:\s*(.*)")
+
+
+def command_line() -> str:
+    """The whole page."""
+    return HEAD + "\n".join(_verbs(typer.main.get_command(app), "heed"))
+
+
+def verbs(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Every verb with its full name, those of groups too."""
+    for word, inner in command.commands.items():
+        if hasattr(inner, "commands"):
+            yield from verbs(inner, f"{name} {word}")
+        else:
+            yield f"{name} {word}", inner
+
+
+def _verbs(program: Any, name: str) -> Iterator[str]:
+    for words, command in verbs(program, name):
+        if not command.hidden:
+            yield from _verb(words, command)
+
+
+def _verb(words: str, command: Any) -> Iterator[str]:
+    yield f"## {words}\n"
+    text = MARKUP.sub("", "\n\n".join(filter(None, (command.help, command.epilog))))
+    for paragraph in re.split(r"\n\s*\n", text):
+        said = " ".join(paragraph.split()).strip()
+        example = EXAMPLE.match(said)
+        if example:
+            yield f"```sh\n{example[1].strip('`')}\n```\n"
+        elif said.startswith("heed "):
+            yield f"```sh\n{said}\n```\n"
+        elif said:
+            yield f"{escape(said, quote=False)}\n"
+    context = command.make_context(words, [], resilient_parsing=True)
+    records = [(each, each.get_help_record(context)) for each in command.params if not each.hidden]
+    if records:
+        yield '<dl class="settings">'
+        for param, record in records:
+            if record is not None and param.name != "help":
+                yield f"<dt><code>{escape(record[0])}</code></dt><dd>{_said(record[1])}</dd>"
+        yield "</dl>\n"
+
+
+def _said(text: str) -> str:
+    return escape(" ".join(MARKUP.sub("", text).split()))
