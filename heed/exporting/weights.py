@@ -167,8 +167,11 @@ def export_reward(found: Found, folder: Path, dtype: str, shard: str, step: Step
 
 
 def kept_dtype(source: str) -> str:
-    """The precision in which a model's weights are kept."""
-    kept = getattr(AutoConfig.from_pretrained(source), "dtype", None)
+    """The precision in which a model's weights are kept; float32 where its config does not say."""
+    try:
+        kept = getattr(AutoConfig.from_pretrained(source), "dtype", None)
+    except (OSError, ValueError):  # an adapter has none; of what is missing, loading tells
+        return "float32"
     name = str(kept or torch.float32).removeprefix("torch.")
     return name if name in DTYPES else "float32"
 
