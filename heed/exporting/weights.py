@@ -82,6 +82,7 @@ def export_policy(found: Found, folder: Path, dtype: str, shard: str, step: Step
     )
     rounding = None
     if dtype != "float32":
+        del model
         model = sources.load_weights(AutoModelForCausalLM, folder, DTYPES[dtype]).eval()
         rounding = probes.must_be_near(
             probes.apart(before, probes.logprobs(model, said)), dtype, "log-probs (nats a token)"

@@ -28,7 +28,7 @@ from transformers import (
 )
 
 from heed.errors import UserError
-from heed.exporting import probes, weights
+from heed.exporting import loading, probes, weights
 from heed.exporting.export import Exported, Wish, export
 from heed.exporting.found import find
 from heed.models.language_model import load_language_model
@@ -41,7 +41,14 @@ from heed.types import Completion, Prompt
 IDS = torch.tensor([[5, 6, 7, 8, 9, 1, 12]])
 ASKED = "good blue ?"
 TURNS = [{"role": "user", "content": ASKED}]
+ON_CARD = Completion(Prompt.of(loading.HELLO), loading.ANSWER)
 KINDS = ("llama", "gpt2", "qwen2")
+
+
+@pytest.fixture(autouse=True)
+def _without_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cards take most of an export's time here; test_card.py has them."""
+    monkeypatch.setattr("heed.exporting.export.write_card", lambda card, folder: None)
 
 
 def exported(run: Path, stage: str | None, **wish: Any) -> tuple[Path, Exported]:
@@ -86,7 +93,7 @@ def test_a_pipeline_answers_as_heed_does(toy_run: Callable[..., Path], kind: str
     assert answer[0]["generated_text"][-1]["content"].strip() == heed.text
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
 def test_an_adapter_on_a_policy_brings_its_base(toy_run: Callable[..., Path], kind: str) -> None:
     run = toy_run(kind)
     folder, _ = exported(run, "dpo", what="adapter")
@@ -129,8 +136,9 @@ def test_a_reward_model_scores_as_in_heed(toy_run: Callable[..., Path], kind: st
         export(find(run, "reward"), run / "other", Wish("adapter"))
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-@pytest.mark.parametrize("stage", ["dpo", "reward"])
+@pytest.mark.parametrize(
+    ("stage", "dtype"), [("dpo", "bfloat16"), ("dpo", "float16"), ("reward", "bfloat16")]
+)
 def test_half_precision(toy_run: Callable[..., Path], dtype: str, stage: str) -> None:
     run = toy_run()
     folder, made = exported(run, stage, dtype=dtype)
@@ -239,8 +247,10 @@ def test_an_encoder_scores_pairs_as_in_heed(toy_run: Callable[..., Path]) -> Non
         with torch.no_grad():
             logit = plain(**again(ASKED, each.text, return_tensors="pt")).logits.item()
         assert logit + plain.config.heed_offset == pytest.approx(wanted, abs=1e-5)
-    card = (folder / "README.md").read_text()
-    assert "pair = tokenizer('Hello! How are you?', 'I am well, thank you.'" in card
+    program = loading.code(find(run, "reward"), "merged", made.checked, str(folder), hub=False)
+    said: dict[str, Any] = {}
+    exec(compile(program, "README.md", "exec"), said)
+    assert said["logit"] == pytest.approx(LearnedReward(own, context=64)([ON_CARD])[0] - 0.25)
 
 
 def _pairing_tokenizer() -> Any:
