@@ -19,6 +19,7 @@ from heed.cli import (
     align,
     chat,
     compare,
+    doctor,
     export,
     init,
     label,
@@ -124,3 +125,4 @@ app.command("export")(export.export)
 app.command("label")(label.label)
 app.add_typer(prefs.app, name="prefs", help="Import, export and judge preferences.")
 app.add_typer(world.app, name="world", help="Look into the embedded world and score answers.")
+app.command("doctor")(doctor.doctor)
