@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from heed.evaluation.measures import Samples
     from heed.types import Comparison, Prompt, RewardFn
 
+HELDOUT, COMPARISONS = "heldout.jsonl", "comparisons.jsonl"
 SHOWN = 12
 """Prompts whose answers stand side by side on the page."""
 MORE = """Or:
@@ -37,7 +38,8 @@ Data = Annotated[
     list[str] | None,
     typer.Option(
         metavar="PREFS",
-        help="Preferences in any format that heed reads: what each likelihood and reward prefers.",
+        help="Preferences in any format that heed reads, or RUN:COLLECT, whose held-out ones: what "
+        "each likelihood and reward prefers.",
     ),
 ]
 Questions = Annotated[
@@ -107,6 +109,7 @@ def evaluate(
     page = {
         "contestants": [each.name for each in found],
         "reference": beside and beside.name,
+        "rewards": list(scoring),
         "prompts": len(asked),
         "sampling": chosen.model_dump(),
         "measures": {name: as_json(estimates(own)) for name, own in measured.items()},
@@ -180,18 +183,37 @@ def _comparisons(sources: Sequence[str]) -> tuple[list[Comparison], list[str]]:
         return [], []
     from heed.data.survey import describe, survey
 
-    found = survey(sources)
-    for line in describe(found):
-        typer.echo(line, err=True)
-    if not found.comparisons:
+    own = {source: found for source in sources if (found := _of_a_run(source)) is not None}
+    pairs = [each for found in own.values() for each in found]
+    notes = []
+    if others := [source for source in sources if source not in own]:
+        read = survey(others)
+        for line in describe(read):
+            typer.echo(line, err=True)
+        pairs += read.comparisons
+        notes.append("Whether anybody evaluated was trained on these preferences is unknown here.")
+        if read.broken:
+            first = read.broken[0]
+            rows = f"{len(read.broken):,} rows cannot be used"
+            notes.append(f"{rows}, such as {first.place}: {first.why}.")
+    if not pairs:
         raise UserError(f"{', '.join(sources)}: no row prefers one answer to another.")
-    notes = ["Whether anybody evaluated was trained on these preferences is not known here."]
-    if found.broken:
-        first = found.broken[0]
-        notes.append(
-            f"{len(found.broken):,} rows cannot be used, such as {first.place}: {first.why}."
-        )
-    return list(found.comparisons), notes
+    return pairs, notes
+
+
+def _of_a_run(source: str) -> list[Comparison] | None:
+    """The held-out comparisons of RUN:STAGE, or a file that a stage wrote; None for all others."""
+    from heed.files import read_records
+    from heed.naming import run_of
+    from heed.types import Comparison
+
+    run = run_of(source)
+    file = Path(source) if run is None else run[0] / run[1] / HELDOUT
+    if file.name in (HELDOUT, COMPARISONS) and (file.parent / "done.json").exists():
+        return read_records(file, Comparison)
+    if run is not None:
+        raise UserError(f"{source!r} holds no comparisons; name a stage that left {HELDOUT}.")
+    return None
 
 
 def _asked(

@@ -185,7 +185,6 @@ class Told:
         return found
 
     def _likelihoods(self) -> dict[str, dict[str, list[float]]]:
-
         def of(seat: Seat) -> Likelihoods:
             lm = seat.lm(self.options.device)
             context = context_of(lm, CONTEXT)
@@ -195,14 +194,16 @@ class Told:
             typer.echo(f"{seat.name} reads {len(self.pairs):,} comparisons", err=True)
             return likelihoods(lm, self.pairs, context=context)
 
-        reference = of(self.reference) if self.reference is not None else None
-        return {
-            each.name: preferred_by(
-                of(each), None if self.reference == each or reference is None else reference
-            )
-            for each in self.seats
-            if each.weights
-        }
+        if self.reference is None:
+            return {each.name: preferred_by(of(each)) for each in self.seats if each.weights}
+        reference, source = of(self.reference), self.reference.who and self.reference.who.source
+        found = {}
+        for each in filter(lambda seat: seat.weights, self.seats):
+            if each.who and each.who.source == source:  # it has no implicit reward from itself
+                found[each.name] = preferred_by(reference)
+            else:
+                found[each.name] = preferred_by(of(each), reference)
+        return found
 
 
 def as_json(table: Mapping[str, Any]) -> dict[str, Any]:

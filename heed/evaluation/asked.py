@@ -40,11 +40,13 @@ class Answered:
 
 
 def estimates(samples: Samples) -> dict[str, Estimate]:
-    """Every measure that says something, rewards and what people prefer first."""
-    found = samples.estimates()
-    costs = cost_table(samples)
-    first = [name for name in found if name not in costs and name != "distinct"]
-    return {**{name: found[name] for name in first}, "distinct": found["distinct"], **costs}
+    """Every measure that says something, rewards first. Of a single answer to each prompt nothing
+    is said of how many are distinct.
+    """
+    found, costs = samples.estimates(), cost_table(samples)
+    several = len(set(samples.prompts)) < len(samples.prompts)
+    first = [name for name in found if name not in costs and (several or name != "distinct")]
+    return {**{name: found[name] for name in first}, **costs}
 
 
 def above(

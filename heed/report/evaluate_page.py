@@ -80,7 +80,7 @@ def _measures(found: Mapping[str, Any]) -> Section:
     beside = f" KL is measured from {policy_name(reference)}." if reference else ""
     return Section(
         "Measures", f"Of the answers to {found['prompts']:,} prompts.{beside}",
-        found["contestants"], _rows(table),
+        found["contestants"], _rows(table, found["rewards"]),
     )  # fmt: skip
 
 
@@ -88,12 +88,12 @@ def _gaps(found: Mapping[str, Any]) -> Section:
     last = found["contestants"][-1]
     table = tables(found["gaps"])
     about = "Differences, paired by prompt; one is shown to exist where its interval leaves out 0."
-    return Section(f"Above {policy_name(last)}", about, list(table), _rows(table))
+    return Section(f"Above {policy_name(last)}", about, list(table), _rows(table, found["rewards"]))
 
 
-def _rows(table: Table) -> list[Line]:
+def _rows(table: Table, rewards: Sequence[str]) -> list[Line]:
     names = dict.fromkeys(name for own in table.values() for name in own)
-    return [_line(_what(name), column(table, name)) for name in names]
+    return [_line(_what(name, rewards), column(table, name)) for name in names]
 
 
 def _line(what: Measure, found: Mapping[str, Estimate]) -> Line:
@@ -101,7 +101,9 @@ def _line(what: Measure, found: Mapping[str, Estimate]) -> Line:
     return what.label, aside, what, found
 
 
-def _what(name: str) -> Measure:
+def _what(name: str, rewards: Sequence[str]) -> Measure:
+    if name in rewards:
+        return Measure(f"Reward: {name}", better=1)
     if name.endswith(ABOVE_CHOSEN):
         of = name.removesuffix(ABOVE_CHOSEN)
         return Measure(f"Above the chosen answer by {of}", share=True, better=1)
