@@ -77,5 +77,5 @@ def _stages(holder: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield kind, item
 
 
-MORE: dict[str, tuple[str, ...]] = {}
+MORE: dict[str, tuple[str, ...]] = {"evaluate": ("--samples", "8")}
 """Options that are added to a command, by the words that it begins with."""
