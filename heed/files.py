@@ -5,6 +5,7 @@ A reader, or the next run after a power cut, sees the old content or the new, ne
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from heed.errors import UserError
 
 Record = TypeVar("Record")
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def fsync_directory(path: Path) -> None:
@@ -32,22 +34,47 @@ def fsync_directory(path: Path) -> None:
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error of the disk in the block name the file that the user knows, no temporary one
+    and not nothing, as a failed write does.
+
+    Libraries that write by themselves (safetensors) tell a full disk in words only.
+    """
+    try:
+        yield
+    except OSError as error:
+        own = str(path.with_name(f".{path.name[:40]}."))  # what temporary names begin with
+        if error.errno is None or not str(error.filename or own).startswith(own):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    except Exception as error:
+        code = next((code for code in _FULL if f"(os error {code})" in str(error)), None)
+        if code is None:
+            raise
+        raise OSError(code, os.strerror(code), str(path)) from error
+
+
+@contextmanager
 def new_file(path: Path) -> Iterator[IO[bytes]]:
     """Fill a file under a temporary name; on success it takes the place of `path`.
 
     Parents are made. If the block raises, `path` stays as it was.
+
+    Raises OSError that names `path`, where the disk is full or does not take it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     # A name cut short leaves room for what is added where the path's own is as long as may be.
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
     temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        with naming(path):
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -71,19 +98,23 @@ def new_directory(path: Path) -> Iterator[Path]:
 
     Files are made readable for all (libraries write weights with mode 0600) and synced before
     the rename. If the block raises, `path` stays as it was.
+
+    Raises OSError that names `path`, where the disk is full or does not take it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
-        yield temporary
-        temporary.chmod(0o755)
-        for file in temporary.rglob("*"):
-            file.chmod(0o755 if file.is_dir() else 0o644)
-            if file.is_file():
-                with file.open("rb") as handle:
-                    os.fsync(handle.fileno())
-        fsync_directory(temporary)
-        _exchange(temporary, path)
+        with naming(path):
+            yield temporary
+            temporary.chmod(0o755)
+            for file in temporary.rglob("*"):
+                file.chmod(0o755 if file.is_dir() else 0o644)
+                if file.is_file():
+                    with file.open("rb") as handle:
+                        os.fsync(handle.fileno())
+            fsync_directory(temporary)
+            _exchange(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -102,6 +133,15 @@ def _exchange(new: Path, path: Path) -> None:
         path.rename(aside)
     new.rename(path)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def discard(path: Path) -> None:
+    """Remove a directory, if it is there, as one step: a crash leaves it whole or hidden."""
+    aside = path.with_name(f".{path.name}.old")
+    shutil.rmtree(aside, ignore_errors=True)
+    if path.exists():
+        path.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_records(path: Path, records: Iterable[Any]) -> int:

@@ -18,41 +18,41 @@
 A recipe of several seeds leaves such a directory for each, runs/methods/seed-0 and so on, and
 league.html and league.json beside them.
 
-A stage's key is a hash of its settings, of what the recipe says for all, and of the keys of the
-stages it reads from. A finished stage with the same key is skipped; one with another key is redone.
+A stage's key is a hash of its settings, of what the recipe says for all, of the keys of the stages
+it reads from, and of what such a stage means in this version of Heed (`REVISIONS`). A finished
+stage with the same key is skipped; one with another key is redone. What another version left is
+looked at in `heed.upgrade`.
 Of the gates, only those that may end a training are part of a key: what only warns or refuses can
 be changed afterwards.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
-import os
-import platform
 import re
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from shutil import rmtree
-from typing import IO, Any
+from typing import Any
 
-from heed import __version__
 from heed.config import dump_recipe
 from heed.errors import UserError
-from heed.files import write_json, write_text
+from heed.files import discard, naming, write_json, write_text
+from heed.lock import locked
 from heed.metering import METER, added
-from heed.recipe import Recipe, Stage
+from heed.provenance import git_state, provenance
+from heed.recipe import Recipe, Settings, Stage
 
+Hear = Callable[[str, str, Sequence[Mapping[str, Any]]], None]
+"""Told a stage, one of its files and the rows just appended to it; of `DONE`, its summary."""
 SEED = "seed-"
 """What the folders of a recipe's runs begin with, where it asks for several seeds."""
+METRICS = "metrics.jsonl"
+DONE = "done.json"
 GATES = "gates.jsonl"
 LOOKS = "looks.jsonl"
 FRESH = "fresh.jsonl"
@@ -60,10 +60,12 @@ STEPPED = (GATES, LOOKS, FRESH)
 """Files in a stage's folder whose rows say at which step they were written: what gates found (null:
 once the stage was done), what a gate looked at beside the metrics, some of the answers drawn."""
 PLANNED = "planned.json"
-LOCK = ".lock"
-GLANCES = 3
-"""Times that a held lock is tried, a moment apart: `in_use` may hold it for an instant."""
-PACKAGES = ("heed", "torch", "transformers", "tokenizers", "peft", "numpy", "scikit-learn")
+FORMAT = 1
+"""How a run's directory is laid out and how its keys are made; one more when either changes."""
+REVISIONS: Mapping[str, int] = {}
+"""By kind of stage, one more (from 1) whenever a stage of the same settings comes to leave
+something else: another objective, another default, another file. Keys hold this, and not Heed's
+version, so that a new version goes on with what still means the same."""
 
 
 def derive_seed(seed: int, *names: str | int) -> int:
@@ -90,26 +92,37 @@ def fingerprint(source: str) -> str:
     return digest.hexdigest()
 
 
-def stage_keys(recipe: Recipe) -> dict[str, str]:
-    """Every stage's key, by name."""
-    world = recipe.world.model_dump() if recipe.data == "world" else None
+def stage_keys(recipe: Recipe, revisions: Mapping[str, int] | None = None) -> dict[str, str]:
+    """Every stage's key, by name.
+
+    Settings that stand at their defaults are left out: a setting that a later version of Heed adds
+    leaves the keys of who does not use it as they were. `revisions`: another version's.
+    """
+    revisions = REVISIONS if revisions is None else revisions
+    of_the_world = recipe.data == "world"
     sources = [recipe.data] if isinstance(recipe.data, str) else recipe.data
     common = {
-        "heed": __version__,
+        "format": FORMAT,
         "seed": recipe.seed,
         "dtype": recipe.dtype,
         "model": recipe.model and fingerprint(recipe.model),
-        "data": world or [fingerprint(source) for source in sources],
+        "data": _chosen(recipe.world) if of_the_world else [fingerprint(name) for name in sources],
     }
     keys: dict[str, str] = {}
     for stage in recipe.stages:
         deciding = recipe.deciding(stage)
         inputs = [keys[name] for name in recipe.made_of(stage)]
         inputs += [fingerprint(name) for name in (*stage.files(), *stage.models())]
-        parts = [stage.kind, stage.model_dump(), common, inputs, *([deciding] if deciding else [])]
+        meaning = [stage.kind, revisions.get(stage.kind, 1)]
+        parts = [meaning, _chosen(stage), common, inputs, *([deciding] if deciding else [])]
         content = json.dumps(parts, sort_keys=True)
         keys[stage.name] = hashlib.sha256(content.encode()).hexdigest()[:16]
     return keys
+
+
+def _chosen(settings: Settings) -> dict[str, Any]:
+    """The settings that are not what they would be by themselves."""
+    return settings.model_dump(exclude_defaults=True)
 
 
 def seeds_of(directory: Path) -> list[Path]:
@@ -136,6 +149,7 @@ class StageRun:
     directory: Path
     run: Path
     writes: bool = True
+    hear: Hear | None = None
 
     @property
     def name(self) -> str:
@@ -158,7 +172,7 @@ class StageRun:
             return
         started = _read_json(self.directory / "started.json")
         if started is None or started["key"] != self.key or (self.directory / "done.json").exists():
-            rmtree(self.directory, ignore_errors=True)
+            discard(self.directory)
             self.keep_rows(until=0)
             write_json(self.directory / "started.json", {"key": self.key})
         for unfinished in self.directory.glob(".*"):  # what a kill left of an atomic write
@@ -175,15 +189,16 @@ class StageRun:
             return
         row = {"stage": self.name, "step": step}
         finite = {k: (v if math.isfinite(v) else None) for k, v in metrics.items()}
-        _append(self.run / "metrics.jsonl", {**row, **finite})
+        _append(self.run / METRICS, {**row, **finite})
         clock = {**row, "seconds": round(seconds, 6), "spent": METER.take()}
         _append(self.run / "timing.jsonl", clock)
+        self._tell(METRICS, [{**row, **finite}])
 
     def keep_rows(self, until: int) -> None:
         """Cut this stage's rows after step `until`: they were not covered by a checkpoint."""
         if not self.writes:
             return
-        for path in (self.run / "metrics.jsonl", self.run / "timing.jsonl"):
+        for path in (self.run / METRICS, self.run / "timing.jsonl"):
             _keep(path, lambda row: row["stage"] != self.name or row["step"] <= until)
         for name in STEPPED:
             _keep(self.directory / name, lambda row: (row["step"] or 0) <= until)
@@ -193,11 +208,11 @@ class StageRun:
         if self.writes:
             for row in rows:
                 _append(self.directory / name, row)
+            self._tell(name, rows)
 
     def noted(self, name: str) -> list[dict[str, Any]]:
         """The rows of a file of the stage's own."""
-        path = self.directory / name
-        return list(_whole_rows(path)) if path.exists() else []
+        return rows_of(self.directory / name)
 
     def forget(self, name: str, when: Callable[[Mapping[str, Any]], bool]) -> None:
         """Drop rows from a file of the stage's own, before they are written anew."""
@@ -206,23 +221,19 @@ class StageRun:
 
     def logged(self) -> list[dict[str, Any]]:
         """The stage's rows of metrics."""
-        path = self.run / "metrics.jsonl"
-        rows = _whole_rows(path) if path.exists() else ()
-        return [row for row in rows if row["stage"] == self.name]
+        return [row for row in rows_of(self.run / METRICS) if row["stage"] == self.name]
 
     def seconds_logged(self) -> float:
         """What the iterations so far have taken, by the processes before this one too."""
-        path = self.run / "timing.jsonl"
-        rows = _whole_rows(path) if path.exists() else ()
+        rows = rows_of(self.run / "timing.jsonl")
         return sum(float(row["seconds"]) for row in rows if row["stage"] == self.name)
 
     def spent_logged(self) -> dict[str, float]:
         """What the iterations so far have put through models, those of an ensemble's members too,
         by the processes before this one.
         """
-        path = self.run / "timing.jsonl"
         spent: dict[str, float] = {}
-        for row in _whole_rows(path) if path.exists() else ():
+        for row in rows_of(self.run / "timing.jsonl"):
             if row["stage"] == self.name or row["stage"].startswith(f"{self.name}."):
                 spent = added(spent, row.get("spent", {}))
         return spent
@@ -245,9 +256,14 @@ class StageRun:
                 "seconds": round(seconds, 3),
                 "memory": memory,
                 "spent": dict(spent or {}),
-                "git": _git_state(Path(__file__).parent),
+                "git": git_state(Path(__file__).parent),
             }
-            write_json(self.directory / "done.json", {**marker, "summary": dict(summary)})
+            write_json(self.directory / DONE, {**marker, "summary": dict(summary)})
+            self._tell(DONE, [summary])
+
+    def _tell(self, file: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        if self.hear is not None:
+            self.hear(self.name, file, rows)
 
 
 class Run:
@@ -258,12 +274,13 @@ class Run:
         self.directory = directory
         self.keys = stage_keys(recipe)
         self.writes = writes
+        self.hear: Hear | None = None
 
     def stage(self, name: str) -> StageRun:
         """The place of a stage of the recipe."""
         stage = self.recipe.stage(name)
         folder = self.directory / name
-        return StageRun(stage, self.keys[name], folder, self.directory, self.writes)
+        return StageRun(stage, self.keys[name], folder, self.directory, self.writes, self.hear)
 
     def pending(self, only: Recipe | None = None) -> list[str]:
         """Names of the stages that are not finished under their present key, in order."""
@@ -274,115 +291,65 @@ class Run:
         """Write the resolved recipe and where the run came from."""
         write_text(self.directory / "recipe.yaml", dump_recipe(self.recipe))
         write_json(self.directory / "keys.json", self.keys)
-        write_json(self.directory / "provenance.json", provenance())
+        made_by = {"format": FORMAT, "revisions": dict(REVISIONS)}
+        write_json(self.directory / "provenance.json", {**provenance(), **made_by})
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Keep a second process out of the directory.
 
         Raises:
           UserError: another process holds it.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / LOCK).open("a+") as lock:
-            try:
-                _take(lock)
-            except BlockingIOError as error:
-                lock.seek(0)
-                raise UserError(
-                    f"{self.directory} is in use by process {lock.read().strip() or '?'}. "
-                    "Wait for it, stop it, or give this run another directory with --out."
-                ) from error
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
-            yield
-
-
-def in_use(directory: Path) -> bool:
-    """Whether a process works on the run in a directory."""
-    try:
-        with (directory / LOCK).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def _take(lock: IO[str]) -> None:
-    """Lock a file for this process alone; BlockingIOError where another keeps it."""
-    left = GLANCES
-    while True:
-        left -= 1
-        try:
-            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not left:
-                raise
-        time.sleep(0.05)
-
-
-def provenance() -> dict[str, Any]:
-    """Versions, git state, command and host of this process."""
-    return {
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": sys.argv,
-        "versions": {"python": platform.python_version(), **_versions()},
-        "git": _git_state(Path(__file__).parent),
-        "host": {
-            "system": platform.platform(),
-            "processor": platform.machine(),
-            "cpus": os.cpu_count(),
-        },
-    }
-
-
-def _versions() -> dict[str, str]:
-    installed = {dist.metadata["Name"].lower(): dist.version for dist in metadata.distributions()
-                 if dist.metadata["Name"]}  # fmt: skip
-    return {name: installed[name] for name in PACKAGES if name in installed}
-
-
-def _git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit and whether files differ from it; None outside a checkout or without git."""
-
-    def git(*words: str) -> str:
-        result = subprocess.run(
-            ["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=10
-        )
-        return result.stdout.strip()
-
-    try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
-        return None
+        return locked(self.directory)
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
-    """A marker's content; None when it is not there. Markers are written whole or not at all."""
+    """A marker's content; None when it is not there. Markers are written whole or not at all.
+
+    Raises UserError where something else damaged it.
+    """
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or "key" not in content:
+        raise UserError(
+            f"{path} is damaged: it is no marker of a stage. Remove it, and the stage is done "
+            "again, or put the whole file back."
+        )
     return content
 
 
 def _append(path: Path, row: Mapping[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
+    with naming(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
 
 
 def _keep(path: Path, wanted: Callable[[Mapping[str, Any]], bool]) -> None:
     """Write a JSON-lines file anew, if there is one, with the rows that are wanted."""
     if path.exists():
-        kept = [row for row in _whole_rows(path) if wanted(row)]
+        kept = [row for row in rows_of(path) if wanted(row)]
         write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
-def _whole_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a JSON-lines file, less a last one that a kill left torn."""
-    lines = path.read_text(encoding="utf-8").split("\n")
-    for line in lines[:-1]:
-        yield json.loads(line)
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file, less a last one that a kill left torn; none without a file."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    return [_row(path, number, line) for number, line in enumerate(lines[:-1], start=1)]
+
+
+def _row(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row: Any = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict) or "step" not in row:
+        raise UserError(
+            f"{path}, line {number}: this is no row that a run wrote. Put the line right or remove "
+            "it."
+        )
+    return row

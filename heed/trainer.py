@@ -12,6 +12,7 @@ for each outer iteration:
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from heed.errors import Interrupted, UserError
 from heed.interrupt import deferred_interrupt
 from heed.losses.term import Term
 from heed.models.checkpoint_folder import CheckpointFolder
+from heed.nonfinite import check_weights, nonfinite
 from heed.ops.batch import Batch
 from heed.ops.schedule import SCHEDULES
 from heed.ranks import Ranks
@@ -114,7 +116,7 @@ class Trainer(Generic[Rows]):
 
         Raises:
           Interrupted: after Ctrl-C, once the iteration under way is finished and saved.
-          UserError: the loss stopped being a number.
+          UserError: the loss, its gradient or a weight stopped being a number.
         """
         self._resume()
         with deferred_interrupt() as interrupted:
@@ -144,7 +146,7 @@ class Trainer(Generic[Rows]):
         # needs no generator's state.
         torch.manual_seed(derive_seed(self.seed, self.run.name, iteration))
         self._set_lr(iteration)
-        steps = [self._step(batch) for batch in self.method.batches(iteration)]
+        steps = [self._step(batch, n) for n, batch in enumerate(self.method.batches(iteration), 1)]
         metrics = {name: sum(step[name] for step in steps) / len(steps) for name in steps[0]}
         self.progress.iteration += 1
         self.progress.tokens += sum(step["tokens"] for step in steps)
@@ -160,7 +162,7 @@ class Trainer(Generic[Rows]):
             self._save("best")
         self.run.log(self.progress.iteration, metrics, time.perf_counter() - began)
 
-    def _step(self, batch: Rows) -> Metrics:
+    def _step(self, batch: Rows, number: int) -> Metrics:
         """One optimiser step on a batch that all ranks hold alike; returns the terms' means."""
         counts = batch.counts()
         ranks, optim = self.ranks, self.settings.optim
@@ -183,11 +185,10 @@ class Trainer(Generic[Rows]):
         ranks.add(totals.values())
         norm = nn.utils.clip_grad_norm_(self._parameters(), optim.clip_norm)
         metrics = {name: float(total) for name, total in totals.items()}
-        if not torch.isfinite(norm):
-            raise UserError(
-                f"{self.run.name}: the gradient stopped being a number at iteration "
-                f"{self.progress.iteration + 1} (loss {metrics['loss']}). Lower optim.lr: the "
-                "stage then starts again with the new rate, and those before it are kept."
+        if not math.isfinite(metrics["loss"] + float(norm)):
+            step, figures = (self.progress.iteration + 1, number), (metrics["loss"], float(norm))
+            raise nonfinite(
+                self.run, self.method.module, self.method.loss, batch, step, figures, optim
             )
         self.optimizer.step()
         return {**metrics, "grad_norm": float(norm), "tokens": float(batch.cost().sum())}
@@ -227,6 +228,7 @@ class Trainer(Generic[Rows]):
             group["lr"] = optim.lr * group["scale"] * factor
 
     def _save(self, name: str) -> None:
+        check_weights(self.run, self.method.module, self.progress.iteration)
         if self.run.writes:
             state = {"progress": vars(self.progress), "method": self.method.state_dict()}
             self.checkpoints.save(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from pathlib import Path
 
 import pytest
 
 from heed.errors import UserError
-from heed.files import new_directory, read_records, write_json, write_records, write_text
+from heed.files import discard, new_directory, read_records, write_json, write_records, write_text
 from heed.types import (
     Annotation,
     Comparison,
@@ -95,3 +96,38 @@ def _fail_halfway(path: Path) -> None:
     with new_directory(path) as directory:
         (directory / "c").write_text("1")
         raise RuntimeError
+
+
+def test_an_error_of_the_disk_names_the_file_that_was_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    write_text(path, "old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_text(path, "new")
+    assert caught.value.filename == str(path)
+    with pytest.raises(OSError, match="No space left") as caught, new_directory(tmp_path / "m"):
+        raise RuntimeError("Error while serializing: I/O error: No space (os error 28)")
+    assert caught.value.filename == str(tmp_path / "m")
+    with pytest.raises(FileNotFoundError) as lost, new_directory(tmp_path / "m") as folder:
+        (folder.parent / "other").read_text()
+    assert lost.value.filename == str(tmp_path / "other")
+    with pytest.raises(RuntimeError, match="a defect"), new_directory(tmp_path / "m"):
+        raise RuntimeError("a defect")
+    assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
+    assert path.read_text() == "old"
+    with pytest.raises(NotADirectoryError):
+        write_text(path / "b" / "c.json", "new")
+
+
+def test_discarding_is_one_step(tmp_path: Path) -> None:
+    discard(tmp_path / "a")
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / ".a.old").mkdir()  # what a kill left of an earlier one
+    discard(tmp_path / "a")
+    assert not list(tmp_path.iterdir())

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
-from heed import run as run_module
 from heed.config import load_recipe
 from heed.errors import UserError
 from heed.metering import METER
-from heed.run import Run, derive_seed, fingerprint, in_use, provenance, stage_keys
+from heed.run import Run, derive_seed, fingerprint, stage_keys
 
 STAGES = [
     "records", "pretrain", "sft", "collect", "reward", "ppo", "dpo",
@@ -41,6 +37,19 @@ def test_a_key_changes_with_settings_and_with_what_is_read() -> None:
     assert changed("seed=1") == STAGES
     assert changed("world.seed=1") == STAGES
     assert changed("device=cpu", "threads=1") == []
+
+
+def test_a_key_holds_what_a_stage_means_and_no_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = keys()
+    monkeypatch.setattr("heed.__version__", "9.9")
+    assert keys() == before
+    assert changed("sft.optim.eps=1e-8", "sft.turns=all") == []
+    assert stage_keys(load_recipe("quickstart"), {"dpo": 2})["sft"] == before["sft"]
+    monkeypatch.setattr("heed.run.REVISIONS", {"dpo": 2})
+    after = keys()
+    assert [name for name in before if before[name] != after[name]] == [
+        "dpo", "evaluate", "compare", "report",
+    ]  # fmt: skip
 
 
 def test_the_embedded_world_is_no_directory(
@@ -180,56 +189,6 @@ def test_prepare_writes_recipe_and_provenance(run: Run) -> None:
     assert {"started", "git", "host"} <= origin.keys()
 
 
-def test_provenance_outside_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert run_module._git_state(tmp_path) is None
-    monkeypatch.setenv("PATH", "")
-    assert provenance()["git"] is None
-
-
-def test_git_state_says_commit_and_changes(tmp_path: Path) -> None:
-    for words in (["init", "-q"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q",
-                                   "--allow-empty", "-m", "first"]):  # fmt: skip
-        subprocess.run(["git", *words], cwd=tmp_path, check=True)
-    state = run_module._git_state(tmp_path)
-    assert state is not None
-    assert len(state["commit"]) == 40
-    assert state["dirty"] is False
-    (tmp_path / "new").write_text("x")
-    assert run_module._git_state(tmp_path)["dirty"] is True
-
-
-def test_a_second_process_is_kept_out(run: Run) -> None:
-    program = (
-        "import sys, time; from pathlib import Path; from heed.config import load_recipe;"
-        "from heed.run import Run\n"
-        f"with Run(load_recipe('quickstart'), Path({str(run.directory)!r})).locked():\n"
-        "    print('held', flush=True); time.sleep(30)"
-    )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == b"held\n"
-        with pytest.raises(UserError, match=f"in use by process {other.pid}"), run.locked():
-            pass
-        assert in_use(run.directory)
-        other.kill()
-    assert not in_use(run.directory)
-    assert not in_use(run.directory / "nothing")
-    with run.locked():
-        pass
-
-
-def test_a_glance_at_the_lock_keeps_nobody_out(run: Run) -> None:
-    with run.locked():
-        pass
-    with (run.directory / ".lock").open("rb") as glance:
-        fcntl.flock(glance, fcntl.LOCK_SH)
-        ends = threading.Timer(0.02, lambda: fcntl.flock(glance, fcntl.LOCK_UN))
-        ends.start()
-        with run.locked():
-            assert in_use(run.directory)
-        ends.join()
-
-
 def test_starting_clears_what_a_kill_left_half_written(run: Run) -> None:
     sft = run.stage("sft")
     sft.start()
@@ -292,3 +251,23 @@ def test_notes_are_rows_of_the_stage_and_only_one_process_writes_them(run: Run) 
     assert [row["gate"] for row in silent.noted("gates.jsonl")] == ["a", "b"]
     stage.forget("gates.jsonl", lambda row: row["step"] == 4)
     assert [row["gate"] for row in stage.noted("gates.jsonl")] == ["a"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", "\ud800"])
+def test_a_damaged_marker_is_named(run: Run, content: str) -> None:
+    sft = run.stage("sft")
+    sft.start()
+    (sft.directory / "done.json").write_bytes(content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(UserError, match=r"sft/done\.json is damaged"):
+        run.pending()
+
+
+@pytest.mark.parametrize("content", ["{", "3", '{"stage": "sft"}'])
+def test_a_damaged_row_is_named_by_its_line(run: Run, content: str) -> None:
+    sft = run.stage("sft")
+    sft.start()
+    sft.log(1, {"loss": 1.0}, 0.1)
+    with (run.directory / "metrics.jsonl").open("a") as file:
+        file.write(f'{content}\n{{"stage": "sft", "step": 2}}\n')
+    with pytest.raises(UserError, match=r"metrics\.jsonl, line 2: this is no row"):
+        sft.logged()

@@ -313,11 +313,9 @@ def test_rows_past_the_checkpoint_are_cut(place: Any) -> None:
 def test_a_gradient_that_is_no_number_is_an_error(place: Any) -> None:
     method = Regression()
     method.data.y[7] = torch.nan
-    before = weights(method.module)
     run = place(optim={"lr": 1.0})
-    with pytest.raises(UserError, match=r"sft: the gradient .* at iteration 1 .*Lower optim.lr"):
+    with pytest.raises(UserError, match=r"^sft: the loss or its gradient .* at iteration 1, step"):
         trainer(method, run).train()
-    assert len(before) == 4
 
 
 def interrupt_at(step: int) -> Callable[[int, Any], None]:

@@ -6,7 +6,6 @@ torch is imported inside the verbs that need it, so that help and errors come at
 from __future__ import annotations
 
 import os
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +15,11 @@ from typer.core import TyperGroup
 
 from heed import __version__
 from heed.cli import (
+    align,
+    chat,
     compare,
+    export,
+    init,
     label,
     plan,
     prefs,
@@ -28,6 +31,7 @@ from heed.cli import (
     watch,
     world,
 )
+from heed.cli.trouble import trouble
 from heed.errors import Interrupted, UserError
 
 # By default idle OpenMP threads spin for so long that a training step takes many times longer as
@@ -37,9 +41,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 _STAGES = "Stopped. Finished stages are kept; run the same command to go on."
 STOPPED = {
+    "align": _STAGES,
     "run": _STAGES,
     "train": _STAGES,
     "compare": "Stopped. What was judged is kept; run the same command to go on.",
+    "export": "Stopped. Nothing was written; what stood there stands there still.",
     "label": "Stopped. What was saved is kept; run the same command to go on.",
 }
 """What Ctrl-C leaves, by verb; the others keep nothing to go on from."""
@@ -61,26 +67,14 @@ class Verbs(TyperGroup):
             console.print(escape(str(stop)), highlight=False, soft_wrap=True)
             raise typer.Exit(130) from stop
         except Exception as error:
-            trouble = _of_the_store(error)
-            if trouble is None:
+            said = trouble(error)
+            if said is None:
                 raise
-            console.print(f"[red bold]Error:[/] {escape(trouble)}", highlight=False, soft_wrap=True)
+            console.print(f"[red bold]Error:[/] {escape(said)}", highlight=False, soft_wrap=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as stop:
             console.print(STOPPED.get(ctx.invoked_subcommand, "Stopped."), highlight=False)
             raise typer.Exit(130) from stop
-
-
-def _of_the_store(error: Exception) -> str | None:
-    """What to say of an error of the database, where one was in use and failed under way."""
-    databases = sys.modules.get("sqlalchemy.exc")
-    if databases is None or not isinstance(error, databases.OperationalError):
-        return None
-    cause = " ".join(str(error.orig).split())
-    return (
-        f"The store stopped answering: {cause}. What was acknowledged is kept, and nothing is half "
-        "done. See that the database runs and its disk has room, then give the same command again."
-    )
 
 
 app = typer.Typer(
@@ -112,14 +106,18 @@ def main(
     """Options that stand before a verb."""
 
 
+app.command("align")(align.align)
+app.command("init")(init.init)
 app.command("run")(run.run)
 app.command("plan")(plan.plan)
 app.command("recipes")(recipes.recipes)
 app.command("train")(train.train)
+app.command("chat")(chat.chat)
 app.command("sample")(sample.sample)
 app.command("watch")(watch.watch)
 app.command("report")(report.report)
 app.command("compare", epilog=compare.MORE)(compare.compare)
+app.command("export")(export.export)
 app.command("label")(label.label)
 app.add_typer(prefs.app, name="prefs", help="Import, export and judge preferences.")
 app.add_typer(world.app, name="world", help="Look into the embedded world and score answers.")

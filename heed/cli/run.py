@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from shutil import rmtree
 from typing import Annotated
 
 import typer
 
 from heed.config import load_recipe
 from heed.errors import UserError
+from heed.files import discard
 from heed.recipe import Evaluate, Recipe
 from heed.run import SEED, Run, seeds_of
+from heed.upgrade import take_over
 
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe's name (see heed recipes) or a YAML file.")
@@ -28,19 +29,39 @@ Out = Annotated[
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Throw away what these stages left and begin again.")
 ]
+KeepFinished = Annotated[
+    bool,
+    typer.Option(
+        "--keep-finished",
+        help="Take over what another version of Heed finished under the same settings.",
+    ),
+]
 
 
-def run(recipe: RecipeName, set_: Overrides = None, out: Out = None, fresh: Fresh = False) -> None:
+def run(
+    recipe: RecipeName,
+    set_: Overrides = None,
+    out: Out = None,
+    fresh: Fresh = False,
+    keep_finished: KeepFinished = False,
+) -> None:
     """Run a recipe; finished stages are skipped, an unfinished one goes on.
 
     [dim]Example:[/]  heed run quickstart --set ppo.kl.coef=0.1 --out runs/tight
     """
-    carry_out(load_recipe(recipe, set_ or []), out, fresh=fresh)
+    carry_out(load_recipe(recipe, set_ or []), out, fresh=fresh, keep_finished=keep_finished)
 
 
-def carry_out(recipe: Recipe, out: Path | None, *, fresh: bool, only: str | None = None) -> None:
+def carry_out(
+    recipe: Recipe,
+    out: Path | None,
+    *,
+    fresh: bool,
+    only: str | None = None,
+    keep_finished: bool = False,
+) -> None:
     """Bring a recipe (or one stage of it and what that needs) to its end, under every seed that it
-    asks for, and say where the result is.
+    asks for, and say where the result is. `keep_finished`: see `heed.upgrade`.
 
     Raises:
       UserError: the directory holds several seeds and the recipe asks for one, or the reverse.
@@ -56,12 +77,13 @@ def carry_out(recipe: Recipe, out: Path | None, *, fresh: bool, only: str | None
     with _processes(needed=bool(unfinished)):
         for place in places:
             if place in unfinished:
-                _work(place, fresh=fresh, only=_part(place, only))
+                _work(place, fresh=fresh, only=_part(place, only), keep_finished=keep_finished)
             else:
                 _say(
                     f"All stages of {recipe.name!r} in {place.directory} are finished; nothing to "
                     "do."
                 )
+                _tell(place)
     if _first():
         report = None if only else _report(recipe, directory)
         typer.echo(f"Report: {report}" if report else f"Run: {directory}")
@@ -105,15 +127,28 @@ def _report(recipe: Recipe, directory: Path) -> Path | None:
     return report if report.exists() else None
 
 
-def _work(place: Run, *, fresh: bool, only: Recipe | None) -> None:
-    _say(f"Running {place.recipe.name!r} in {place.directory}")
-    from heed.cli.desk import open_desk
-    from heed.pipeline import run_recipe
-
+def _work(place: Run, *, fresh: bool, only: Recipe | None, keep_finished: bool) -> None:
+    thrown = [stage.name for stage in (only or place.recipe).stages] if fresh else []
     with place.locked() if place.writes else nullcontext():
-        for stage in (only or place.recipe).stages if fresh and place.writes else ():
-            rmtree(place.directory / stage.name, ignore_errors=True)
+        if place.writes:
+            for line in take_over(place, thrown=thrown, keep_finished=keep_finished):
+                _say(line)
+            for name in thrown:
+                discard(place.directory / name)
+        _say(f"Running {place.recipe.name!r} in {place.directory}")
+        from heed.cli.desk import open_desk
+        from heed.pipeline import run_recipe
+
         run_recipe(place, _say, only, open_desk)
+
+
+def _tell(place: Run) -> None:
+    """Tell the trackers of a finished run, where there are: they may be new to it."""
+    if place.recipe.track and place.writes:
+        from heed.tracking.following import followed
+
+        with place.locked(), followed(place, _say):
+            _say(f"Told of it: {', '.join(place.recipe.track)}.")
 
 
 def _say(line: str) -> None:

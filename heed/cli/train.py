@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from heed.cli.run import Fresh, Out, Overrides, carry_out
+from heed.cli.run import Fresh, KeepFinished, Out, Overrides, carry_out
 from heed.config import load_recipe
 from heed.errors import UserError
 
@@ -21,6 +21,7 @@ def train(
     set_: Overrides = None,
     out: Out = None,
     fresh: Fresh = False,
+    keep_finished: KeepFinished = False,
 ) -> None:
     """Train by one method: its stage, and the stages it reads from.
 
@@ -34,4 +35,4 @@ def train(
         raise UserError(
             f"The recipe {whole.name!r} has no stage {method!r}. It has: {', '.join(names)}."
         )
-    carry_out(whole, out, fresh=fresh, only=method)
+    carry_out(whole, out, fresh=fresh, only=method, keep_finished=keep_finished)

@@ -307,4 +307,8 @@ class Gates(Settings):
 
     def stopping(self) -> dict[str, dict[str, Any]]:
         """The settings of those that may end a training: they decide what it leaves."""
-        return {name: gate.model_dump() for name, gate in self.asked() if gate.stops}
+        return {
+            name: gate.model_dump(exclude_defaults=True)
+            for name, gate in self.asked()
+            if gate.stops
+        }

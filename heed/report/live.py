@@ -18,11 +18,12 @@ from typing import Any
 import yaml
 
 from heed.errors import UserError
+from heed.lock import in_use
 from heed.report.frames import Curve, Drawn, Found, Frame, RunState, StageNow
 from heed.report.growing import Growing, Row
 from heed.report.measures import CURVES, METRICS, measure_of
 from heed.report.series import Series
-from heed.run import FRESH, GATES, PLANNED, in_use, seeds_of
+from heed.run import FRESH, GATES, PLANNED, seeds_of
 
 _SAMPLING = (("proxy",), ("gold",), ("heldout_reward",), ("kl",), ("entropy",), ("length",))
 _OTHERS = (("loss",), ("heldout_nll",), ("accuracy",), ("heldout_accuracy",))

@@ -18,6 +18,7 @@ import yaml
 from heed.errors import UserError
 from heed.report.estimates import Table, estimate, estimates
 from heed.stats.intervals import Estimate
+from heed.upgrade import refuse_newer
 
 __all__ = ["Gap", "RunView", "Sample", "StageView", "Table", "json_lines", "read_run"]
 
@@ -107,8 +108,10 @@ def read_run(directory: Path) -> RunView:
     """Read a run directory, finished or not.
 
     Raises:
-        UserError: the directory holds no recipe.yaml, or one that no run wrote.
+        UserError: the directory holds no recipe.yaml, or one that no run wrote, or a run of a
+            newer version of Heed.
     """
+    refuse_newer(directory)
     path = directory / "recipe.yaml"
     try:
         text = path.read_text(encoding="utf-8")
