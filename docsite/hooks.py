@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from docsite.pages import reference
 from mkdocs.structure.files import File, Files
+
+from docsite.pages import reference
 
 AWAITED = (
     "data.md", "align.md", "chat.md", "python.md", "export.md", "doctor.md", "tracking.md",

@@ -74,7 +74,7 @@ def prepare(
     chat = ChatFormat(load_tokenizer(model))
     found = survey(prefs, progress=progress)
     given = [parse_override(each) for each in overrides]
-    facts = facts_of(model, found, chat, resolve_device(str(dict(given).get("device", "auto"))))
+    facts = facts_of(model, found, chat, given)
     wanted = methods.choose(facts, method)
     first = imitates(facts, str(wanted.value), imitate)
     head = (
@@ -92,12 +92,26 @@ def prepare(
         overrides,
         lambda recipe: _ground(recipe, found, chat),
     )
-    return Prepared(found, ground.recipe, (wanted, first, *made.reasons()), page(made), ground)
+    return Prepared(
+        found,
+        ground.recipe,
+        (wanted, first, *made.reasons()),
+        page(made, _remarks(wanted, first)),
+        ground,
+    )
 
 
-def facts_of(model: str, found: Survey, chat: ChatFormat, device: torch.device) -> Facts:
-    """What the rules go by."""
+def facts_of(
+    model: str, found: Survey, chat: ChatFormat, given: Sequence[tuple[str, Any]]
+) -> Facts:
+    """What the rules go by; `given` are settings of the user's that change it."""
+    own = dict(given)
+    device = resolve_device(str(own.get("device", "auto")))
+    limit = own.get("records.limit")
     data = of_survey(found, Records(), _measured(chat))
+    prompts = data.asked() + data.held
+    pairs = len(found.comparisons)
+    most = limit if isinstance(limit, int) else max(pairs, prompts)
     return Facts(
         model=model,
         weights=of_model(model).weights,
@@ -106,15 +120,24 @@ def facts_of(model: str, found: Survey, chat: ChatFormat, device: torch.device) 
         cuda=device.type == "cuda",
         half=resolve_dtype("auto", device) == torch.bfloat16,
         rows={
-            "comparisons": len(found.comparisons),
+            "comparisons": min(most, pairs),
             "unpaired": len(found.unpaired),
             "demonstrations": len(found.demonstrations),
         },
-        asked=data.asked() + data.held,
+        asked=min(most, prompts),
         prompts=[each.prompt for each in data.corpus.seen],
         answers=[each.answer for each in data.corpus.seen],
         desirable=sum(each.desirable for each in found.unpaired),
     )
+
+
+def _remarks(method: Reason, first: Reason) -> list[str]:
+    """What stands above the recipe."""
+    return [
+        "Chosen by heed for this model, these data and this machine; docs/align.md has the rules.",
+        f"Method {method.value}: {method.why}.",
+        f"Supervised fine-tuning first: {'yes' if first.value else 'no'}, {first.why}.",
+    ]
 
 
 def _fitted(

@@ -51,6 +51,7 @@ from heed.stages.sft import sft_stage
 from heed.stages.weak_to_strong import weak_to_strong
 from heed.stages.workplace import OpenDesk, Say, Summary, Workplace
 from heed.stages.written import written
+from heed.tracking.following import followed
 
 STAGES: Mapping[str, Callable[[Workplace, Any, StageRun], Summary]] = {
     "records": records,
@@ -95,7 +96,7 @@ def run_recipe(
     where people annotate; without one they are told how to open it.
 
     Raises:
-      UserError: a stage cannot work with its settings or inputs.
+      UserError: a stage cannot work with its settings or inputs, a tracker is not installed.
       Interrupted: Ctrl-C, after the iteration under way was saved.
     """
     if run.recipe.threads:
@@ -105,14 +106,15 @@ def run_recipe(
         run.prepare()
         keep_plan(run, say)
     Ranks.here().wait()
-    for stage in (only or run.recipe).stages:
-        place = run.stage(stage.name)
-        if place.done() is None:
-            admit(work, stage)
-            _run_stage(work, stage, place, say)
-        else:
-            say(f"{stage.name:<10} done before")
-            ask_again(work, place)
+    with followed(run, say):
+        for stage in (only or run.recipe).stages:
+            place = run.stage(stage.name)
+            if place.done() is None:
+                admit(work, stage)
+                _run_stage(work, stage, place, say)
+            else:
+                say(f"{stage.name:<10} done before")
+                ask_again(work, place)
 
 
 def _run_stage(work: Workplace, stage: Stage, place: StageRun, say: Say) -> None:

@@ -32,7 +32,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +47,12 @@ from heed.metering import METER, added
 from heed.provenance import git_state, provenance
 from heed.recipe import Recipe, Settings, Stage
 
+Hear = Callable[[str, str, Sequence[Mapping[str, Any]]], None]
+"""Told a stage, one of its files and the rows just appended to it; of `DONE`, its summary."""
 SEED = "seed-"
 """What the folders of a recipe's runs begin with, where it asks for several seeds."""
+METRICS = "metrics.jsonl"
+DONE = "done.json"
 GATES = "gates.jsonl"
 LOOKS = "looks.jsonl"
 FRESH = "fresh.jsonl"
@@ -108,7 +112,7 @@ def stage_keys(recipe: Recipe, revisions: Mapping[str, int] | None = None) -> di
     for stage in recipe.stages:
         deciding = recipe.deciding(stage)
         inputs = [keys[name] for name in recipe.made_of(stage)]
-        inputs += [fingerprint(name) for name in stage.files()]
+        inputs += [fingerprint(name) for name in (*stage.files(), *stage.models())]
         meaning = [stage.kind, revisions.get(stage.kind, 1)]
         parts = [meaning, _chosen(stage), common, inputs, *([deciding] if deciding else [])]
         content = json.dumps(parts, sort_keys=True)
@@ -145,6 +149,7 @@ class StageRun:
     directory: Path
     run: Path
     writes: bool = True
+    hear: Hear | None = None
 
     @property
     def name(self) -> str:
@@ -184,15 +189,16 @@ class StageRun:
             return
         row = {"stage": self.name, "step": step}
         finite = {k: (v if math.isfinite(v) else None) for k, v in metrics.items()}
-        _append(self.run / "metrics.jsonl", {**row, **finite})
+        _append(self.run / METRICS, {**row, **finite})
         clock = {**row, "seconds": round(seconds, 6), "spent": METER.take()}
         _append(self.run / "timing.jsonl", clock)
+        self._tell(METRICS, [{**row, **finite}])
 
     def keep_rows(self, until: int) -> None:
         """Cut this stage's rows after step `until`: they were not covered by a checkpoint."""
         if not self.writes:
             return
-        for path in (self.run / "metrics.jsonl", self.run / "timing.jsonl"):
+        for path in (self.run / METRICS, self.run / "timing.jsonl"):
             _keep(path, lambda row: row["stage"] != self.name or row["step"] <= until)
         for name in STEPPED:
             _keep(self.directory / name, lambda row: (row["step"] or 0) <= until)
@@ -202,11 +208,11 @@ class StageRun:
         if self.writes:
             for row in rows:
                 _append(self.directory / name, row)
+            self._tell(name, rows)
 
     def noted(self, name: str) -> list[dict[str, Any]]:
         """The rows of a file of the stage's own."""
-        path = self.directory / name
-        return list(_whole_rows(path)) if path.exists() else []
+        return rows_of(self.directory / name)
 
     def forget(self, name: str, when: Callable[[Mapping[str, Any]], bool]) -> None:
         """Drop rows from a file of the stage's own, before they are written anew."""
@@ -215,23 +221,19 @@ class StageRun:
 
     def logged(self) -> list[dict[str, Any]]:
         """The stage's rows of metrics."""
-        path = self.run / "metrics.jsonl"
-        rows = _whole_rows(path) if path.exists() else ()
-        return [row for row in rows if row["stage"] == self.name]
+        return [row for row in rows_of(self.run / METRICS) if row["stage"] == self.name]
 
     def seconds_logged(self) -> float:
         """What the iterations so far have taken, by the processes before this one too."""
-        path = self.run / "timing.jsonl"
-        rows = _whole_rows(path) if path.exists() else ()
+        rows = rows_of(self.run / "timing.jsonl")
         return sum(float(row["seconds"]) for row in rows if row["stage"] == self.name)
 
     def spent_logged(self) -> dict[str, float]:
         """What the iterations so far have put through models, those of an ensemble's members too,
         by the processes before this one.
         """
-        path = self.run / "timing.jsonl"
         spent: dict[str, float] = {}
-        for row in _whole_rows(path) if path.exists() else ():
+        for row in rows_of(self.run / "timing.jsonl"):
             if row["stage"] == self.name or row["stage"].startswith(f"{self.name}."):
                 spent = added(spent, row.get("spent", {}))
         return spent
@@ -256,7 +258,12 @@ class StageRun:
                 "spent": dict(spent or {}),
                 "git": git_state(Path(__file__).parent),
             }
-            write_json(self.directory / "done.json", {**marker, "summary": dict(summary)})
+            write_json(self.directory / DONE, {**marker, "summary": dict(summary)})
+            self._tell(DONE, [summary])
+
+    def _tell(self, file: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        if self.hear is not None:
+            self.hear(self.name, file, rows)
 
 
 class Run:
@@ -267,12 +274,13 @@ class Run:
         self.directory = directory
         self.keys = stage_keys(recipe)
         self.writes = writes
+        self.hear: Hear | None = None
 
     def stage(self, name: str) -> StageRun:
         """The place of a stage of the recipe."""
         stage = self.recipe.stage(name)
         folder = self.directory / name
-        return StageRun(stage, self.keys[name], folder, self.directory, self.writes)
+        return StageRun(stage, self.keys[name], folder, self.directory, self.writes, self.hear)
 
     def pending(self, only: Recipe | None = None) -> list[str]:
         """Names of the stages that are not finished under their present key, in order."""
@@ -322,21 +330,26 @@ def _append(path: Path, row: Mapping[str, Any]) -> None:
 def _keep(path: Path, wanted: Callable[[Mapping[str, Any]], bool]) -> None:
     """Write a JSON-lines file anew, if there is one, with the rows that are wanted."""
     if path.exists():
-        kept = [row for row in _whole_rows(path) if wanted(row)]
+        kept = [row for row in rows_of(path) if wanted(row)]
         write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
-def _whole_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a JSON-lines file, less a last one that a kill left torn."""
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file, less a last one that a kill left torn; none without a file."""
+    if not path.exists():
+        return []
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    for number, line in enumerate(lines[:-1], start=1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict) or "step" not in row:
-            raise UserError(
-                f"{path}, line {number}: this is no row that a run wrote. Put the line right or "
-                "remove it."
-            )
-        yield row
+    return [_row(path, number, line) for number, line in enumerate(lines[:-1], start=1)]
+
+
+def _row(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row: Any = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict) or "step" not in row:
+        raise UserError(
+            f"{path}, line {number}: this is no row that a run wrote. Put the line right or remove "
+            "it."
+        )
+    return row

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from heed.cli.players import MAX_NEW_TOKENS, longest_answer
-from heed.cli.sample import asked_with
 from heed.data.outputs import conversation, read_outputs
 from heed.errors import UserError
 from heed.evaluation.contestants import Contestant
+from heed.naming import REMOTE, Who, called, finished, load, run_of, who
+from heed.naming import workplace as place_of
 from heed.run import fingerprint
 from heed.types import Completion, Prompt, Sampler
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from heed.recipe import Sampling
     from heed.stages.workplace import Workplace
 
-REMOTE = ("http://", "https://")
 Ask = Callable[[Sequence[Prompt], int, int], list[Completion]]
 """Prompts, answers a prompt, seed -> prompt-major completions."""
 
@@ -78,26 +77,13 @@ def entrants(words: Sequence[str], sampling: Sampling | None, device: str) -> li
     return found
 
 
-def run_of(word: str) -> tuple[Path, str] | None:
-    """RUN:STAGE as a run's directory and a stage's name; None for what is none."""
-    directory, colon, stage = word.rpartition(":")
-    path = Path(directory)
-    return (path, stage) if colon and (path / "recipe.yaml").exists() else None
-
-
 def workplace(run: Path) -> Workplace:
     """A finished run, to read from. Raises UserError where its recipe cannot be read."""
     import typer
 
     from heed.cli.desk import open_desk
-    from heed.config import load_recipe
-    from heed.run import Run
-    from heed.stages.workplace import Workplace
 
-    recipe = load_recipe(str(run / "recipe.yaml"))
-    return Workplace(
-        Run(recipe, run, writes=False), lambda line: typer.echo(line, err=True), open_desk
-    )
+    return place_of(run, lambda line: typer.echo(line, err=True), open_desk)
 
 
 def _entrants(source: str, sampling: Sampling | None, device: str) -> list[Entrant]:
@@ -107,14 +93,15 @@ def _entrants(source: str, sampling: Sampling | None, device: str) -> list[Entra
         return [_policy(*run, sampling)]
     path = Path(source)
     if (path / "recipe.yaml").exists():
-        raise UserError(f"{path} is a run; name one of its policies, as in {path}:ppo.")
-    if (path / "config.json").exists():
-        return [_model(source, sampling, device)]
+        return [_policy(path, who(source).stage, sampling)]
     if path.is_file():
         return _file(path)
+    if (path / "config.json").exists() or ("/" in source and not path.exists()):
+        return [_model(who(source).source, sampling, device)]
     raise UserError(
         f"{source!r} is nothing to compare. Give RUN:POLICY (such as runs/demo:ppo), a model's "
-        "directory, an address such as http://127.0.0.1:8000/v1#model, or a file of answers."
+        "directory or hub name, an address such as http://127.0.0.1:8000/v1#model, or a file of "
+        "answers."
     )
 
 
@@ -132,23 +119,6 @@ def _policy(run: Path, stage: str, sampling: Sampling | None) -> Entrant:
     return Entrant(stage, f"{run}:{place}", ask, work=work, stage=stage)
 
 
-def finished(work: Workplace, stage: str) -> str:
-    """The key of a run's finished stage.
-
-    Raises UserError where the run has no such stage, or has not finished it.
-    """
-    names = [each.name for each in work.recipe.stages]
-    if stage not in names:
-        raise UserError(f"{work.run.directory} has no stage {stage!r}. It has: {', '.join(names)}.")
-    place = work.run.stage(stage)
-    if place.done() is None:
-        raise UserError(
-            f"The stage {stage!r} of {work.run.directory} is not finished under its present "
-            "settings; heed run goes on with it."
-        )
-    return place.key
-
-
 def _model(source: str, sampling: Sampling | None, device: str) -> Entrant:
     name = called(source)
 
@@ -156,14 +126,6 @@ def _model(source: str, sampling: Sampling | None, device: str) -> Entrant:
         return model_sampler(source, name, sampling, device).sample(prompts, n=most, seed=seed)
 
     return Entrant(name, fingerprint(source), ask)
-
-
-def called(source: str) -> str:
-    """A model's name: the one at its address, or that of its directory."""
-    if source.startswith(REMOTE):
-        address, _, model = source.partition("#")
-        return model or address
-    return Path(source).resolve().name
 
 
 def _file(path: Path) -> list[Entrant]:
@@ -206,26 +168,9 @@ def model_sampler(source: str, name: str, sampling: Sampling | None, device: str
     """
     from heed.recipe import Sampling
 
-    if source.startswith(REMOTE):
-        from heed.sampling.remote import EndpointSampler
-
-        drawn = sampling or Sampling(max_new_tokens=MAX_NEW_TOKENS)
-        address, _, model = source.partition("#")
-        return EndpointSampler(
-            address, model or name, temperature=drawn.temperature,
-            max_new_tokens=drawn.max_new_tokens,
-        )  # fmt: skip
-    from heed.models.language_model import load_language_model
-    from heed.policies.in_context import InContext, with_system
-    from heed.sampling.local import LocalSampler
-
-    lm = load_language_model(source, device=device)
-    drawn = sampling or Sampling(max_new_tokens=longest_answer(lm))
-    own = LocalSampler(
-        lm,
-        max_new_tokens=min(drawn.max_new_tokens, longest_answer(lm)),
-        temperature=drawn.temperature,
-        model_name=name,
-    )
-    before = asked_with(source)
-    return InContext(own, lambda prompt: [with_system(prompt, before), prompt]) if before else own
+    speaker = load(Who(source, name, source), device=device)
+    drawn = sampling or Sampling(max_new_tokens=speaker.longest)
+    if not speaker.who.remote:
+        longest = min(drawn.max_new_tokens, speaker.longest)
+        drawn = drawn.model_copy(update={"max_new_tokens": longest})
+    return speaker.ask(drawn)

@@ -5,20 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from heed.cli.contestants import (
-    REMOTE,
-    Entrant,
-    called,
-    finished,
-    model_sampler,
-    run_of,
-    workplace,
-)
+from heed.cli.contestants import Entrant, model_sampler, workplace
 from heed.errors import UserError
 from heed.feedback.journal import Journal
 from heed.feedback.judge import Judged, JudgeSource
 from heed.feedback.scored import ScoreSource
 from heed.judging.judge import Judge
+from heed.naming import REMOTE, called, finished, run_of
 from heed.recipe import People, Sampling
 from heed.recipe.compare import GOLD, PEOPLE
 from heed.types import Source

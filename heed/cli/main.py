@@ -15,7 +15,11 @@ from typer.core import TyperGroup
 
 from heed import __version__
 from heed.cli import (
+    align,
+    chat,
     compare,
+    export,
+    init,
     label,
     plan,
     prefs,
@@ -37,9 +41,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 _STAGES = "Stopped. Finished stages are kept; run the same command to go on."
 STOPPED = {
+    "align": _STAGES,
     "run": _STAGES,
     "train": _STAGES,
     "compare": "Stopped. What was judged is kept; run the same command to go on.",
+    "export": "Stopped. Nothing was written; what stood there stands there still.",
     "label": "Stopped. What was saved is kept; run the same command to go on.",
 }
 """What Ctrl-C leaves, by verb; the others keep nothing to go on from."""
@@ -100,14 +106,18 @@ def main(
     """Options that stand before a verb."""
 
 
+app.command("align")(align.align)
+app.command("init")(init.init)
 app.command("run")(run.run)
 app.command("plan")(plan.plan)
 app.command("recipes")(recipes.recipes)
 app.command("train")(train.train)
+app.command("chat")(chat.chat)
 app.command("sample")(sample.sample)
 app.command("watch")(watch.watch)
 app.command("report")(report.report)
 app.command("compare", epilog=compare.MORE)(compare.compare)
+app.command("export")(export.export)
 app.command("label")(label.label)
 app.add_typer(prefs.app, name="prefs", help="Import, export and judge preferences.")
 app.add_typer(world.app, name="world", help="Look into the embedded world and score answers.")

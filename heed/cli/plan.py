@@ -56,8 +56,8 @@ def plan(
     if json_:
         typer.echo(json.dumps(made.to_json(), indent=2))
     else:
-        typer.echo("\n".join(_page(made)))
-    _refuse(made, ground, machine)
+        typer.echo("\n".join(page(made)))
+    refuse(made, ground, machine)
 
 
 def _corrected(made: Plan, like: Path, machine: Machine) -> Plan:
@@ -131,7 +131,7 @@ def _of_run(like: Path | None, stage: Stage) -> Iterator[float]:
             yield spent.label_seconds
 
 
-def _page(made: Plan) -> Iterator[str]:
+def page(made: Plan) -> Iterator[str]:
     """The table, 80 columns wide, and what is to be said of it."""
     seeds = f", {made.seeds} seeds, figures of one" if made.seeds > 1 else ""
     free = f", {_bytes(made.machine.free)} free" if made.machine.free is not None else ""
@@ -181,7 +181,7 @@ def _labels(made: Plan) -> Iterator[str]:
             )
 
 
-def _refuse(made: Plan, ground: Ground, machine: Machine) -> None:
+def refuse(made: Plan, ground: Ground, machine: Machine) -> None:
     """Raise UserError where a stage does not fit, with the settings that would."""
     from heed.planning.fitting import remedies, shortest, too_large
 

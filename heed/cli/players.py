@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from heed.cli.sample import asked_with
 from heed.errors import UserError
+from heed.naming import MAX_NEW_TOKENS, Who, load
+from heed.recipe import Sampling
 
 if TYPE_CHECKING:
-    from heed.models.language_model import LanguageModel
     from heed.types import Sampler
 
-MAX_NEW_TOKENS = 512
 SECONDS = 85.0
 """A server has so long for an answer, a little less than the arena waits: one that hangs must not
 hold up those who ask next. Nothing is asked twice; whoever waits can ask again.
@@ -48,22 +47,5 @@ def sampler(name: str, source: str) -> Sampler:
         return EndpointSampler(
             address, model or name, max_new_tokens=MAX_NEW_TOKENS, timeout=SECONDS, retries=0
         )
-    from heed.models.language_model import load_language_model
-    from heed.policies.in_context import InContext, with_system
-    from heed.sampling.local import LocalSampler
-
-    lm = load_language_model(source, device="auto")
-    local = LocalSampler(lm, max_new_tokens=longest_answer(lm), model_name=name)
-    before = asked_with(source)
-    return (
-        InContext(local, lambda prompt: [with_system(prompt, before), prompt]) if before else local
-    )
-
-
-def longest_answer(lm: LanguageModel) -> int:
-    """In tokens: at most half of the context, for the prompt needs room in it too."""
-    from heed.models.forward import causal_lm
-
-    config = causal_lm(lm.model).config.get_text_config()
-    context = getattr(config, "max_position_embeddings", None)
-    return MAX_NEW_TOKENS if context is None else max(1, min(MAX_NEW_TOKENS, context // 2))
+    speaker = load(Who(source, name, source))
+    return speaker.ask(Sampling(max_new_tokens=speaker.longest))

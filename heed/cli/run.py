@@ -83,6 +83,7 @@ def carry_out(
                     f"All stages of {recipe.name!r} in {place.directory} are finished; nothing to "
                     "do."
                 )
+                _tell(place)
     if _first():
         report = None if only else _report(recipe, directory)
         typer.echo(f"Report: {report}" if report else f"Run: {directory}")
@@ -139,6 +140,15 @@ def _work(place: Run, *, fresh: bool, only: Recipe | None, keep_finished: bool) 
         from heed.pipeline import run_recipe
 
         run_recipe(place, _say, only, open_desk)
+
+
+def _tell(place: Run) -> None:
+    """Tell the trackers of a finished run, where there are: they may be new to it."""
+    if place.recipe.track and place.writes:
+        from heed.tracking.following import followed
+
+        with place.locked(), followed(place, _say):
+            _say(f"Told of it: {', '.join(place.recipe.track)}.")
 
 
 def _say(line: str) -> None:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from heed.data import fields
 from heed.data.entries import Entry, Reading, prompt_of
-from heed.data.rows import Row, RowError
+from heed.data.rows import Row, RowError, SetAside
 from heed.types import Annotation, Item, Split
 
 LARGEST = 2**31 - 1
@@ -70,6 +70,8 @@ def _check_annotation(annotation: Annotation, item: Item) -> None:
 def to_label(row: Row, reading: Reading) -> Entry:
     """prompt and answers (a list, or the columns a and b); id, models, known and more if given.
 
+    Answers that were drawn more than once stand once; a row of a single one compares nothing.
+
     Also a line of a run's items.jsonl, whose prompt is an object with an id of its own.
     """
     values = row.values
@@ -83,17 +85,25 @@ def to_label(row: Row, reading: Reading) -> Entry:
     )
     if not all(answer.strip() for answer in answers):
         raise RowError("one of the answers is empty")
-    if len(set(answers)) < len(answers):
-        raise RowError("two of the answers are the same")
+    known = fields.verdict(values, "known")
+    if len(set(answers)) < len(answers) and known is not None:
+        raise RowError("two of the answers are the same, and `known` ranks them")
+    places = [answers.index(answer) for answer in dict.fromkeys(answers)]
+    if len(places) < 2:
+        raise SetAside("equal answers")
     prompt = prompt_of(
         fields.prompt(values),
         id=fields.optional(values, "prompt_id"),
         family=fields.optional(values, "family"),
         split=_split(fields.optional(values, "split", "train")),
     )
+    models = _models(values, pair)
+    if models and len(models) != len(answers):
+        raise RowError(f"{len(answers)} answers, but {len(models)} models")
     item = Item(
-        fields.optional(values, "id"), prompt, answers, _models(values, pair),
-        fields.verdict(values, "known"), fields.number(values, "priority") or 0.0,
+        fields.optional(values, "id"), prompt, tuple(answers[place] for place in places),
+        tuple(models[place] for place in places if models), known,
+        fields.number(values, "priority") or 0.0,
     )  # fmt: skip
     return Entry(row, item)
 

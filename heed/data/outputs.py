@@ -15,7 +15,7 @@ from heed.errors import UserError
 from heed.types import Completion, Message, Prompt
 
 T = TypeVar("T")
-PROMPTS = ("instruction", "prompt", "question")
+PROMPTS = ("instruction", "prompt", "question", "messages")
 ANSWERS = ("output", "answer", "completion", "response", "text")
 MODELS = ("generator", "model")
 
@@ -24,12 +24,12 @@ def read_outputs(file: Path) -> list[Completion]:
     """The answers of a file (.json, .jsonl, .csv, .parquet, also .gz), in its order.
 
     A prompt is a text, a list of messages, or one of Heed's own (`samples-*.jsonl`); its id is the
-    one that it brings, or else what it says.
+    one that it brings, or else what it says. A row of `answers` (and `models`) is as many answers.
 
     Raises:
         UserError: the file is missing or empty, or a row holds no prompt or answer.
     """
-    found = _each(file, _completion)
+    found = [answer for row in _each(file, _completions) for answer in row]
     if not found:
         raise UserError(f"{file} holds no answers.")
     return found
@@ -70,10 +70,19 @@ def conversation(messages: tuple[Message, ...]) -> str:
     return "\n\n".join(f"{turn.role}: {turn.content}" for turn in messages)
 
 
-def _completion(values: Mapping[str, Any]) -> Completion:
+def _completions(values: Mapping[str, Any]) -> list[Completion]:
+    if "answers" in values:
+        prompt, answers = _prompt(values), fields.texts(values, "answers")
+        models = fields.texts(values, "models") if values.get("models") else ("",) * len(answers)
+        if len(models) != len(answers):
+            raise RowError(f"{len(answers)} answers, but {len(models)} models")
+        return [
+            Completion(prompt, text, model=model)
+            for text, model in zip(answers, models, strict=True)
+        ]
     column = _column(values, ANSWERS, "an answer")
     model = next((fields.optional(values, name) for name in MODELS if name in values), "")
-    return Completion(_prompt(values), fields.text(values, column), model=model)
+    return [Completion(_prompt(values), fields.text(values, column), model=model)]
 
 
 def _prompt(values: Mapping[str, Any]) -> Prompt:
@@ -84,6 +93,10 @@ def _prompt(values: Mapping[str, Any]) -> Prompt:
         id, family = fields.optional(value, "id"), fields.optional(value, "family")
         return Prompt(id or conversation(messages), messages, family, "heldout")
     messages = fields.prompt(values, column)
+    if column == "messages" and messages[-1].role == "assistant":  # what was answered once
+        messages = messages[:-1]
+    if not messages:
+        raise RowError("the column 'messages' asks nothing: it is one assistant's message")
     return Prompt(fields.optional(values, "id") or conversation(messages), messages)
 
 

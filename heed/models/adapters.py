@@ -38,8 +38,11 @@ def new_adapter(
     targets: str | list[str] = "all-linear",
     seed: int = 0,
     task: str = "CAUSAL_LM",
+    spared: Sequence[str] = (),
 ) -> PeftModel:
     """A transformers model under a fresh adapter, the only part that trains; scale alpha / rank.
+
+    The layers named in `spared` get none.
 
     torch's global random state stays as it was. (Hu et al. 2021, arXiv:2106.09685.)
 
@@ -51,6 +54,7 @@ def new_adapter(
         lora_alpha=alpha,
         lora_dropout=dropout,
         target_modules=targets,
+        exclude_modules=list(spared) or None,
         task_type=task,
         fan_in_fan_out=_stores_transposed(model),
     )

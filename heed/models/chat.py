@@ -30,6 +30,17 @@ from heed.errors import UserError
 from heed.types import Message, Prompt
 
 ROLES = {"user": "\n\nHuman: ", "assistant": "\n\nAssistant: "}
+OWN_TEMPLATE = (
+    "{%- for message in messages if message.role == 'system' -%}{{ message.content }}"
+    "{%- endfor -%}"
+    "{%- for message in messages if message.role != 'system' -%}"
+    "{{ '\\n\\nAssistant: ' if message.role == 'assistant' else '\\n\\nHuman: ' }}"
+    "{{ message.content }}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '\\n\\nAssistant:' }}{%- endif -%}"
+)
+"""Heed's own form as a chat template, for programs that know no other way to write conversations.
+A tokenizer that has it is read as one without a template: it is the same form.
+"""
 
 
 class ChatFormat:
@@ -39,14 +50,15 @@ class ChatFormat:
     else the tokenizer's end of sequence. `stop_ids` are all ids at which sampling stops: both of
     these and `also_stops` (those of a model's generation config). `pad_id` fills batches and never
     says where a text ends: without a pad token it is the end of sequence, and every mask in Heed
-    goes by length. The tokenizer itself is not changed.
+    goes by length. `space` is what stands between "Assistant:" and an answer, where the tokenizer
+    does not put it there. The tokenizer itself is not changed.
 
     Raises UserError where nothing can end an answer.
     """
 
     def __init__(self, tokenizer: Any, also_stops: Iterable[int] = ()) -> None:
         self.tokenizer = tokenizer
-        self.templated = bool(tokenizer.chat_template)
+        self.templated = bool(tokenizer.chat_template) and not writes_own_form(tokenizer)
         closing = _closing_id(tokenizer) if self.templated else None
         end = tokenizer.eos_token_id if closing is None else closing
         if end is None:
@@ -60,7 +72,7 @@ class ChatFormat:
         pad = tokenizer.pad_token_id
         self.pad_id = self.eos_id if pad is None else int(pad)
         self._bos = _leading_ids(tokenizer)
-        self._space = "" if self.templated or _spaces_itself(tokenizer) else " "
+        self.space = "" if self.templated or _spaces_itself(tokenizer) else " "
 
         # Training and sampling meet the same prompts again and again.
         self._prompt_ids = lru_cache(maxsize=1 << 16)(self._written)
@@ -140,8 +152,14 @@ class ChatFormat:
 
     def completion_ids(self, text: str, finished: bool = True) -> list[int]:
         """The ids of an answer, with the end of sequence where the answer is `finished`."""
-        ids = self._tokenize(self._space + text) if text else []
+        ids = self._tokenize(self.space + text) if text else []
         return [*ids, self.eos_id] if finished else ids
+
+    def fitted(self, prompt: Prompt, text: str, context: int) -> tuple[list[int], list[int]]:
+        """Token ids of prompt and finished answer, at most `context` together; see `RowFormat`."""
+        prompt_ids, answer_ids = self.prompt_ids(prompt), self.completion_ids(text)
+        answer_ids = answer_ids[: max(context - len(prompt_ids), context // 2)]
+        return prompt_ids[-(context - len(answer_ids)) :], answer_ids
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of an answer's ids, cut before the first stop id, without special tokens."""
@@ -149,7 +167,7 @@ class ChatFormat:
         text = self.tokenizer.decode(
             list(ids[:end]), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
-        return str(text).removeprefix(self._space)
+        return str(text).removeprefix(self.space)
 
     def _tokenize(self, text: str) -> list[int]:
         encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
@@ -161,6 +179,17 @@ def _rewritten(prompt: Prompt) -> str:
         f"The tokenizer's chat template writes an answer of {prompt.id!r} otherwise once other "
         "turns follow it, so the loss cannot be on every answer of a conversation. Set turns: last."
     )
+
+
+def own_template(tokenizer: Any) -> str:
+    """`OWN_TEMPLATE`, behind the beginning of sequence where the tokenizer puts one first."""
+    return ("{{ bos_token }}" if _leading_ids(tokenizer) else "") + OWN_TEMPLATE
+
+
+def writes_own_form(tokenizer: Any) -> bool:
+    """Whether its chat template is Heed's own form."""
+    template = tokenizer.chat_template
+    return isinstance(template, str) and template.strip().endswith(OWN_TEMPLATE)
 
 
 def transcript(prompt: Prompt) -> str:

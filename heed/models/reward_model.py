@@ -1,10 +1,14 @@
 """Reward models: a transformers sequence classifier with one label, and a score of its own.
 
+A decoder is read at the last token of a conversation; an encoder is given prompt and answer as a
+pair, and read as its own head does (`heed.models.encoder`). Either way the text decides, not the
+policy's ids, so that the vocabulary may be another one.
+
 With LoRA the backbone trains by an adapter and the head in full. What is saved is merged, so that
 plain transformers gives the same logits; the adapter alone lies beside it, for `on_shared_base`.
 
 score = logit + offset: the logit is what plain transformers gives, the offset stands in the
-config as `heed_offset` (0 where it is missing) because the head has no bias.
+config as `heed_offset` (0 where it is missing) because a decoder's head has no bias.
 """
 
 from __future__ import annotations
@@ -30,10 +34,22 @@ from heed.models.adapters import (
 )
 from heed.models.chat import ChatFormat
 from heed.models.device import resolve_device, resolve_dtype
+from heed.models.encoder import (
+    head_layers,
+    in_head,
+    is_encoder,
+    last_layer,
+    logits,
+    longest,
+    new_encoder,
+    settled,
+)
 from heed.models.forward import causal_lm, hidden_states
 from heed.models.language_model import LanguageModel, load_language_model, merged
 from heed.models.modes import seeded
-from heed.models.source import load_tokenizer, load_weights
+from heed.models.pair_format import PairFormat
+from heed.models.rows import RowFormat
+from heed.models.source import is_adapter, load_tokenizer, load_weights
 from heed.ops.batch import Sequences
 
 PAD = "<pad>"
@@ -42,13 +58,25 @@ HEAD = "score.weight"
 
 @dataclass
 class RewardModel:
-    """`model` is a sequence classifier with one label whose head is a linear layer `score`, or a
-    peft model around one.
+    """`model` is a sequence classifier with one label, a decoder's, whose head is a linear layer
+    `score`, or an encoder's; or a peft model around one. `chat` makes its rows.
     """
 
     model: Any
     tokenizer: Any
-    chat: ChatFormat
+    chat: RowFormat
+
+    @property
+    def encoder(self) -> bool:
+        """Whether it takes pairs of texts instead of conversations."""
+        return isinstance(self.chat, PairFormat)
+
+    @property
+    def turns(self) -> ChatFormat:
+        """How a decoder writes conversations. Raises ValueError for an encoder, which has none."""
+        if not isinstance(self.chat, ChatFormat):
+            raise ValueError("an encoder scores whole answers, no beginnings of them")
+        return self.chat
 
     @property
     def classifier(self) -> Any:
@@ -62,8 +90,19 @@ class RewardModel:
 
     @property
     def head(self) -> nn.Linear:
-        layer: nn.Linear = self.classifier.score
+        """The layer that gives the logit."""
+        found = last_layer(self.classifier) if self.encoder else self.classifier.score
+        layer: nn.Linear = found
         return layer
+
+    @property
+    def limit(self) -> int | None:
+        """The most tokens that a row may have, as far as the model says."""
+        if self.encoder:
+            return longest(self.classifier, self.tokenizer)
+        text = self.classifier.config.get_text_config()
+        most: int | None = getattr(text, "max_position_embeddings", None)
+        return most
 
     @property
     def device(self) -> torch.device:
@@ -77,9 +116,12 @@ class RewardModel:
     def scores(self, sequences: Sequences) -> Tensor:
         """One score a row, [B], float32, with gradient.
 
-        Read at the last real token that is not the pad token: the end of the row for every model
-        made by Heed, whose pad token is its own, and plain transformers' choice for any other.
+        A decoder's is read at the last real token that is not the pad token: the end of the row
+        for every model made by Heed, whose pad token is its own, and plain transformers' choice for
+        any other.
         """
+        if isinstance(self.chat, PairFormat):
+            return logits(self.classifier, sequences, typed=self.chat.typed).float() + self.offset
         hidden = hidden_states(self.backbone, sequences)
         pad = self.classifier.config.get_text_config().pad_token_id
         real = sequences.mask if pad is None else sequences.mask & (sequences.ids != pad)
@@ -88,50 +130,61 @@ class RewardModel:
         rows = torch.arange(len(last), device=last.device)
         pooled = hidden[rows, last].to(self.head.weight.dtype)
         with torch.autocast(pooled.device.type, enabled=False):  # half precision is too coarse
-            logits: Tensor = self.head(pooled).squeeze(-1)
-        return logits.float() + self.offset
+            logit: Tensor = self.head(pooled).squeeze(-1)
+        return logit.float() + self.offset
 
     def token_scores(self, sequences: Sequences) -> Tensor:
-        """The score of every row up to each of its tokens, [B, T], float32, with gradient."""
+        """The score of every row up to each of its tokens, [B, T], float32, with gradient.
+
+        Raises ValueError for an encoder, whose tokens see what comes after them.
+        """
+        if self.encoder:
+            raise ValueError("an encoder scores whole answers, no beginnings of them")
         hidden = hidden_states(self.backbone, sequences).to(self.head.weight.dtype)
         with torch.autocast(hidden.device.type, enabled=False):  # half precision is too coarse
-            logits: Tensor = self.head(hidden).squeeze(-1)
-        return logits.float() + self.offset
+            logit: Tensor = self.head(hidden).squeeze(-1)
+        return logit.float() + self.offset
 
     @torch.no_grad()
     def calibrate(self, mean: float, std: float) -> None:
         """Shift and scale the scores, so that those of mean and std as given get 0 and 1.
 
-        new = (logit + offset - mean) / std: the gain is folded into the head's weight, the rest
-        into the offset.
+        new = (logit + offset - mean) / std: the gain is folded into the head's weight and bias, the
+        rest into the offset.
 
         Raises ValueError where std is not a positive number.
         """
         if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
             raise ValueError(f"cannot calibrate to mean {mean} and std {std}")
-        self.head.weight.div_(std)
+        for weight in self.head.parameters():
+            weight.div_(std)
         self.classifier.config.heed_offset = (self.offset - mean) / std
 
 
 def new_reward_model(
-    policy: str | Path, *, device: str = "auto", dtype: str = "auto", seed: int = 0
+    backbone: str | Path, *, device: str = "auto", dtype: str = "auto", seed: int = 0
 ) -> RewardModel:
-    """Start from a policy's backbone with a fresh head, its weights normal with std 1/sqrt(d + 1)
-    (Stiennon et al. 2020, arXiv:2009.01325), in eval mode.
+    """Start from the backbone of a policy or of an encoder with a fresh head, its weights normal
+    with std 1/sqrt(d + 1) (Stiennon et al. 2020, arXiv:2009.01325), in eval mode.
 
     Plain transformers reads the score at the last token that is not pad, so a pad token that is
     missing or doubles as an end is replaced by a new one, and the embeddings grow by its row.
 
-    Raises UserError as `load_language_model` does, and for an architecture without a linear score.
+    Raises UserError as `load_language_model` does, and for an architecture that is neither.
     """
     place = resolve_device(device)
     format_ = resolve_dtype(dtype, place)
-    lm = load_language_model(policy, device="cpu", dtype=str(format_).removeprefix("torch."))
+    if not is_adapter(backbone) and is_encoder(backbone):
+        tokenizer = load_tokenizer(backbone)
+        pairs = PairFormat(tokenizer)
+        model = new_encoder(backbone, format_, seed)
+        return RewardModel(model.to(place).eval(), tokenizer, pairs)
+    lm = load_language_model(backbone, device="cpu", dtype=str(format_).removeprefix("torch."))
     config = lm.model.config
     config.num_labels = 1
     config.heed_offset = 0.0
     with seeded(seed):
-        model = _classifier(config, format_, policy)
+        model = _classifier(config, format_, backbone)
         model.base_model.load_state_dict(lm.model.base_model.state_dict())
         _own_pad(model, lm.tokenizer, lm.chat)
         width = model.score.weight.shape[1]
@@ -149,13 +202,21 @@ def with_adapter(
     targets: str | list[str] = "all-linear",
     seed: int = 0,
 ) -> RewardModel:
-    """The model with a fresh LoRA adapter, which trains together with the head, and nothing else.
+    """The model with a fresh LoRA adapter, which trains together with the head, and nothing else;
+    an encoder's pooler is a part of its head.
 
     Raises UserError for targets that the model does not have, and for the head, which is no part
     of the base.
     """
+    encoder = reward_model.encoder
     model = new_adapter(
-        reward_model.model, rank=rank, alpha=alpha, targets=targets, seed=seed, task="SEQ_CLS"
+        reward_model.model,
+        rank=rank,
+        alpha=alpha,
+        targets=targets,
+        seed=seed,
+        task="SEQ_CLS",
+        spared=list(head_layers(reward_model.model)) if encoder else [],
     )
     adapted = RewardModel(model, reward_model.tokenizer, reward_model.chat)
     if not isinstance(adapted.head, nn.Linear):
@@ -164,6 +225,9 @@ def with_adapter(
             "in full. Set the targets to all-linear or to names of the backbone's layers."
         )
     adapted.head.requires_grad_(True)
+    for name, weight in adapted.classifier.named_parameters():
+        if encoder and in_head(adapted.classifier, name):
+            weight.requires_grad_(True)
     return adapted
 
 
@@ -198,16 +262,22 @@ def on_shared_base(lm: LanguageModel, source: Path, name: str) -> RewardModel:
 def load_reward_model(
     source: str | Path, *, device: str = "auto", dtype: str = "auto"
 ) -> RewardModel:
-    """Load a reward model that Heed, TRL or transformers saved, in eval mode.
+    """Load a reward model that Heed, TRL or transformers saved, a decoder or an encoder, in eval
+    mode.
 
     Raises UserError as `load_language_model` does, and where it has more labels than one or no
-    linear score.
+    head of either kind.
     """
     place = resolve_device(device)
+    encoder = is_encoder(source)
     model = load_weights(AutoModelForSequenceClassification, source, resolve_dtype(dtype, place))
-    _check_head(model, source)
+    if encoder:
+        settled(model, source)
+    else:
+        _check_head(model, source)
     tokenizer = load_tokenizer(source)
-    return RewardModel(model.to(place).eval(), tokenizer, ChatFormat(tokenizer))
+    chat = PairFormat(tokenizer) if encoder else ChatFormat(tokenizer)
+    return RewardModel(model.to(place).eval(), tokenizer, chat)
 
 
 def save_reward_model(reward_model: RewardModel, path: Path) -> None:

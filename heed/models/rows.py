@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 
@@ -12,17 +13,21 @@ from heed.ops.batch import Answers, Pairs, Sequences
 from heed.types import Comparison, Demonstration, Prompt, Unpaired
 
 
-def fitted(
-    chat: ChatFormat, prompt: Prompt, text: str, context: int
-) -> tuple[list[int], list[int]]:
-    """Token ids of prompt and finished answer, at most `context` together.
+class RowFormat(Protocol):
+    """How a prompt and an answer become one row: as a conversation, or as an encoder's pair."""
 
-    The answer keeps at least half of the context and loses its end; the prompt its beginning.
-    """
-    prompt_ids = chat.prompt_ids(prompt)
-    answer_ids = chat.completion_ids(text)
-    answer_ids = answer_ids[: max(context - len(prompt_ids), context // 2)]
-    return prompt_ids[-(context - len(answer_ids)) :], answer_ids
+    pad_id: int
+
+    def fitted(self, prompt: Prompt, text: str, context: int) -> tuple[list[int], list[int]]:
+        """Token ids of prompt and finished answer, at most `context` together.
+
+        The answer keeps at least half of the room and loses its end; the prompt its beginning.
+        """
+
+
+def fitted(chat: RowFormat, prompt: Prompt, text: str, context: int) -> tuple[list[int], list[int]]:
+    """A row of a format; see `RowFormat`."""
+    return chat.fitted(prompt, text, context)
 
 
 def demonstration_rows(
@@ -75,7 +80,7 @@ def text_rows(chat: ChatFormat, demonstrations: Sequence[Demonstration], context
     return Sequences.of(rows, chat.pad_id)
 
 
-def pair_rows(chat: ChatFormat, comparisons: Sequence[Comparison], context: int) -> Pairs:
+def pair_rows(chat: RowFormat, comparisons: Sequence[Comparison], context: int) -> Pairs:
     """Both answers of each comparison; the reference's log-probs are still zero."""
     return Pairs(
         chosen=_answers(chat, comparisons, [item.chosen for item in comparisons], context),
@@ -129,7 +134,7 @@ def _of_other_prompts(items: Sequence[Unpaired]) -> list[int]:
 
 
 def _answers(
-    chat: ChatFormat, comparisons: Sequence[Comparison], texts: Sequence[str], context: int
+    chat: RowFormat, comparisons: Sequence[Comparison], texts: Sequence[str], context: int
 ) -> Sequences:
     pairs = zip(comparisons, texts, strict=True)
     rows = [fitted(chat, item.prompt, text, context) for item, text in pairs]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, TokenizersBackend
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, TokenizersBackend
 from transformers.models.auto.tokenization_auto import get_tokenizer_config
 from transformers.utils import logging as transformers_logging
 
@@ -33,22 +35,44 @@ def is_adapter(source: str | Path) -> bool:
     return (path / ADAPTER_CONFIG).is_file() and not (path / "config.json").is_file()
 
 
-def load_weights(auto: Any, source: str | Path, dtype: torch.dtype, **settings: Any) -> Any:
+def load_config(source: str | Path) -> Any:
+    """A model's configuration. Raises UserError where there is none that can be read."""
+    _check_source(source)
+    try:
+        return AutoConfig.from_pretrained(source, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"Cannot read the configuration of {str(source)!r}: {reason(error)} "
+            f"Give a directory with config.json and safetensors weights, or a hub name."
+        ) from error
+
+
+def load_weights(
+    auto: Any,
+    source: str | Path,
+    dtype: torch.dtype,
+    *,
+    may_be_fresh: Callable[[Any, str], bool] | None = None,
+    **settings: Any,
+) -> Any:
     """A model by one of transformers' Auto classes, on the CPU.
+
+    `may_be_fresh` says of the model and a weight's name whether it may be random.
 
     Raises UserError where the source is missing, pickled, of a wrong architecture, or where some
     weights of the architecture are not in it (transformers would fill them with random numbers).
     """
     _check_source(source)
     try:
-        model, info = auto.from_pretrained(
-            source,
-            dtype=dtype,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            **settings,
-        )
+        with _quiet(may_be_fresh is not None):
+            model, info = auto.from_pretrained(
+                source,
+                dtype=dtype,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                **settings,
+            )
     except (
         OSError,
         ValueError,
@@ -61,7 +85,9 @@ def load_weights(auto: Any, source: str | Path, dtype: torch.dtype, **settings: 
             f"Cannot load a model from {str(source)!r} with {auto.__name__}: {reason(error)} "
             f"Give a directory with config.json and safetensors weights, or a hub name."
         ) from error
-    missing = sorted(info["missing_keys"])
+    lacking = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
+    allowed = may_be_fresh or (lambda _model, _key: False)
+    missing = sorted(key for key in lacking if not allowed(model, key))
     if missing:
         raise UserError(
             f"{source}: the weights of {type(model).__name__} are not all there; {len(missing)} "
@@ -72,6 +98,18 @@ def load_weights(auto: Any, source: str | Path, dtype: torch.dtype, **settings: 
     for weight in model.parameters():
         weight.data = weight.data.clone()
     return model
+
+
+@contextmanager
+def _quiet(hush: bool) -> Iterator[None]:
+    """Without transformers' warnings of weights that are meant to be fresh."""
+    level = transformers_logging.get_verbosity()
+    if hush:
+        transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
 
 
 def load_tokenizer(source: str | Path) -> Any:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from heed.sampling.local import LocalSampler
+from heed.sampling.streaming import Stream
 from heed.types import Completion, Demonstration, Message, Prompt
 
 Ways = Callable[[Prompt], Sequence[Prompt]]
@@ -39,6 +40,16 @@ class InContext:
             replace(each, prompt=prompt, prompt_ids=tuple(chat.prompt_ids(prompt)))
             for each, prompt in zip(drawn, [p for p in prompts for _ in range(n)], strict=True)
         ]
+
+    def stream(self, prompt: Prompt, *, seed: int = 0) -> Stream:
+        """The answer of `sample([prompt], seed=seed)` while it is written; its `completion` speaks
+        of the prompt that was really asked.
+        """
+        return self.sampler.stream(self.asked(prompt), seed=seed)
+
+    def fits(self, prompt: Prompt) -> bool:
+        """Whether the context holds what is asked for this prompt, and an answer."""
+        return self.sampler.fits(self.asked(prompt))
 
     def asked(self, prompt: Prompt) -> Prompt:
         """What is really asked for a prompt; itself, where nothing more fits."""

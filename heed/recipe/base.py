@@ -132,6 +132,12 @@ class Stage(Settings):
         """Files of the user's that the stage reads: their content is part of its key."""
         return []
 
+    def models(self) -> list[str]:
+        """Models of the user's that the stage starts from, beside the recipe's: directories, whose
+        content is part of its key, or hub names. Raises UserError where one is not installed.
+        """
+        return []
+
     def rewards(self) -> list[str]:
         """Names of the stages by which this one scores answers: its `reward`, where it has one."""
         name: str | None = getattr(self, "reward", None)

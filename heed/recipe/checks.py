@@ -175,6 +175,11 @@ def _unshared(stage: OnPolicy | Rejection, learned: Iterable[LearnedStage]) -> I
                 f"full and has weights of its own. Give {model.name!r} a `lora`, or leave "
                 "lora.share out."
             )
+        elif isinstance(model, RewardModelling) and model.backbone is not None:
+            yield (
+                f"{stage.name!r} shares its base, but the reward {model.name!r} stands on "
+                f"{model.backbone!r}. Leave the reward's backbone out, or leave lora.share out."
+            )
         elif model.policy != stage.policy:
             yield (
                 f"{stage.name!r} shares the base of {stage.policy!r}, but the reward "

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from heed.recipe.base import Sampling, Settings, Stage, StageName
 from heed.recipe.compare import Compare
@@ -166,6 +166,7 @@ KINDS: tuple[type[Stage], ...] = (
 STAGES: Mapping[str, type[Stage]] = {stage.kind: stage for stage in KINDS}
 
 
+TrackerName = Literal["tensorboard", "wandb", "trackio"]
 Family = Literal["facts", "arithmetic", "advice", "verse", "harmful", "small_talk", "summaries"]
 
 
@@ -201,7 +202,21 @@ class Recipe(Settings):
     """`world`, or files or a directory of HH-RLHF transcripts (JSON lines, gz or plain)."""
     world: WorldSettings = WorldSettings()
     gates: Gates = Gates()
+    track: list[TrackerName] = Field([])
+    """Who is told the run's metrics: tensorboard, wandb, trackio. It changes no stage."""
     stages: tuple[Stage, ...] = ()
+
+    @field_validator("track", mode="before")
+    @classmethod
+    def _one_alone(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("track")
+    @classmethod
+    def _each_once(cls, names: list[TrackerName]) -> list[TrackerName]:
+        if len(set(names)) < len(names):
+            raise ValueError("track names a tracker twice; name each once")
+        return names
 
     def stage(self, name: str) -> Stage:
         """The stage of that name; KeyError when the recipe has none."""

@@ -13,6 +13,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
+from heed.recipe.backbone import located
 from heed.recipe.base import (
     Comparisons,
     Lora,
@@ -41,6 +42,14 @@ class RewardModelling(TrainingStage):
 
     scores: ClassVar[bool] = True
     policy: StageName = "sft"
+    """Stage whose policy it starts from, unless `backbone` is set, and on whose samples its scores
+    are calibrated.
+    """
+    backbone: str | None = Field(None, min_length=1)
+    """What it starts from in place of the policy: a directory, a hub name or `package:NAME`, a
+    Python package that carries a model. An encoder (BERT, DeBERTa, ...) reads prompt and answer as
+    a pair of texts, a decoder as the conversation; either has a tokenizer of its own.
+    """
     comparisons: Comparisons = "collect"
     records: StageName = "records"
     loss: Literal["bradley_terry", "plackett_luce"] = "bradley_terry"
@@ -80,6 +89,9 @@ class RewardModelling(TrainingStage):
 
     def inputs(self) -> list[str]:
         return [self.policy, *listed(self.comparisons), self.records]
+
+    def models(self) -> list[str]:
+        return [located(self.backbone)] if self.backbone else []
 
     def check(self, earlier: Mapping[str, Stage]) -> None:
         super().check(earlier)

@@ -12,9 +12,8 @@ import torch
 
 from heed.losses.ranking import plackett_luce
 from heed.losses.term import Term
-from heed.models.chat import ChatFormat
 from heed.models.reward_model import RewardModel
-from heed.models.rows import fitted
+from heed.models.rows import RowFormat, fitted
 from heed.offline import Offline
 from heed.ops.order import Order
 from heed.ops.rankings import Rankings
@@ -31,7 +30,7 @@ class Ranked:
     weight: float = 1.0
 
 
-def ranking_rows(chat: ChatFormat, ranked: Sequence[Ranked], context: int) -> Rankings:
+def ranking_rows(chat: RowFormat, ranked: Sequence[Ranked], context: int) -> Rankings:
     """The answers of each ranking as tokens."""
     return Rankings.of(
         [[fitted(chat, each.prompt, text, context) for text in each.answers] for each in ranked],

@@ -127,7 +127,7 @@ class ProcessReward:
     @torch.no_grad()
     def steps(self, completions: Sequence[Completion]) -> list[list[float]]:
         """The chance that each step of each answer is right."""
-        chat, separator = self.model.chat, self.separator
+        chat, separator = self.model.turns, self.separator
         found = []
         for each in completions:
             pieces = [piece for piece in each.text.split(separator) if piece.strip()]

@@ -7,7 +7,7 @@ padded on the left, so that every row's next token stands in the last column.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from heed.models.modes import evaluating
 from heed.models.work import count_answers
 from heed.sampling.cache import cache_rows, preallocated_cache
 from heed.sampling.draw import draw
+from heed.sampling.streaming import Spelling, Stream
 from heed.types import Completion, Finish, Prompt
 
 Item = TypeVar("Item")
@@ -62,6 +63,8 @@ class LocalSampler:
     stop: Sequence[str] = ()
     batch_size: int = 256
     model_name: str = ""
+    progress: Callable[[int], None] = field(default=lambda _: None, compare=False)
+    """Hears, token by token, how many of the answers asked for are finished."""
 
     def __post_init__(self) -> None:
         checks = {
@@ -85,10 +88,8 @@ class LocalSampler:
         prompt_ids = [self.lm.chat.prompt_ids(prompt) for prompt in prompts]
         self._check_lengths(prompts, prompt_ids)
         rows = [_Row(at) for at in range(len(prompts) * n)]
-        generator = torch.Generator().manual_seed(seed)
-        uniform = torch.rand(
-            (len(rows), self.max_new_tokens), generator=generator, dtype=torch.float64
-        )
+        uniform = self._uniform(len(rows), seed)
+        done = 0
         # Prompts of like length share a batch, so that padding is small; longest first.
         order = sorted(range(len(prompts)), key=lambda at: -len(prompt_ids[at]))
         with evaluating(self.lm.model):
@@ -99,7 +100,10 @@ class LocalSampler:
                     slots = torch.tensor([slot for slot, _ in part], device=self.lm.device)
                     some = [rows[at] for _, at in part]
                     state = prefill if n == 1 else prefill.rows(slots)
-                    self._decode(state, some, uniform[[row.at for row in some]])
+                    for going in self._decode(state, some, uniform[[row.at for row in some]]):
+                        self.progress(done + len(some) - going)
+                    done += len(some)
+                    self.progress(done)
         count_answers(
             causal_lm(self.lm.model),
             sum(map(len, prompt_ids)),
@@ -109,6 +113,34 @@ class LocalSampler:
         return [
             self._completion(prompts[row.at // n], prompt_ids[row.at // n], row) for row in rows
         ]
+
+    def stream(self, prompt: Prompt, *, seed: int = 0) -> Stream:
+        """The one answer of `sample([prompt], seed=seed)`, its text while it is written.
+
+        Raises UserError as `sample` does.
+        """
+        ids = self.lm.chat.prompt_ids(prompt)
+        self._check_lengths([prompt], [ids])
+        row = _Row(0)
+        return Stream(
+            self._steps(ids, row, seed),
+            Spelling(self.lm.chat, self.stop),
+            lambda: self._completion(prompt, ids, row),
+        )
+
+    @torch.no_grad()
+    def _steps(self, prompt_ids: list[int], row: _Row, seed: int) -> Iterator[list[int]]:
+        """Write one answer; gives its ids after every token."""
+        with evaluating(self.lm.model):
+            state = self._prefill([prompt_ids])
+            for _ in self._decode(state, [row], self._uniform(1, seed)):
+                yield row.ids
+        count_answers(causal_lm(self.lm.model), len(prompt_ids), len(row.ids), 1)
+
+    def _uniform(self, rows: int, seed: int) -> Tensor:
+        """The numbers that answers are drawn by, [R, S]."""
+        generator = torch.Generator().manual_seed(seed)
+        return torch.rand((rows, self.max_new_tokens), generator=generator, dtype=torch.float64)
 
     def fits(self, prompt: Prompt) -> bool:
         """Whether the model's context holds this prompt and `max_new_tokens` more."""
@@ -148,8 +180,10 @@ class LocalSampler:
         )
         return state.forward(self.lm.model, ids.to(device))
 
-    def _decode(self, state: _State, rows: list[_Row], uniform: Tensor) -> None:
-        """Write R answers, one token a step, dropping rows that are finished."""
+    def _decode(self, state: _State, rows: list[_Row], uniform: Tensor) -> Iterator[int]:
+        """Write R answers, one token a step, dropping rows that are finished; gives after every
+        step how many are not.
+        """
         device = self.lm.device
         uniform = uniform.to(device)
         for step in range(self.max_new_tokens):
@@ -167,6 +201,7 @@ class LocalSampler:
                 drawn.truncated_logprobs.tolist(),
             )
             going = [slot for slot, row in enumerate(rows) if row.finish is None]
+            yield len(going)
             if not going or step + 1 == self.max_new_tokens:
                 break
             tokens = drawn.tokens

@@ -35,9 +35,10 @@ def held_apart(work: Workplace, stage: Records, gate: LeakageGate) -> Finding | 
 
     prompts = work.records(stage.name, "prompts", Prompt)
     shown = [each.prompt for each in work.records(stage.name, "demonstrations", Demonstration)]
+    seen = [each for each in [*prompts, *shown] if each.split == "train"]
     return leakage(
         list(dict.fromkeys(text(each) for each in prompts if each.split == "heldout")),
-        [text(each) for each in [*(p for p in prompts if p.split == "train"), *shown]],
+        [text(each) for each in seen],
         similarity=gate.similarity,
         share=gate.share,
     )

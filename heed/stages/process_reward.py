@@ -24,7 +24,7 @@ def process_reward(work: Workplace, settings: ProcessReward, stage: StageRun) ->
     model = started(work, settings, work.seed(stage.name))
     context = context_of(model, settings.context)
     data, measured = (
-        step_rows(model.chat, each, settings.separator, context) for each in (train, heldout)
+        step_rows(model.turns, each, settings.separator, context) for each in (train, heldout)
     )
     order = Order(len(data), settings.batch, work.seed(stage.name, "order"))
     summary = work.train_offline(

@@ -85,8 +85,9 @@ def train_reward_model(
 
 
 def started(work: Workplace, settings: RewardModelling | ProcessReward, seed: int) -> RewardModel:
-    """A policy's backbone under a fresh head, and under a fresh adapter with `lora`."""
-    source = work.policy_source(settings.policy)
+    """The policy's backbone, or another's, under a fresh head; an adapter with `lora`."""
+    given = settings.models()
+    source = given[0] if given else work.policy_source(settings.policy)
     model = new_reward_model(source, device=str(work.device), dtype="float32", seed=seed)
     disable_dropout(model.model)
     if settings.lora is None:

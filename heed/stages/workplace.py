@@ -195,9 +195,11 @@ class Workplace:
 
     def value_model(self, reward: str, policy: str) -> ValueModel:
         """A critic from a stage's (first) reward model, or from a stage's policy where it has none
-        of its own (a sum or gate of others' is none); its head starts at zero either way.
+        of its own (a sum or gate of others' is none) or one that stands on another backbone, which
+        may know other tokens; its head starts at zero either way.
         """
-        folders = models(self.recipe.stage(reward))
+        settings = self.recipe.stage(reward)
+        folders = [] if settings.models() else models(settings)
         if self.base is not None:
             start = self.path(reward, folders[0]) if folders else None
             return ValueModel.on_shared_base(self.base, start, self.seed(reward, "value"))
@@ -317,5 +319,8 @@ class Workplace:
 
 def context_of(model: LanguageModel | RewardModel, wanted: int) -> int:
     """The tokens a row may have: what a stage asks for, or fewer where the model holds fewer."""
-    limit = getattr(model.model.config.get_text_config(), "max_position_embeddings", None)
+    if isinstance(model, RewardModel):
+        limit = model.limit
+    else:
+        limit = getattr(model.model.config.get_text_config(), "max_position_embeddings", None)
     return min(wanted, limit or wanted)

@@ -170,7 +170,7 @@ def _offline(facts: Facts, outline: Outline, share: float) -> Part:
     rows = facts.rows.get("comparisons", 0) * (2 if kind == "kto" else 1)
     rows += facts.rows.get("unpaired", 0) if kind == "kto" else 0
     settings = [Reason("policy", outline.start), Reason("comparisons", "records")]
-    if kind == "dpo":
+    if method != kind:
         settings.append(Reason("loss", method, outline.method.why))
     if kind == "kto":
         settings += _balance(facts)

@@ -63,7 +63,7 @@ def _settings(tree: Mapping[str, Tree | Reason], indent: str) -> Iterator[str]:
             yield f"{indent}{key}:"
             yield from _settings(value, f"{indent}  ")
             continue
-        line = f"{indent}{key}: {_written(value.value)}"
+        line = f"{indent}{key}: {written(value.value)}"
         beside = f"{line}  # {value.why}"
         if value.why and len(beside) > WIDTH:
             yield from _comment(value.why, indent)
@@ -74,7 +74,7 @@ def _comment(text: str, indent: str) -> list[str]:
     return [f"{indent}# {line}" for line in wrap(text, WIDTH - 2 - len(indent))]
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
     """A value in one line of YAML."""
     if isinstance(value, float) and 0 < abs(value) < 1e-3:
         return short(value)

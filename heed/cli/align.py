@@ -1,0 +1,132 @@
+"""`heed align`: a better model from a model and preferences, in one command.
+
+OUT/align.yaml   the recipe that was chosen, with its reasons; heed run carries it out likewise
+OUT/align.json   what was asked for, so that the same command goes on with the same recipe
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from heed.cli import choosing
+from heed.cli.choosing import Adapter, Imitate, Method, Model, Prefs, Seed, SkipBroken, Wish
+from heed.cli.plan import PROBE, page, refuse
+from heed.cli.run import Fresh, Overrides, carry_out
+from heed.config import load_recipe
+from heed.errors import UserError
+from heed.files import write_json, write_text
+from heed.recipe import Recipe
+
+if TYPE_CHECKING:
+    from heed.aligning import Prepared
+
+PAGE, WISH = "align.yaml", "align.json"
+
+
+def align(
+    model: Model,
+    prefs: Prefs,
+    method: Method = None,
+    lora: Adapter = None,
+    sft: Imitate = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The run's directory; runs/MODEL-METHOD if left out."),
+    ] = None,
+    set_: Overrides = None,
+    skip_broken: SkipBroken = False,
+    seed: Seed = 0,
+    fresh: Fresh = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done and what it would cost.")
+    ] = False,
+) -> None:
+    """Align a model with preferences: look at the data, choose a recipe and say why, run it, and
+    measure whether the answers are better.
+
+    The same command goes on where it was stopped. docs/align.md has the rules of the choice.
+
+    [dim]Example:[/]  heed align ./my-model prefs.jsonl --method dpo --out runs/mine
+    """
+    wish = choosing.wish_of(model, prefs, method, lora, sft, set_, seed, skip_broken)
+    directory = out or Path("runs") / choosing.name_of(wish)
+    recipe = _kept(wish, directory)
+    if recipe is None:
+        prepared = choosing.chosen(wish, choosing.plain(directory.name))
+        choosing.refuse_broken(prepared, wish)
+        choosing.tell(prepared)
+        _plan(prepared)
+        recipe = prepared.recipe
+        if not dry_run:
+            _keep(prepared, wish, directory)
+    if dry_run:
+        return
+    carry_out(recipe, directory, fresh=fresh)
+    if recipe.seeds == 1:
+        from heed.cli.aligned import ending
+
+        typer.echo(ending(directory, recipe))
+
+
+def _kept(wish: Wish, directory: Path) -> Recipe | None:
+    """The recipe that an earlier call with the same wish wrote; None where there is none.
+
+    Raises UserError where the directory holds something else, or a recipe that was edited and would
+    be lost.
+    """
+    path = directory / PAGE
+    if not path.exists():
+        if (directory / "recipe.yaml").exists():
+            raise UserError(
+                f"{directory} holds a run that heed align did not make. Name another directory "
+                "with --out."
+            )
+        return None
+    try:
+        before = json.loads((directory / WISH).read_text(encoding="utf-8"))
+        changes, written = wish.changes(before["wish"]), str(before["written"])
+    except (OSError, ValueError, KeyError, TypeError):
+        changes, written = [], ""
+    if not changes:
+        typer.echo(f"The recipe is {path}, as before.", err=True)
+        return load_recipe(str(path))
+    if _mark(path) != written:
+        raise UserError(
+            f"{path} was edited since heed align wrote it, and the command is another "
+            f"({'; '.join(changes)}). Run the edited recipe with heed run {path} --out "
+            f"{directory}, or name another directory with --out."
+        )
+    typer.echo(
+        f"{'; '.join(changes)}: the recipe is chosen anew. Finished stages whose settings stay are "
+        "kept, the others are done again.",
+        err=True,
+    )
+    return None
+
+
+def _plan(prepared: Prepared) -> None:
+    """Print what the recipe will cost. Raises UserError where it does not fit into the memory."""
+    from heed.planning.plan import make_plan
+    from heed.stages.planned import machine_of
+
+    machine = machine_of(prepared.recipe, PROBE)
+    made = make_plan(prepared.ground, machine)
+    typer.echo("\n" + "\n".join(page(made)) + "\n")
+    refuse(made, prepared.ground, machine)
+
+
+def _keep(prepared: Prepared, wish: Wish, directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / PAGE
+    write_text(path, prepared.text)
+    write_json(directory / WISH, {"wish": asdict(wish), "written": _mark(path)})
+
+
+def _mark(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,85 @@
+"""The code on a card: what loads the directory, as anybody can run it."""
+
+from __future__ import annotations
+
+from heed.exporting.found import Found
+from heed.exporting.weights import BASE, Checked
+from heed.models.chat import transcript
+from heed.types import Message, Prompt
+
+HELLO = "Hello! How are you?"
+WHERE = "where = {!r}  # this directory"
+FROM_HUB = "where = snapshot_download({!r})"
+SHOW = (
+    'print(tokenizer.decode(answer[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True))'
+)
+
+
+def code(found: Found, what: str, checked: Checked, place: str, *, hub: bool) -> str:
+    """Python that loads the model and asks it, or scores an answer; `place` is a directory's path,
+    or with `hub` a name there.
+    """
+    if found.kind == "reward":
+        return _reward(found, checked, place, hub=hub)
+    lines = _where(place, hub=hub and what == "adapter")
+    names = ["AutoModelForCausalLM", checked.wording.reader]
+    if what == "adapter":
+        lines.insert(0, "from peft import PeftModel")
+    lines.insert(what == "adapter", f"from transformers import {', '.join(names)}")
+    lines += ["", f"tokenizer = {checked.wording.reader}.from_pretrained(where)"]
+    if what == "adapter":
+        outside = found.base.outside
+        base = repr(found.base.source) if outside else f'where + "/{BASE}"'
+        lines += [
+            f"base = AutoModelForCausalLM.from_pretrained({base})",
+            "model = PeftModel.from_pretrained(base, where)",
+        ]
+    else:
+        lines.append("model = AutoModelForCausalLM.from_pretrained(where)")
+    lines += _prompt(found, checked)
+    lines += ["answer = model.generate(**prompt)", SHOW]
+    return "\n".join(lines)
+
+
+def _where(place: str, *, hub: bool) -> list[str]:
+    if not hub:
+        return ["", WHERE.format(place)]
+    return ["from huggingface_hub import snapshot_download", "", FROM_HUB.format(place)]
+
+
+def _prompt(found: Found, checked: Checked) -> list[str]:
+    """The conversation, and its ids as `prompt`."""
+    system = found.asked_with
+    if checked.wording.template == "none":
+        turns = (*([Message("system", system)] if system else []), Message("user", HELLO))
+        text = transcript(Prompt("hello", turns))
+        return [f'prompt = tokenizer({text!r}, return_tensors="pt")']
+    said = [{"role": "system", "content": system}] if system else []
+    said.append({"role": "user", "content": HELLO})
+    return [
+        "messages = [",
+        *(f"    {turn!r}," for turn in said),
+        "]",
+        "prompt = tokenizer.apply_chat_template(",
+        '    messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"',
+        ")",
+    ]
+
+
+def _reward(found: Found, checked: Checked, place: str, *, hub: bool) -> str:
+    lines = [
+        "import torch",
+        f"from transformers import AutoModelForSequenceClassification, {checked.wording.reader}",
+        "",
+        f"where = {place!r}" + ("" if hub else "  # this directory"),
+        f"tokenizer = {checked.wording.reader}.from_pretrained(where)",
+        "model = AutoModelForSequenceClassification.from_pretrained(where)",
+        *_prompt(found, checked),
+        f"answer = tokenizer({checked.wording.space + 'I am well, thank you.'!r},",
+        '    add_special_tokens=False, split_special_tokens=True)["input_ids"]',
+        f'ids = [*prompt["input_ids"][0].tolist(), *answer, {checked.wording.end}]',
+        "with torch.no_grad():",
+        "    logit = model(input_ids=torch.tensor([ids])).logits.item()",
+        'print(logit + getattr(model.config, "heed_offset", 0.0))',
+    ]
+    return "\n".join(lines)
