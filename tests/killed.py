@@ -173,7 +173,7 @@ def serve() -> None:
     from heed import pipeline
     from heed.cli import desk, run
 
-    assert pipeline and desk and run, "imported before forking"
+    assert all((pipeline, desk, run)), "imported before forking"
     errors = Path(tempfile.mkstemp(suffix=".killed")[1])
     for line in sys.stdin:
         request = json.loads(line)

@@ -48,11 +48,8 @@ stages:
   - compare: {}
   - report: {}
 """
-CLOCKS = ("seconds", "memory", "spent", "started", "git", "report.html", "report.json")
-"""What differs between two runs: clocks and what is measured by them."""
-LEFT_OUT = ("timing.jsonl", "provenance.json", "plan.json", "report.html", "report.json",
-            "state.json")  # fmt: skip
-"""Files that hold clocks and paths. What a report shows is read from the others."""
+LEFT_OUT = (".lock", "timing.jsonl", "provenance.json", "plan.json", "report.html", "report.json")
+"""Files that hold clocks. What a report shows is read from the others."""
 
 
 def content(run: Path) -> dict[str, Any]:
@@ -60,13 +57,13 @@ def content(run: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(run.rglob("*")):
         name = str(path.relative_to(run))
-        if not path.is_file() or path.name in LEFT_OUT or path.name == ".lock":
+        if not path.is_file() or path.name in LEFT_OUT:
             continue
         if path.name == "done.json":
             marker = json.loads(path.read_text())
             found[name] = (marker["key"], marker["summary"])
         else:
-            found[name] = path.read_bytes()
+            found[name] = path.read_bytes().replace(str(run).encode(), b"")  # adapters say where
     return found
 
 
