@@ -15,9 +15,9 @@ from heed.recipe import STAGES, Lora, Optimisation, Recipe, Rounds, Sampling, Sh
 HEAD = """\
 # Settings
 
-Everything a recipe may say: key, type, default and what it means. This page is made from the classes
-that read a recipe. An unknown key is an error that names the nearest valid one; a setting that would
-have no effect is refused.
+Everything a recipe may say: key, type, default and what it means. This page is made from the
+classes that read a recipe. An unknown key is an error that names the nearest valid one; a setting
+that would have no effect is refused.
 
 A setting of a stage is written `stage.key` on the command line: `--set ppo.kl.coef=0.1`. The first
 word is the stage's name, which is its kind where the recipe gives it none.
@@ -26,8 +26,10 @@ word is the stage's name, which is its kind where the recipe gives it none.
 """
 SHARED = (Optimisation, Sampling, Lora, SharedLora)
 """Groups that many stages have: told once, where a stage says only what differs."""
-WORDS = {"number": "number", "integer": "whole number", "string": "text", "boolean": "true or false",
-         "null": "null", "object": "mapping", "array": "list"}  # fmt: skip
+WORDS = {
+    "number": "number", "integer": "whole number", "string": "text", "boolean": "true or false",
+    "null": "null", "object": "mapping", "array": "list",
+}  # fmt: skip
 BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most",
           "exclusiveMaximum": "below"}  # fmt: skip
 
@@ -74,7 +76,7 @@ def _rows(
         if name in leave:
             continue
         key = f"{inside}{name}"
-        group = _group(field.annotation)
+        group = group_of(field.annotation)
         default = _default(field)
         text = " ".join((field.description or "").split())
         if group in SHARED:
@@ -106,7 +108,7 @@ def _row(prefix: str, key: str, kind: str, default: str, text: str) -> str:
     )
 
 
-def _group(annotation: Any) -> type[BaseModel] | None:
+def group_of(annotation: Any) -> type[BaseModel] | None:
     """The class of settings that a field holds, alone or beside null."""
     held = [annotation, *getattr(annotation, "__args__", ())]
     found = [each for each in held if isinstance(each, type) and issubclass(each, BaseModel)]

@@ -1,0 +1,119 @@
+"""Runs what a page says, in a folder that holds what it names."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from docs.blocks import Block
+from docs.commands import Line, heed_words, lines
+from docs.shrunk import MORE, shrunk
+from typer.testing import CliRunner
+
+from heed import config
+from heed.cli.main import app
+
+NOT_RUN = (
+    (("make",), "builds and tests Heed itself, as CI does"),
+    (("pip",), "packages come from elsewhere"),
+    (("git",), "code comes from elsewhere"),
+    (("python", "-m", "benchmarks"), "measures for minutes or hours"),
+    (("python", "-m", "pytest"), "tests of Heed"),
+    (("torchrun",), "several processes: tests/train_on_ranks.py runs them"),
+    (("heed", "label"), "serves people until they stop it: tests/cli/test_label.py"),
+    (("heed", "watch", "--web"), "serves people until they stop it: tests/cli/test_watch.py"),
+    (("heed", "compare", "people"), "waits for people's votes: tests/cli/test_compare.py"),
+)
+"""Commands that no page's test runs, by words that they begin with and one that they hold."""
+Do = Callable[[], None]
+
+
+def why_not(line: Line) -> str:
+    """Why a line is not run; nothing where it is."""
+    if line.block.not_run:
+        return line.block.not_run
+    for _, words in line.parts:
+        for first, reason in NOT_RUN:
+            joined = " ".join(words)
+            if joined.startswith(" ".join(first)):
+                return reason
+            if joined.startswith(" ".join(first[:2])) and len(first) > 2 and first[2] in words:
+                return reason
+    return ""
+
+
+def run_line(line: Line) -> None:
+    """Run a command line in this process. Raises AssertionError where it fails."""
+    said = ""
+    for operator, words in line.parts:
+        if operator in {">", ">>"}:
+            with Path(words[0]).open("a" if operator == ">>" else "w", encoding="utf-8") as file:
+                file.write(said)
+        elif operator in {"", "&&", ";", "|"}:
+            said = _run(words, said if operator == "|" else "", line)
+
+
+def _run(words: tuple[str, ...], given: str, line: Line) -> str:
+    heed = heed_words(words)
+    if heed is None:
+        done = subprocess.run(words, input=given, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line.block.place}: {line.text}: {done.stderr}"
+        return done.stdout
+    more = next((extra for verb, extra in MORE.items() if " ".join(heed).startswith(verb)), ())
+    result = CliRunner().invoke(app, [*heed, *more], input=given)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise AssertionError(f"{line.block.place}: {line.text}") from result.exception
+    assert result.exit_code == 0, f"{line.block.place}: {line.text}: {result.output}"
+    return result.stdout
+
+
+def run_block(block: Block, namespace: dict[str, object]) -> None:
+    """Run a block of Python, or write a titled block into its file."""
+    if block.title:
+        path = Path(block.title)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block.text, encoding="utf-8")
+    elif block.language == "python":
+        exec(compile(block.text, block.place, "exec"), namespace)
+
+
+def run_page(page: Iterable[Block]) -> None:
+    """Everything of a page that can be run, in its order."""
+    namespace: dict[str, object] = {"__name__": "page"}
+    for block in page:
+        if block.not_run:
+            continue
+        run_block(block, namespace)
+        for line in lines(block):
+            if not why_not(line):
+                run_line(line)
+
+
+@contextmanager
+def small_recipes() -> Iterator[None]:
+    """Shipped recipes are read as `shrunk` makes them."""
+    read = config._read
+
+    def small(name: str) -> tuple[str, str]:
+        source, text = read(name)
+        return source, shrunk(name, text) if name in config.recipe_names() else text
+
+    config._read = small
+    try:
+        yield
+    finally:
+        config._read = read
+
+
+@contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    """Work in a folder for a while."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
