@@ -35,7 +35,8 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 VALUES: list[Any] = [
     None, True, 0, -1.5, 10**400, "", " ", "a\0b", "\ud800", [], {}, [[]], ["a", 1], {"a": 1},
     [{"role": "user"}], [{"role": "nobody", "content": "x"}], [{"content": "x"}],
-    [{"role": "user", "content": None}], [None], "x" * 5000, "\u202e\u0007", {"value": {"value": 1}},
+    [{"role": "user", "content": None}], [None], "x" * 5000, "\u202e\u0007",
+    {"value": {"value": 1}},
 ]  # fmt: skip
 LINES: list[bytes] = [
     b"{", b"}", b"[]", b"null", b"3", b'"text"', b"{}", b"\xff\xfe", b"\x00", b"{'a': 1}", b"NaN",
@@ -193,7 +194,8 @@ stages:
 """
 YAML: list[str] = [
     "", "[]", "3", "name", "name: mine\n", "- a\n- b\n", "a: b: c", "{", "name: [", "\t", "? a\n",
-    "name: &a [*a]\nstages: []\n", "name: !!python/object/apply:os.system [ls]\n", "a: 1\n---\nb: 2",
+    "name: &a [*a]\nstages: []\n", "name: !!python/object/apply:os.system [ls]\n",
+    "a: 1\n---\nb: 2",
     "name: mine\nname: other\nstages: []\n", "name: mine\nstages: {}\n", "name: mine\nstages: 3\n",
     "name: mine\nstages: [records]\n", "name: mine\nstages: [3]\n", "name: mine\nstages: [[]]\n",
     "name: mine\nstages: [{records: {}, sft: {}}]\n", "name: mine\nstages: [{sfd: {}}]\n",
@@ -230,9 +232,10 @@ def spoiled_recipe(draw: random.Random) -> Malformed:
 
 def spoiled_override(draw: random.Random) -> Malformed:
     """An override of the good recipe: nonsense, or a key and a value that do not suit."""
-    keys = ["seed", "name", "sft", "sft.epochs", "ppo.kl", "ppo.kl.coef", "stages", "pretrain.optim",
-            "collect.policies", "sft.lora", "gates", "gates.sign.action", "world", "data", "model",
-            "sft.name", "reward.loss", "records.corpus", "nothing", "sft.nothing", "", ".", "ppo."]  # fmt: skip
+    keys = ["seed", "name", "sft", "sft.epochs", "ppo.kl", "ppo.kl.coef", "stages", "sft.nothing",
+            "pretrain.optim", "collect.policies", "sft.lora", "gates", "gates.sign.action", "world",
+            "data", "model", "sft.name", "reward.loss", "records.corpus", "nothing", "", ".",
+            "ppo."]  # fmt: skip
     values = ["", "{", "}", "[", "nan", "-1", "1e999", "[1, 2", "{a: b}", "~", "null", "'", "&a *a",
               "!!python/none x", "\t", "0", "true", "a: b", "x" * 300, "\u202e", "[[]]", "-", "*",
               "[sft, sft]", "../../x"]  # fmt: skip
