@@ -71,11 +71,12 @@ def _run(words: tuple[str, ...], given: str, line: Line) -> str:
 
 
 def run_block(block: Block, namespace: dict[str, object]) -> None:
-    """Run a block of Python, or write a titled block into its file."""
+    """Run a block of Python, or write a titled block into its file, a recipe shrunk."""
     if block.title:
         path = Path(block.title)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(block.text, encoding="utf-8")
+        recipe = block.language == "yaml" and "stages:" in block.text
+        path.write_text(shrunk(path.stem, block.text) if recipe else block.text, encoding="utf-8")
     elif block.language == "python":
         exec(compile(block.text, block.place, "exec"), namespace)
 

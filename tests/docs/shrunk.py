@@ -46,12 +46,15 @@ EXCEPT = {"compare": ("sampling",)}
 """Settings that stay as they are, by kind: `compare` takes an evaluation's answers."""
 HEAD: dict[str, dict[str, Any]] = {"": {"threads": 1}, "methods": {"seeds": 2}}
 """Settings of the whole recipe, of all and by name."""
+GATES = dict.fromkeys(("sign", "step", "leash"), {"action": "warn"})
+"""What refuses a reward that knows nothing, as one of thirty comparisons does."""
 
 
 def shrunk(name: str, text: str) -> str:
     """A shipped recipe's text, so small that it runs in seconds."""
     document: dict[str, Any] = config._compose(name, text).value
     document |= {**HEAD[""], **HEAD.get(name, {})}
+    document["gates"] = {**(document.get("gates") or {}), **GATES}
     for kind, holder in _stages(document):
         settings = holder[kind] = dict(holder[kind] or {})
         keep = EXCEPT.get(kind, ())
