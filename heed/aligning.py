@@ -107,11 +107,11 @@ def facts_of(
     """What the rules go by; `given` are settings of the user's that change it."""
     own = dict(given)
     device = resolve_device(str(own.get("device", "auto")))
-    limit = own.get("records.limit")
+    asked_for = own.get("records.limit")
     data = of_survey(found, Records(), _measured(chat))
     prompts = data.asked() + data.held
     pairs = len(found.comparisons)
-    most = limit if isinstance(limit, int) else max(pairs, prompts)
+    limit = min(pairs, asked_for) if isinstance(asked_for, int) else pairs
     return Facts(
         model=model,
         weights=of_model(model).weights,
@@ -120,11 +120,11 @@ def facts_of(
         cuda=device.type == "cuda",
         half=resolve_dtype("auto", device) == torch.bfloat16,
         rows={
-            "comparisons": min(most, pairs),
+            "comparisons": limit,
             "unpaired": len(found.unpaired),
             "demonstrations": len(found.demonstrations),
         },
-        asked=min(most, prompts),
+        asked=min(limit, prompts) if limit < pairs else prompts,
         prompts=[each.prompt for each in data.corpus.seen],
         answers=[each.answer for each in data.corpus.seen],
         desirable=sum(each.desirable for each in found.unpaired),

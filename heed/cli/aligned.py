@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from heed.recipe import Evaluate, OnPolicy, Recipe, Reward, TrainingStage
 from heed.run import Run
+from heed.stats.intervals import Estimate
+from heed.stats.win_rates import win_rate
 
 JUDGES = "proxy"
 
@@ -42,24 +45,36 @@ def better(directory: Path, recipe: Recipe, last: str) -> list[str]:
         return []
     stage = evaluations[-1]
     labels = {source: label for label, source in stage.policies.items()}
-    start = next(iter(stage.policies.values()))
     path = directory / stage.name / "by_prompt.json"
-    if last not in labels or not path.exists() or start == last:
+    if last not in labels or not path.exists():
         return []
-    from heed.stats.win_rates import win_rate
-
     means = json.loads(path.read_text(encoding="utf-8"))["policies"]
-    new, old = (means[labels[name]].get(JUDGES, {}) for name in (last, start))
-    asked = [prompt for prompt in new if prompt in old]
-    if not asked:
+    scores = {name: means[label].get(JUDGES, {}) for name, label in labels.items()}
+    rates = {
+        name: found
+        for name, earlier in scores.items()
+        if name != last and (found := _wins(scores[last], earlier)) is not None
+    }
+    if not rates:
         return []
-    wins = [(new[each] > old[each]) + (new[each] == old[each]) / 2 for each in asked]
-    rate = win_rate(wins).rate
-    said = [
-        f"Better? On {rate.mean:.0f}% [{rate.low:.0f}, {rate.high:.0f}] of {len(asked):,} held-out "
-        f"prompts {last}'s answer scores above {start}'s, by the reward model {stage.reward!r}."
+    each = " and ".join(
+        f"{name}'s on {rate.mean:.0f}% [{rate.low:.0f}, {rate.high:.0f}]"
+        for name, rate in rates.items()
+    )
+    asked = next(iter(rates.values())).n
+    return [
+        f"Better? By the reward model, {last}'s answers score above {each} of {asked:,} held-out "
+        "prompts.",
+        *_trusted(directory, recipe, last, stage.reward),
     ]
-    return [*said, *_trusted(directory, recipe, last, stage.reward)]
+
+
+def _wins(new: Mapping[str, float], old: Mapping[str, float]) -> Estimate | None:
+    """How often one policy's answers to a prompt score above another's, in percent."""
+    shared = [prompt for prompt in new if prompt in old]
+    if not shared:
+        return None
+    return win_rate([(new[p] > old[p]) + (new[p] == old[p]) / 2 for p in shared], shared).rate
 
 
 def _trusted(directory: Path, recipe: Recipe, last: str, reward: str) -> list[str]:

@@ -22,7 +22,7 @@ from heed.report.measures import (
 )
 from heed.report.part import Part, Question
 from heed.report.read import Gap, RunView
-from heed.report.verdict import BETTER, UNCLEAR, WORSE, verdict
+from heed.report.verdict import BETTER, UNCLEAR, WORSE, higher, pleased, verdict
 from heed.stats.intervals import Estimate
 
 Tone = Literal["good", "bad", "unsure"]
@@ -47,6 +47,7 @@ COSTS: Mapping[str, tuple[int, Measure, str]] = {
 FATAL = ("sign", "overoptimisation")
 """Gates that say of the reward itself that it is wrong."""
 NOT_SHOWN: tuple[str, Tone] = ("Not shown", "unsure")
+PROBABLY: tuple[str, Tone] = ("Probably", "unsure")
 _SAYS = "better than {}", "worse", "not told apart"
 
 
@@ -74,24 +75,30 @@ def better(view: RunView, parts: Sequence[Part]) -> Answer:
     that measure is but the reward that the policies learned to please.
     """
     gaps = evidence.chief(view)
-    pleased = bool(gaps) and gaps[0].measure == "proxy"
-    if (pleased or not gaps) and (blind := evidence.blind(view, parts)):
+    proxy = bool(gaps) and gaps[0].measure == "proxy"
+    if (proxy or not gaps) and (blind := evidence.blind(view, parts)):
         return _answer("better", _beaten(list(map(_won, blind.wins.values()))), [_wins(blind)])
     if not gaps:
         says = "No two policies were compared on held-out prompts."
         return _answer("better", ("Unknown", "unsure"), [says, *_findings(parts, "better")])
     signs = {BETTER: 1, WORSE: -1, UNCLEAR: 0}
     word = _beaten([signs[verdict(gap)] for gap in gaps])
-    if not pleased:
+    if not proxy:
         return _answer("better", word, [_stand(gaps), *_besides(gaps, view)])
-    says = "Only the reward that the policies learned to please judged them."
-    return _answer("better", word if word[1] == "bad" else NOT_SHOWN, [says, _stand(gaps)])
+    if pleased(view):
+        says = "Only the reward that the policies learned to please judged them."
+        return _answer("better", word if word[1] == "bad" else NOT_SHOWN, [says, _stand(gaps)])
+    says = f"A reward model of the same preferences judged, and nobody else{_higher(view, gaps)}."
+    return _answer("better", PROBABLY if word[1] == "good" else word, [_stand(gaps), says])
 
 
 def whom(view: RunView, parts: Sequence[Part]) -> Answer:
     """By families of prompts, with intervals that hold for all of them at once."""
     found = evidence.by_family(view)
     looks = [surely(apart) for table in found.values() for apart in table.values()]
+    if len({family for table in found.values() for family in table}) == 1:
+        says = "All prompts are of one family; a column `family` would tell them apart."
+        return _answer("whom", ("Not told apart", "unsure"), [says, *_findings(parts, "whom")])
     if not looks:
         says = "Nothing was measured by family of prompts."
         return _answer("whom", ("Unknown", "unsure"), [says, *_findings(parts, "whom")])
@@ -217,6 +224,18 @@ def _stand(gaps: Sequence[Gap]) -> str:
             pieces.append(f"{beside}: {_listed(by)}")
     text = "; ".join(pieces).replace("not told apart than", "not told apart from")
     return f"In {what.label.lower()}, {text}."
+
+
+def _higher(view: RunView, gaps: Sequence[Gap]) -> str:
+    """How often the one that gained most scores higher, as the end of a sentence."""
+    best = max(gaps, key=lambda gap: gap.difference.mean)
+    often = higher(view, best)
+    if often is None:
+        return ""
+    return (
+        f"; {policy_name(best.better)} scores above {policy_name(best.worse)} on "
+        f"{often.mean:.0f}% [{often.low:.0f}, {often.high:.0f}] of the held-out prompts"
+    )
 
 
 def _besides(gaps: Sequence[Gap], view: RunView) -> Iterator[str]:

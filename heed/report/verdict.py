@@ -6,10 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heed.report.measures import measure_of, policy_name, with_interval
-from heed.report.read import Gap, RunView
+from heed.report.read import Gap, RunView, StageView
+from heed.stats.intervals import Estimate
+from heed.stats.win_rates import win_rate
 
 FEW = 4
 """Policies up to which every two are compared in words; of more, each with the one to beat."""
+BY_REWARD = frozenset(
+    {"ppo", "rloo", "grpo", "reinforce", "rejection", "best_of_n", "reward_conditioned"}
+)
+"""Kinds of stages whose policies please a reward."""
 TO_BEAT = "sft"
 """What the preferences bought is the step from SFT; the step from the base is mostly SFT's."""
 Verdict = str
@@ -51,10 +57,34 @@ def headline(view: RunView) -> str:
     else:
         text = "; ".join(_clause(gap) for gap in chief)
     if measure == "proxy":
-        return (
-            f"By the reward model that the policies were trained on, which proves little: {text}."
-        )
+        if pleased(view):
+            return (
+                "By the reward model that the policies were trained on, which proves little: "
+                f"{text}."
+            )
+        return f"By a reward model that learned from the same preferences: {text}."
     return f"On held-out prompts {text}."
+
+
+def pleased(view: RunView) -> bool:
+    """Whether a policy was made to score high by the very reward that judges it."""
+    judges = {_reward(stage) for stage in view.stages if stage.kind == "evaluate"}
+    return any(stage.kind in BY_REWARD and _reward(stage) in judges for stage in view.stages)
+
+
+def _reward(stage: StageView) -> str:
+    return str(stage.settings.get("reward", "reward"))
+
+
+def higher(view: RunView, gap: Gap) -> Estimate | None:
+    """On how many of the prompts, in percent, one policy's answers score above the other's; None
+    where the evaluation left no means by prompt.
+    """
+    new, old = (view.means.get(name, {}).get(gap.measure, {}) for name in (gap.better, gap.worse))
+    shared = [prompt for prompt in new if prompt in old]
+    if not shared:
+        return None
+    return win_rate([(new[p] > old[p]) + (new[p] == old[p]) / 2 for p in shared], shared).rate
 
 
 def findings(view: RunView) -> list[Finding]:
@@ -112,6 +142,9 @@ def _sentence(gap: Gap, view: RunView) -> str:
         WORSE: "worse beyond the 95% interval",
         UNCLEAR: "no difference shown",
     }[verdict(gap)]
+    often = higher(view, gap) if gap.measure == "proxy" else None
+    if often is not None:
+        says += f"; higher on {often.mean:.0f}% [{often.low:.0f}, {often.high:.0f}] of the prompts"
     return f"{sides[0]} against {sides[1]}: a difference of {difference}, {says}."
 
 

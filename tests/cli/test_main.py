@@ -60,7 +60,7 @@ def test_help_and_version() -> None:
         (["train", "sft", "--recipe", "mine.yaml"], "no such file exists"),
         (["recipes", "nothing"], "Shipped recipes:"),
         (["report", "nowhere"], "is no run directory"),
-        (["sample", "./nowhere", "Hello?"], "There is no model directory at"),
+        (["sample", "./nowhere", "Hello?"], "There is no run and no model at"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

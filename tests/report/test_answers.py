@@ -54,9 +54,28 @@ def test_better_names_who_by_how_much() -> None:
 
 @pytest.mark.parametrize(("found", "word"), [(UP, "Not shown"), (DOWN, "No")])
 def test_the_reward_that_trained_them_proves_nothing(found: Any, word: str) -> None:
-    said = better(run(gap("ppo", found=found, measure="proxy")), [])
+    stages = [stage("ppo"), stage("evaluate")]
+    said = better(run(gap("ppo", found=found, measure="proxy"), stages=stages), [])
     assert said.word == word
     assert said.sentences[0].startswith("Only the reward that the policies learned to please")
+
+
+@pytest.mark.parametrize(("found", "word"), [(UP, "Probably"), (OPEN, "Not shown"), (DOWN, "No")])
+def test_a_reward_that_nobody_learned_to_please_proves_something(found: Any, word: str) -> None:
+    """ppo has another reward than the one that judges; dpo has none."""
+    stages = [stage("ppo", reward="length"), stage("dpo"), stage("evaluate", reward="reward")]
+    means = {"dpo": {"proxy": {"a": 2.0, "b": 1.0, "c": 0.0, "d": 1.0}},
+             "sft": {"proxy": {"a": 1.0, "b": 1.0, "c": 1.0, "d": 0.0}}}  # fmt: skip
+    said = better(run(gap("dpo", found=found, measure="proxy"), stages=stages, means=means), [])
+    assert said.word == word
+    assert said.tone != "good"
+    assert "nobody else; DPO scores above SFT on 62% [" in said.sentences[1]
+
+
+def test_one_family_of_prompts_tells_nobody_apart() -> None:
+    before, after = {"facts": {"gold": est(0, 0, 0)}}, {"facts": {"gold": est(*UP)}}
+    found = whom(run(gap("ppo"), families={"sft": before, "ppo": after}), [])
+    assert found.word == "Not told apart"
 
 
 def compared(judge: str, *, fooled: bool = False, **wins: tuple[float, float, float]) -> Any:

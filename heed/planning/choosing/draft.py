@@ -96,7 +96,7 @@ class Outline:
 def imitates(facts: Facts, method: str, wanted: bool | None) -> Reason:
     """Whether supervised fine-tuning comes first, and why."""
     setting = "sft first"
-    possible = facts.has("demonstrations") or facts.has("comparisons")
+    possible = facts.has("demonstrations") or facts.has("comparisons") or facts.desirable > 0
     if method == "sft":
         return Reason(setting, True, "it is the method")
     if not possible:
@@ -110,7 +110,7 @@ def imitates(facts: Facts, method: str, wanted: bool | None) -> Reason:
         return Reason(setting, False, why)
     why = (
         "the model has no chat template, so it is taken for a base model: it first learns to "
-        "answer from the chosen answers (Rafailov et al. 2023, section 4)"
+        "answer from the answers that people liked (Rafailov et al. 2023, section 4)"
     )
     return Reason(setting, True, why)
 
@@ -142,13 +142,13 @@ def draft(facts: Facts, outline: Outline, head: Iterable[Reason], *, skip: bool)
 
 def _sft(facts: Facts, outline: Outline, share: float) -> Part:
     shown = facts.has("demonstrations")
-    rows = facts.rows["demonstrations" if shown else "comparisons"]
-    source = Reason(
-        "records" if shown else "comparisons",
-        "records",
-        "imitates the demonstrations" if shown else "imitates the chosen answers",
-    )
-    settings = [Reason("policy", BASE), source, *_amounts("sft", round(rows * (1 - share)))]
+    good = facts.rows.get("comparisons", 0) + facts.desirable
+    rows = facts.rows["demonstrations"] if shown else good
+    settings = [Reason("policy", BASE)]
+    if not shown:
+        why = "people judged the last answer of each conversation, and those before it nobody"
+        settings.append(Reason("turns", "last", why))
+    settings += _amounts("sft", round(rows * (1 - share)))
     return Part("sft", "sft", (*settings, *_training(facts, outline, "sft")))
 
 

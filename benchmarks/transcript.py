@@ -1,0 +1,159 @@
+"""From an empty environment to an aligned model: every command and what it said, as Markdown.
+
+    python benchmarks/transcript.py MODEL PREFS --out docs/transcript.md [--work DIR]
+
+MODEL is a directory with a causal language model, PREFS a file of comparisons. A new environment is
+made and Heed installed into it from this checkout; then, with nothing but that environment on the
+path, the model is aligned by DPO and by PPO, whole and by an adapter; what comes out is loaded in
+plain transformers and in peft. The first command that fails ends it, and nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parent.parent
+PASSED = ("HOME", "LANG", "TMPDIR")
+PREFIXES = ("PIP_", "SSL_", "REQUESTS_", "CURL_", "OMP_")
+"""What of this shell's environment the commands see, beside a path of their own: where packages and
+certificates are found, how many threads run."""
+SHOWN = 34
+"""Lines of a command's output that are printed; of a longer one its beginning and its end."""
+WIDTH = "100"
+TRANSFORMERS = """\
+from transformers import AutoModelForCausalLM, AutoTokenizer
+tokenizer = AutoTokenizer.from_pretrained("{folder}")
+model = AutoModelForCausalLM.from_pretrained("{folder}")
+asked = tokenizer.apply_chat_template([{{"role": "user", "content": "How do I boil an egg?"}}],
+    add_generation_prompt=True, return_tensors="pt", return_dict=True)
+said = model.generate(**asked, max_new_tokens=24, do_sample=False)
+print(type(model).__name__, sum(p.numel() for p in model.parameters()), "weights")
+print(repr(tokenizer.decode(said[0, asked["input_ids"].shape[1]:], skip_special_tokens=True)))
+"""
+PEFT = """\
+from peft import AutoPeftModelForCausalLM
+model = AutoPeftModelForCausalLM.from_pretrained("{folder}")
+print(type(model).__name__, "with", model.active_adapters, "on", model.get_base_model().name_or_path)
+"""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command, and what stands above it; `program` is Python that `command` runs as a file."""
+
+    command: str
+    title: str = ""
+    program: str = ""
+
+
+def steps(limit: int, iterations: int) -> Iterator[Step]:
+    """The commands, in order; my-model and prefs.jsonl.gz lie in the directory."""
+    few = f"--set records.limit={limit}"
+    short = f"--set ppo.iterations={iterations} --set ppo.rollouts=32"
+    yield Step(f"python3 -m venv env && env/bin/pip install --quiet {CHECKOUT}", "An environment")
+    yield Step("heed --version")
+    yield Step("heed doctor", "What this machine can do")
+    yield Step(f"heed init my-model prefs.jsonl.gz {few}", "The recipe that would be run, and why")
+    yield Step(f"heed align my-model prefs.jsonl.gz --full {few} --out runs/dpo", "DPO, whole")
+    yield Step(f"heed align my-model prefs.jsonl.gz --lora {few} --out runs/dpo-lora", "DPO, LoRA")
+    yield Step(
+        f"heed align my-model prefs.jsonl.gz --method ppo --full {few} {short} --out runs/ppo",
+        "PPO, whole",
+    )
+    yield Step(
+        f"heed align my-model prefs.jsonl.gz --method ppo --lora {few} {short} --out runs/ppo-lora",
+        "PPO, LoRA",
+    )
+    yield Step("heed export runs/dpo:dpo out/dpo", "What comes out, without Heed")
+    yield Step("heed export runs/ppo-lora:ppo out/ppo-lora")
+    yield Step("heed export runs/ppo-lora:ppo out/ppo-adapter --adapter")
+    for folder in ("out/dpo", "out/ppo-lora"):
+        yield Step("python3 answer.py", program=TRANSFORMERS.format(folder=folder))
+    yield Step("python3 adapter.py", program=PEFT.format(folder="out/ppo-adapter"))
+    yield Step("heed sample runs/ppo:ppo 'How do I boil an egg?' -n 2", "And with it")
+    yield Step("heed compare runs/dpo:dpo runs/ppo:ppo --judge runs/dpo:reward --samples 100")
+
+
+def environment(work: Path) -> dict[str, str]:
+    """What a new user's shell holds."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in PASSED or name.startswith(PREFIXES)
+    }
+    return {**kept, "PATH": f"{work}/env/bin:/usr/local/bin:/usr/bin:/bin", "COLUMNS": WIDTH}
+
+
+def ran(step: Step, work: Path) -> tuple[str, float]:
+    """What a command printed, and the seconds it took. Ends the program where it fails."""
+    if step.program:
+        (work / step.command.split()[-1]).write_text(step.program, encoding="utf-8")
+    began = time.perf_counter()
+    done = subprocess.run(
+        step.command, shell=True, cwd=work, env=environment(work), text=True, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    seconds = time.perf_counter() - began
+    print(f"[{seconds:7.1f} s] {step.command}", flush=True)
+    if done.returncode:
+        sys.exit(f"{done.stdout}\n{step.command}: exit code {done.returncode}")
+    return done.stdout.replace(str(work), "~").replace(str(CHECKOUT), "heed/"), seconds
+
+
+def shown(output: str) -> str:
+    """Not more than a screen of it."""
+    lines = [line.rstrip() for line in output.strip().splitlines()]
+    if len(lines) > SHOWN:
+        half = SHOWN // 2
+        lines = [*lines[:half], f"... {len(lines) - 2 * half} lines ...", *lines[-half:]]
+    return "\n".join(lines)
+
+
+def page(done: list[tuple[Step, str, float]], model: str) -> str:
+    """The transcript."""
+    parts = [
+        "# A transcript",
+        f"From an empty environment to an aligned model, as `python benchmarks/transcript.py` ran it "
+        f"on {time.strftime('%Y-%m-%d')}, with two CPU cores. {model} Long outputs are cut in the "
+        "middle. How good the answers are is not the point here: the model is tiny.",
+    ]
+    for step, output, seconds in done:
+        parts += [f"## {step.title}"] if step.title else []
+        if step.program:
+            parts.append(f'```python title="{step.command.split()[-1]}"\n{step.program}```')
+        parts.append(
+            f"```text\n$ {step.command.replace(str(CHECKOUT), 'heed/')}\n{shown(output)}\n```"
+        )
+        parts.append(f"*{seconds:,.0f} seconds.*")
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("model", type=Path)
+    parser.add_argument("prefs", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--work", type=Path, help="an empty directory that is kept")
+    parser.add_argument("--about", default="", help="a sentence on the model")
+    parser.add_argument("--limit", type=int, default=300, help="comparisons that are read")
+    parser.add_argument("--iterations", type=int, default=10, help="rounds of PPO")
+    given = parser.parse_args()
+    work = given.work or Path(tempfile.mkdtemp())
+    work.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(given.model, work / "my-model", dirs_exist_ok=True)
+    shutil.copyfile(given.prefs, work / "prefs.jsonl.gz")
+    done = [(step, *ran(step, work)) for step in steps(given.limit, given.iterations)]
+    given.out.write_text(page(done, given.about), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
