@@ -46,7 +46,7 @@ EXCEPT = {"compare": ("sampling",)}
 """Settings that stay as they are, by kind: `compare` takes an evaluation's answers."""
 HEAD: dict[str, dict[str, Any]] = {"": {"threads": 1}, "methods": {"seeds": 2}}
 """Settings of the whole recipe, of all and by name."""
-GATES = dict.fromkeys(("sign", "step", "leash"), {"action": "warn"})
+GATES = {key: {"action": "warn"} for key in ("sign", "step", "leash")}
 """What refuses a reward that knows nothing, as one of thirty comparisons does."""
 
 

@@ -39,6 +39,9 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     write_model(folder / "my-model")
     with small_recipes(), inside(folder):
         carry_out(load_recipe("quickstart"), Path("runs/demo"), fresh=False)
+        for name in ("quickstart", "tight"):
+            shutil.copytree("runs/demo", f"runs/{name}")
+        run_page([Block("workshop", 1, "sh", "heed align my-model prefs.jsonl --out runs/mine")])
         yield folder
 
 
