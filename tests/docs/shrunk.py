@@ -59,7 +59,8 @@ def shrunk(name: str, text: str) -> str:
         settings = holder[kind] = dict(holder[kind] or {})
         keep = EXCEPT.get(kind, ())
         fields = STAGES[kind].model_fields
-        settings |= {key: most for key, most in AT_MOST.items() if settings.get(key, 0) > most}
+        more = {key: settings.get(key) for key in AT_MOST if isinstance(settings.get(key), int)}
+        settings |= {key: min(value, AT_MOST[key]) for key, value in more.items()}
         for key, value in {**STAGE.get(kind, {}), **EVERYWHERE}.items():
             if key in fields and key not in keep:
                 given = settings.get(key)
