@@ -15,7 +15,7 @@ AWAITED = (
 )  # fmt: skip
 """Pages that have a place in the navigation before they are written."""
 
-MODULES = "reference/modules.md"
+MODULES = "reference/modules/index.md"
 
 
 def on_config(config: Any) -> Any:
@@ -39,5 +39,5 @@ def _placed(nav: Any, docs: Path) -> Any:
         kept = {title: _placed(each, docs) for title, each in nav.items()}
         return {title: each for title, each in kept.items() if each is not None}
     if nav == MODULES:
-        return [path for path in reference() if path.startswith(MODULES.removesuffix(".md"))]
+        return [path for path in reference() if path.startswith("reference/modules/")]
     return None if nav in AWAITED and not (docs / nav).exists() else nav

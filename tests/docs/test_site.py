@@ -9,8 +9,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -28,7 +31,7 @@ KEY_PAGES = (
     "index.html", "tutorial.html", "howto/data.html", "methods.html", "costs.html", "gates.html",
     "overoptimisation.html", "feedback.html", "explanation/rlhf.html", "log.html",
     "reference/settings.html", "reference/command-line.html", "reference/metrics.html",
-    "reference/modules.html", "reference/modules/stats.html",
+    "reference/modules/index.html", "reference/modules/stats.html",
 )  # fmt: skip
 SIZES = ((1280, "light"), (390, "light"), (390, "dark"))
 FAINT = """
@@ -57,6 +60,22 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def browser() -> Iterator[Browser]:
     with chromium() as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    """The site behind a server of this machine."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
 
 
 class Page(HTMLParser):
@@ -104,18 +123,34 @@ def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
 
 
 @pytest.mark.parametrize(("width", "scheme"), SIZES)
-def test_pages_fit_their_window(browser: Browser, site: Path, width: int, scheme: Any) -> None:
+def test_pages_fit_their_window(browser: Browser, address: str, width: int, scheme: Any) -> None:
     size: dict[str, Any] = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme}
-    with page_of(browser, "http://127.0.0.1", **size) as page:
+    with page_of(browser, address, **size) as page:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         for name in KEY_PAGES:
-            page.goto((site / name).as_uri())
+            page.goto(f"/{name}")
             assert wider_than_window(page) <= 0, name
             assert page.evaluate(FAINT) == [], name
             assert page.title().endswith("Heed"), name
         assert len(asked) > len(KEY_PAGES)
-        assert not [url for url in asked if not url.startswith("file:")]
+        assert not [url for url in asked if not url.startswith((address, "data:"))]
+
+
+def test_the_search_finds_a_setting(browser: Browser, address: str) -> None:
+    with page_of(browser, address) as page:
+        page.goto("/index.html")
+        page.fill("input.md-search__input", "leash")
+        page.wait_for_selector(".md-search-result__item a")
+        assert page.locator(".md-search-result__item").count() >= 3
+
+
+def test_pages_open_from_the_disk(browser: Browser, site: Path) -> None:
+    with page_of(browser, "http://127.0.0.1") as page:
+        page.goto((site / "index.html").as_uri())
+        page.click("text=Tutorial >> nth=0")
+        assert page.url.startswith("file:")
+        assert "from nothing" in page.inner_text("h1")
 
 
 def test_the_reference_has_what_there_is(site: Path) -> None:
