@@ -138,7 +138,8 @@ def _differs(group: type[BaseModel], default: Any) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, BaseModel):
         value = value.model_dump()
-    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+    plain = isinstance(value, str) and value.strip() and value.isprintable()
+    return str(value) if plain else json.dumps(value, ensure_ascii=False)
 
 
 def _type(schema: dict[str, Any], groups: dict[str, Any]) -> str:
