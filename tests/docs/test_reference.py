@@ -19,7 +19,6 @@ from docsite.settings import settings
 from heed.cli.main import app
 from heed.report.measures import METRICS, QUALITY
 
-
 PAGE = settings()
 
 
