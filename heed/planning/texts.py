@@ -5,24 +5,24 @@ A few thousand texts are looked at, the others are taken to be like them.
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from statistics import fmean
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from heed.data.survey import Survey
-from heed.data.transcripts import compare
+from heed.data.training_set import on, training_set
 from heed.recipe import Recipe, Records
-from heed.types import Comparison, Demonstration, Prompt
+from heed.run import derive_seed
+from heed.types import Comparison, Demonstration, Prompt, Split, Unpaired
 from heed.world.arithmetic import Calculation
 from heed.world.facts import Fact
 from heed.world.world import World
 
 T = TypeVar("T")
+Kind = TypeVar("Kind", Comparison, Unpaired, Demonstration)
 LOOK = 1000
 """Texts looked at, of each sort."""
 CHARACTERS, MARKER = 3.5, 5
@@ -84,8 +84,9 @@ class Rows:
 class Data:
     """What the first stage will leave.
 
-    `prompts` and `heldout_prompts` count by family. `comparisons` and `heldout` are of transcripts;
-    the world has none before somebody is asked. `probes`: questions asked after a wrong opinion.
+    `prompts` and `heldout_prompts` count by family. `comparisons`, `heldout` and the answers that
+    are labelled one by one are of people's data; the world has none before somebody is asked.
+    `probes`: questions asked after a wrong opinion.
     """
 
     corpus: Rows
@@ -94,8 +95,12 @@ class Data:
     heldout_prompts: Mapping[str, int]
     all_train: bool = True
     """Whether every demonstration is of a training prompt, so that some are held out of them."""
+    heldout_demonstrations: int = 0
+    """Beside those that are trained on, where not all are of training prompts."""
     comparisons: int = 0
     heldout: int = 0
+    unpaired: int = 0
+    heldout_unpaired: int = 0
     probes: int = 0
     documents: float = 0.0
     """Tokens of a document that is looked up."""
@@ -145,51 +150,44 @@ def of_world(recipe: Recipe, world: World, measure: Measure, vocabulary: int) ->
     )
 
 
-def of_transcripts(recipe: Recipe, measure: Measure, vocabulary: int) -> Data:
-    """Transcripts: the beginning of every file is read, the rest is counted."""
-    records = next(stage for stage in recipe.stages if isinstance(stage, Records))
-    sources = [recipe.data] if isinstance(recipe.data, str) else recipe.data
-    files = [file for source in sources for file in _files(Path(source))]
-    found = [_looked_at(file, LOOK // max(1, len(files)) + 1) for file in files]
-    pairs = [pair for some, _ in found for pair in some]
-    usable = round(sum(len(some) * lines / max(1, read) for some, (read, lines) in found))
-    count = min(usable, records.limit or usable)
-    heldout = round(records.heldout * count)
-    chosen = [Demonstration(pair.prompt, pair.chosen) for pair in pairs]
-    rejected = [Demonstration(pair.prompt, pair.rejected) for pair in pairs]
-    families = Counter(pair.prompt.family for pair in pairs)
-    scale = count / max(1, len(pairs))
-    return Data(
-        corpus=_rows([*chosen, *rejected], 2 * (count - heldout), measure),
-        demonstrations=_rows(chosen, count - heldout, measure),
-        prompts={k: round(n * scale * (1 - records.heldout)) for k, n in families.items()},
-        heldout_prompts={k: round(n * scale * records.heldout) for k, n in families.items()},
-        all_train=False,
-        comparisons=count - heldout,
-        heldout=heldout,
-        vocabulary=vocabulary,
+def of_survey(found: Survey, records: Records, measure: Measure, vocabulary: int = 0) -> Data:
+    """What a survey of somebody's data found, all of it or the beginning of every file: some texts
+    of each sort are measured, and all are counted as the stage records will divide them.
+    """
+    made = training_set(
+        found, heldout=records.heldout, limit=None, seed=partial(derive_seed, 0, records.name)
     )
 
+    def scale(rows: Sequence[object]) -> float:
+        there = len(rows) / found.share
+        return min(there, records.limit or there) / max(1, len(rows))
 
-def of_survey(found: Survey, records: Records, measure: Measure, vocabulary: int = 0) -> Data:
-    """What a survey of somebody's data found: some texts of each sort are looked at."""
-    pairs, shown, single = found.comparisons, found.demonstrations, found.unpaired
-    chosen = [Demonstration(each.prompt, each.chosen) for each in _some(pairs)]
-    rejected = [Demonstration(each.prompt, each.rejected) for each in _some(pairs)]
-    apart = [Demonstration(each.prompt, each.text) for each in _some(single)]
-    imitated = [*_some(shown)] or chosen or apart
-    prompts = [each.prompt for some in (pairs, single, shown) for each in some]
-    asked = Counter({prompt.text: prompt.family for prompt in prompts}.values())
-    left, held = 1 - records.heldout, records.heldout
-    count = min(len(pairs), records.limit or len(pairs))
+    def count(rows: Sequence[Kind], split: Split) -> int:
+        return round(len(on(rows, split)) * scale(rows))
+
+    def imitated(split: Split) -> int:
+        if made.demonstrations:
+            return count(made.demonstrations, split)
+        good = [each for each in on(made.unpaired, split) if each.desirable]
+        return count(made.comparisons, split) + round(len(good) * scale(made.unpaired))
+
+    corpus = 2 * count(made.comparisons, "train")
+    corpus += count(made.unpaired, "train") + count(made.demonstrations, "train")
+    shown = on(made.imitated, "train") or made.corpus
+    kinds: tuple[Sequence[object], ...] = (made.comparisons, made.unpaired, made.demonstrations)
+    most = scale(max(kinds, key=len))
+    asked = {split: _families(made.prompts, split, most) for split in get_args(Split)}
     return Data(
-        corpus=_rows([*chosen, *rejected, *apart] or imitated, round(left * 2 * count), measure),
-        demonstrations=_rows(imitated, round(left * (len(shown) or count)), measure),
-        prompts={family: round(n * left) for family, n in asked.items()},
-        heldout_prompts={family: round(n * held) for family, n in asked.items()},
+        corpus=_rows(_some(made.corpus), corpus, measure),
+        demonstrations=_rows(_some(shown), imitated("train"), measure),
+        prompts=asked["train"],
+        heldout_prompts=asked["heldout"],
         all_train=False,
-        comparisons=round(left * count),
-        heldout=round(held * count),
+        heldout_demonstrations=imitated("heldout"),
+        comparisons=count(made.comparisons, "train"),
+        heldout=count(made.comparisons, "heldout"),
+        unpaired=count(made.unpaired, "train"),
+        heldout_unpaired=count(made.unpaired, "heldout"),
         vocabulary=vocabulary,
     )
 
@@ -201,34 +199,10 @@ def by_characters(prompt: Prompt, answer: str) -> tuple[int, int]:
     return round(said / CHARACTERS) + MARKER * turns, round(len(answer) / CHARACTERS) + 1
 
 
-def _looked_at(file: Path, most: int) -> tuple[list[Comparison], tuple[int, int]]:
-    """Usable pairs of a file's beginning; how many lines that was, of how many."""
-    found: list[Comparison] = []
-    read = lines = 0
-    name = file.name.split(".")[0]
-    family = file.parent.name if name in ("train", "test") else name
-    for lines, line in enumerate(_lines(file), start=1):
-        if read < most:
-            read += 1
-            try:
-                row = json.loads(line)
-                pair = compare(row["chosen"], row["rejected"], id=str(lines), family=family)
-            except (ValueError, KeyError, TypeError):
-                continue  # the stage itself says what is wrong with it
-            if isinstance(pair, Comparison):
-                found.append(pair)
-    return found, (read, lines)
-
-
-def _lines(file: Path) -> Iterator[str]:
-    with gzip.open(file, "rt") if file.suffix == ".gz" else file.open(encoding="utf-8") as lines:
-        yield from (line for line in lines if line.strip())
-
-
-def _files(source: Path) -> list[Path]:
-    if source.is_file():
-        return [source]
-    return sorted(p for p in source.rglob("*") if p.name.endswith((".jsonl", ".jsonl.gz")))
+def _families(prompts: Sequence[Prompt], split: Split, scale: float) -> dict[str, int]:
+    """Prompts of one side, by family."""
+    seen = Counter(prompt.family for prompt in prompts if prompt.split == split)
+    return {family: round(count * scale) for family, count in seen.items()}
 
 
 def _some(items: Sequence[T]) -> list[T]:
