@@ -69,14 +69,18 @@ def _stem(file: str) -> str:
     return name
 
 
-def refusal(survey: Survey, kept: Kept) -> str:
-    """What is wrong with which rows, where they are kept, and how to go on."""
+def refusal(survey: Survey, kept: Kept, ways: str = "") -> str:
+    """What is wrong with which rows, where they are kept, and how to go on (a recipe's ways, unless
+    others are given).
+    """
+    ways = ways or (
+        f"set data to {kept.good}, or go on without them with `records: {{broken: skip}}`"
+    )
     rows = survey.broken
     shown = "; ".join(f"{row.place}: {row.why}" for row in rows[:SHOWN])
     more = f"; and {len(rows) - SHOWN:,} more" if len(rows) > SHOWN else ""
     count = "1 row" if len(rows) == 1 else f"{len(rows):,} rows"
     return (
         f"{count} of {survey.rows:,} cannot be used: {shown}{more}. All of them stand with their "
-        f"reasons in {kept.broken}, the good rows in {kept.good}. Repair them, set data to "
-        f"{kept.good}, or go on without them with `records: {{broken: skip}}`."
+        f"reasons in {kept.broken}, the good rows in {kept.good}. Repair them, {ways}."
     )

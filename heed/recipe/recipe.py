@@ -64,7 +64,8 @@ class Evaluate(Stage):
     """Label in the report -> stage that made the policy."""
     reference: StageName = "sft"
     """Stage whose policy KL is measured against."""
-    reward: StageName = "reward"
+    reward: StageName | None = "reward"
+    """Reward stage that scores all answers; null where nothing can."""
     also: dict[str, StageName] = Field({})
     """Further measures: label in the report -> reward stage that scores the answers, of its
     families alone where it has some.
@@ -132,8 +133,12 @@ class Evaluate(Stage):
                 )
         return self
 
+    def judges(self) -> dict[str, str]:
+        """Measure -> reward stage that scores by it."""
+        return {**({"proxy": self.reward} if self.reward else {}), **self.also}
+
     def rewards(self) -> list[str]:
-        return [self.reward, *self.also.values()]
+        return list(self.judges().values())
 
     def files(self) -> list[str]:
         named = [file for file in (self.probes, self.annotators) if file is not None]
