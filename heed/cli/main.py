@@ -19,6 +19,8 @@ from heed.cli import (
     align,
     chat,
     compare,
+    doctor,
+    evaluate,
     export,
     init,
     label,
@@ -48,6 +50,7 @@ STOPPED = {
     "run": _STAGES,
     "train": _STAGES,
     "compare": "Stopped. What was judged is kept; run the same command to go on.",
+    "evaluate": "Stopped. What was answered is kept; run the same command to go on.",
     "export": "Stopped. Nothing was written; what stood there stands there still.",
     "label": "Stopped. What was saved is kept; run the same command to go on.",
 }
@@ -120,7 +123,9 @@ app.command("sample")(sample.sample)
 app.command("watch")(watch.watch)
 app.command("report")(report.report)
 app.command("compare", epilog=compare.MORE)(compare.compare)
+app.command("evaluate", epilog=evaluate.MORE)(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("label")(label.label)
 app.add_typer(prefs.app, name="prefs", help="Import, export and judge preferences.")
 app.add_typer(world.app, name="world", help="Look into the embedded world and score answers.")
+app.command("doctor")(doctor.doctor)
