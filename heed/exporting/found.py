@@ -174,7 +174,9 @@ def _nothing(run: Path, stage: Stage) -> str:
             f"{stage.name!r} is a way to ask {policy!r} and leaves no weights of its own; export "
             f"{run}:{policy}."
         )
-    return f"The stage {stage.name!r} of {run} is a {stage.kind} stage, which leaves no weights."
+    return (
+        f"The stage {stage.name!r} of {run} is of the kind {stage.kind}, which leaves no weights."
+    )
 
 
 def _json(path: Path) -> dict[str, Any]:
