@@ -130,8 +130,10 @@ def _what_it_is(card: Card) -> str:
 
 def _stands_on(card: Card) -> str:
     base = card.found.base
-    if base.outside:
+    if not base.along(hub=card.hub):
         return f"The adapter stands on {code(base.source)}."
+    if base.outside:
+        return f"The adapter stands on a model that is on no hub, and lies here in `{BASE}/`."
     return (
         f"The adapter does not stand on the bare base model but on the policy of the stage "
         f"{code(base.stage)}, which this run made. That model is in `{BASE}/`; the adapter is of "

@@ -31,6 +31,12 @@ class Base:
     stage: str
     outside: bool
 
+    def along(self, *, hub: bool) -> bool:
+        """Whether it is exported along: others find it nowhere else. On the hub, nobody finds a
+        directory of the user's either.
+        """
+        return not self.outside or (hub and Path(self.source).exists())
+
 
 @dataclass(frozen=True)
 class Found:
