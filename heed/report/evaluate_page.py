@@ -86,7 +86,10 @@ def _measures(found: Mapping[str, Any]) -> Section:
 
 def _gaps(found: Mapping[str, Any]) -> Section:
     last = found["contestants"][-1]
-    table = tables(found["gaps"])
+    table = {
+        name: {key: own[key] for key in found["measures"][name] if key in own}
+        for name, own in tables(found["gaps"]).items()
+    }
     about = "Differences, paired by prompt; one is shown to exist where its interval leaves out 0."
     return Section(f"Above {policy_name(last)}", about, list(table), _rows(table, found["rewards"]))
 

@@ -184,6 +184,14 @@ def test_every_tracker_of_the_recipe_is_known() -> None:
         load_recipe("quickstart", ["track=[wandb, wandb]"])
 
 
+def test_no_stage_takes_the_trackers_folder(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text("name: x\nstages: [records, {pretrain: {name: tracking}}]\n")
+    load_recipe(str(file))
+    with pytest.raises(UserError, match="rename that stage"):
+        load_recipe(str(file), ["track=wandb"])
+
+
 def test_tracking_is_no_part_of_keys_and_off_by_default() -> None:
     plain = load_recipe("quickstart")
     told = load_recipe("quickstart", ["track=[tensorboard, wandb]"])
