@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from heed.cli.seats import Seat, answers
 from heed.evaluation.asked import Answered, above, gaps
 from heed.evaluation.kl import sequence_kl
@@ -24,6 +22,7 @@ from heed.evaluation.preferred import (
     too_long,
 )
 from heed.models.reference import Reference
+from heed.progress import Display
 from heed.recipe import Sampling
 from heed.rewards.accuracy import correctness
 from heed.stages.workplace import context_of
@@ -32,6 +31,8 @@ from heed.types import Comparison, Completion, Prompt, RewardFn
 
 CONTEXT = 4096
 """Tokens of a row at most, where the model's context is no shorter."""
+READ = 256
+"""Comparisons read at a time, between two steps of the progress bar."""
 
 
 @dataclass(frozen=True)
@@ -191,8 +192,13 @@ class Told:
             cut = too_long(lm, self.pairs, context)
             if cut:
                 self.notes.append(f"{seat.name}: {cut:,} comparisons were cut to its context.")
-            typer.echo(f"{seat.name} reads {len(self.pairs):,} comparisons", err=True)
-            return likelihoods(lm, self.pairs, context=context)
+            parts = []
+            with Display(f"{seat.name} reads comparisons", len(self.pairs), before=0) as bar:
+                for start in range(0, len(self.pairs), READ):
+                    some = self.pairs[start : start + READ]
+                    parts.append(likelihoods(lm, some, context=context))
+                    bar(start + len(some))
+            return Likelihoods.joined(parts)
 
         if self.reference is None:
             return {each.name: preferred_by(of(each)) for each in self.seats if each.weights}

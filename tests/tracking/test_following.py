@@ -61,7 +61,7 @@ def run(tmp_path: Path) -> Run:
 def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Fake], None]:
     def put(fake: Fake) -> None:
         monkeypatch.setattr(trackers, "PACKAGES", {"tensorboard": ()})
-        monkeypatch.setitem(TRACKERS, "tensorboard", lambda _: fake)  # type: ignore[call-overload]
+        monkeypatch.setitem(TRACKERS, "tensorboard", lambda _: fake)
 
     return put
 
@@ -116,7 +116,7 @@ def test_one_that_cannot_begin_stops_nothing(run: Run, monkeypatch: pytest.Monke
         raise RuntimeError("no server")
 
     monkeypatch.setattr(trackers, "PACKAGES", {"tensorboard": ()})
-    monkeypatch.setitem(TRACKERS, "tensorboard", broken)  # type: ignore[call-overload]
+    monkeypatch.setitem(TRACKERS, "tensorboard", broken)
     [said] = work(run, 0, 2)
     assert "no server" in said
     assert len(run.stage("pretrain").logged()) == 2
