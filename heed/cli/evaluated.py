@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from heed.cli.seats import Seat, answers
+from heed.evaluation.accuracy import correctness
 from heed.evaluation.asked import Answered, above, gaps
 from heed.evaluation.kl import sequence_kl
 from heed.evaluation.measures import Samples
@@ -24,7 +25,6 @@ from heed.evaluation.preferred import (
 from heed.models.reference import Reference
 from heed.progress import Display
 from heed.recipe import Sampling
-from heed.rewards.accuracy import correctness
 from heed.stages.workplace import context_of
 from heed.stats.best_of_n import kl_bound
 from heed.types import Comparison, Completion, Prompt, RewardFn

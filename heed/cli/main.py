@@ -6,6 +6,7 @@ torch is imported inside the verbs that need it, so that help and errors come at
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ from heed.cli import (
     align,
     chat,
     compare,
+    doctor,
     evaluate,
     export,
     init,
@@ -39,6 +41,8 @@ from heed.errors import Interrupted, UserError
 # soon as another program wants one of the cores (10 s in place of 0.2 s was seen). Not to spin at
 # all takes twice as long on an idle machine. Read once, when torch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+# peft 0.21 reads a flag that transformers renamed; nobody who trains an adapter can do about it.
+warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
 
 _STAGES = "Stopped. Finished stages are kept; run the same command to go on."
 STOPPED = {
@@ -124,3 +128,4 @@ app.command("export")(export.export)
 app.command("label")(label.label)
 app.add_typer(prefs.app, name="prefs", help="Import, export and judge preferences.")
 app.add_typer(world.app, name="world", help="Look into the embedded world and score answers.")
+app.command("doctor")(doctor.doctor)
