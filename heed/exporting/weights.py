@@ -135,25 +135,33 @@ def export_adapter(
 def export_reward(found: Found, folder: Path, dtype: str, shard: str, step: Step) -> Checked:
     """A reward model, merged; plain transformers gives its scores but for the offset in the config.
 
-    Raises UserError as `export_policy` does.
+    Raises UserError as `export_policy` does, and for an encoder, whose folder is what plain
+    transformers reads already.
     """
     own = load_reward_model(found.source, device="cpu", dtype="float32")
+    if own.encoder:
+        raise UserError(
+            f"{found.run}:{found.name} is an encoder, and its folder {found.source} is what plain "
+            "transformers reads already: AutoModelForSequenceClassification, on "
+            "tokenizer(prompt, answer). Copy that folder."
+        )
+    chat = own.turns
     context = getattr(own.model.config.get_text_config(), "max_position_embeddings", None)
-    said = _imagined(found, own.chat, context)
+    said = _imagined(found, chat, context)
     before = probes.scores(own, said, context or 512)
     step()
     _, parameters = _save(own.model, folder, dtype, shard, [], [])
     expected = probes.scores(own, said, context or 512)
-    wording = save_tokenizer(own.tokenizer, own.chat, [each.prompt for each in said], folder)
+    wording = save_tokenizer(own.tokenizer, chat, [each.prompt for each in said], folder)
     step()
     plain = _classifier(folder, torch.float32)
     written = probes.must_equal(
-        probes.apart(expected, probes.plain_scores(plain, own.chat, said)), "scores"
+        probes.apart(expected, probes.plain_scores(plain, chat, said)), "scores"
     )
     rounding = None
     if dtype != "float32":
         plain = _classifier(folder, DTYPES[dtype])
-        found_ = probes.plain_scores(plain, own.chat, said)
+        found_ = probes.plain_scores(plain, chat, said)
         rounding = probes.must_be_near(probes.apart(before, found_), dtype, "scores")
     return Checked(written, rounding, None, len(said), wording, parameters)
 
