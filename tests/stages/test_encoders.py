@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import ARCHITECTURE, TOY
 from encoders import save_encoder
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from typer.testing import CliRunner
 
+from heed.cli.main import app
 from heed.config import load_recipe
 from heed.feedback.people import nobody
 from heed.models.language_model import new_language_model, save_language_model
@@ -94,3 +97,11 @@ def test_scores_are_calibrated_on_the_policys_samples(finished: Run) -> None:
 def test_what_was_trained_by_it_is_measured(finished: Run) -> None:
     found = json.loads((finished.directory / "evaluate" / "measures.json").read_text())
     assert all(found["policies"][name]["proxy"]["n"] > 0 for name in ("ppo", "best_of_n"))
+
+
+def test_an_export_says_that_the_folder_is_one_already(finished: Run, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    said = CliRunner().invoke(app, ["export", f"{finished.directory}:reward", str(out)])
+    assert said.exit_code == 2
+    assert "Copy that folder" in " ".join(said.output.split())
+    assert not out.exists()
