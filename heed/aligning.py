@@ -13,7 +13,8 @@ from typing import Any, Literal
 import torch
 
 from heed.config import parse_override, read_recipe
-from heed.data.survey import Survey, survey
+from heed.data.survey import Survey, describe, survey
+from heed.errors import UserError
 from heed.models.chat import ChatFormat
 from heed.models.device import resolve_device, resolve_dtype
 from heed.models.source import load_tokenizer
@@ -73,6 +74,7 @@ def prepare(
     """
     chat = ChatFormat(load_tokenizer(model))
     found = survey(prefs, progress=progress)
+    _check_usable(found)
     given = [parse_override(each) for each in overrides]
     facts = facts_of(model, found, chat, given)
     wanted = methods.choose(facts, method)
@@ -98,6 +100,17 @@ def prepare(
         (wanted, first, *made.reasons()),
         page(made, _remarks(wanted, first)),
         ground,
+    )
+
+
+def _check_usable(found: Survey) -> None:
+    """Raise UserError where no row of the data can be learned from, with the first that is none."""
+    if found.comparisons or found.unpaired or found.demonstrations:
+        return
+    why = "".join(f" {each.place}: {each.why}." for each in found.broken[:1])
+    raise UserError(
+        f"{', '.join(found.sources)}: no comparison, no labelled answer and no demonstration that "
+        f"can be used, so there is nothing to learn from.{why} {' '.join(describe(found))}"
     )
 
 
@@ -128,6 +141,8 @@ def facts_of(
         prompts=[each.prompt for each in data.corpus.seen],
         answers=[each.answer for each in data.corpus.seen],
         desirable=sum(each.desirable for each in found.unpaired),
+        held=sum(prompt.split == "heldout" for prompt in found.prompts),
+        given=own,
     )
 
 

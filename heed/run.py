@@ -60,6 +60,9 @@ STEPPED = (GATES, LOOKS, FRESH)
 """Files in a stage's folder whose rows say at which step they were written: what gates found (null:
 once the stage was done), what a gate looked at beside the metrics, some of the answers drawn."""
 PLANNED = "planned.json"
+OWN = ("recipe.yaml", "keys.json", "plan.json", "provenance.json", "metrics.jsonl",
+       "timing.jsonl", "report.html", "report.json")  # fmt: skip
+"""The run's own files, beside those in its stages' folders."""
 FORMAT = 1
 """How a run's directory is laid out and how its keys are made; one more when either changes."""
 REVISIONS: Mapping[str, int] = {}
@@ -175,8 +178,11 @@ class StageRun:
             discard(self.directory)
             self.keep_rows(until=0)
             write_json(self.directory / "started.json", {"key": self.key})
-        for unfinished in self.directory.glob(".*"):  # what a kill left of an atomic write
-            rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
+        for unfinished in [*self.directory.rglob(".*")]:  # what a kill left of an atomic write
+            if unfinished.is_dir():
+                rmtree(unfinished)
+            else:
+                unfinished.unlink(missing_ok=True)  # it may have lain within one that is gone
 
     def plan(self, iterations: int) -> None:
         """Write down how many iterations there will be, for who watches."""
@@ -288,7 +294,12 @@ class Run:
         return [stage.name for stage in stages if self.stage(stage.name).done() is None]
 
     def prepare(self) -> None:
-        """Write the resolved recipe and where the run came from."""
+        """Write the resolved recipe and where the run came from; clear away what a kill left of
+        writes to files of the run itself.
+        """
+        for name in OWN:
+            for unfinished in self.directory.glob(f".{name}.*"):
+                unfinished.unlink()
         write_text(self.directory / "recipe.yaml", dump_recipe(self.recipe))
         write_json(self.directory / "keys.json", self.keys)
         made_by = {"format": FORMAT, "revisions": dict(REVISIONS)}

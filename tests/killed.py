@@ -1,22 +1,33 @@
-"""Runs a recipe and kills the process, hard, when a stage has logged a given number of rows."""
+"""Runs a recipe in processes that are killed, hard, at a point one chooses.
+
+A server process imports Heed and torch once and forks a child for each attempt, so that one costs
+what it computes and not the seconds of imports: `with Killer() as killer: killer.run(...)`.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-
-
-def heed(*words: str) -> list[str]:
-    """A command line of Heed's own."""
-    return [sys.executable, "-m", "heed", *words]
+ENVIRONMENT = {
+    **os.environ,
+    "OMP_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+KILLED = -signal.SIGKILL
+WRITES = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")
+"""Audit events that change a directory, where their first argument lies in it."""
 
 
 def rows(run: Path, stage: str) -> list[dict[str, object]]:
@@ -28,18 +39,171 @@ def rows(run: Path, stage: str) -> list[dict[str, object]]:
     return [row for row in map(json.loads, lines) if row["stage"] == stage]
 
 
-def run_until(command: Sequence[str], run: Path, stage: str, count: int) -> int:
-    """Start `command`; kill -9 once `stage` has `count` rows. Returns the exit status."""
-    with subprocess.Popen(
-        command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as process:
-        while process.poll() is None:
-            if len(rows(run, stage)) >= count:
-                process.send_signal(signal.SIGKILL)
+class Killer:
+    """The server, from the test's side."""
+
+    def __enter__(self) -> Self:
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__))],
+            env=ENVIRONMENT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self.process.kill()
+        self.process.communicate()
+
+    def run(self, recipe: Path, out: Path, **point: Any) -> int:
+        """Run a recipe; returns 0, or KILLED where it came to one of these points:
+
+        rows=(stage, count)   the stage has logged so many rows
+        seconds=s             so long after the start
+        write=n               before the n-th change to a file or folder of the run
+        sync=n                in the n-th atomic write, its content written, not yet in its place
+        torn=n                in the n-th row that is appended, half of it written
+        """
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        request = {"recipe": str(recipe), "out": str(out), **point}
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        assert answer["status"] in (0, KILLED), answer["errors"]
+        return int(answer["status"])
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _before_write(number: int, out: str) -> None:
+    """Die before the n-th event that changes something in the run's directory."""
+    left = [number]
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event not in WRITES or not str(arguments[0]).startswith(out):
+            return
+        reads = event == "open" and not (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR)
+        left[0] -= not reads
+        if left[0] <= 0:
+            _die()
+
+    sys.addaudithook(hook)
+
+
+def _in_sync(number: int, out: str) -> None:
+    """Die in the n-th atomic write, before its content is safe."""
+    left, sync = [number], os.fsync
+
+    def dying(descriptor: int) -> None:
+        left[0] -= 1
+        if left[0] <= 0:
+            _die()
+        sync(descriptor)
+
+    os.fsync = dying
+
+
+def _in_row(number: int, out: str) -> None:
+    """Die in the n-th appended row, half of it on disk."""
+    from heed import run
+
+    left, append = [number], run._append
+
+    def dying(path: Path, row: Any) -> None:
+        left[0] -= 1
+        if left[0] <= 0:
+            text = json.dumps(row)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(text[: len(text) // 2])
+            _die()
+        append(path, row)
+
+    run._append = dying
+
+
+INSIDE: dict[str, Callable[[int, str], None]] = {
+    "write": _before_write, "sync": _in_sync, "torn": _in_row,
+}  # fmt: skip
+
+
+def _child(request: dict[str, Any], errors: Path) -> None:
+    from heed.cli.run import carry_out
+    from heed.config import load_recipe
+
+    with errors.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    for name, arm in INSIDE.items():
+        if name in request:
+            arm(request[name], request["out"])
+    try:
+        carry_out(load_recipe(request["recipe"]), Path(request["out"]), fresh=False)
+    except BaseException as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}")
+        sys.stderr.flush()
+        os._exit(1)
+    os._exit(0)
+
+
+def _is_there(request: dict[str, Any], began: float) -> bool:
+    """Whether the point has come that is seen from outside."""
+    if "seconds" in request:
+        return time.monotonic() - began >= float(request["seconds"])
+    if "rows" in request:
+        stage, count = request["rows"]
+        return len(rows(Path(request["out"]), stage)) >= count
+    return False
+
+
+def _status(child: int) -> int | None:
+    """How a child ended; None while it runs."""
+    ended, status = os.waitpid(child, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if ended else None
+
+
+def serve() -> None:
+    """Answer requests, one a line, until the input ends."""
+    from heed import pipeline
+    from heed.cli import desk, run
+
+    assert all((pipeline, desk, run)), "imported before forking"
+    errors = Path(tempfile.mkstemp(suffix=".killed")[1])
+    for line in sys.stdin:
+        request = json.loads(line)
+        child = os.fork()
+        if not child:
+            _child(request, errors)
+        began = time.monotonic()
+        while (status := _status(child)) is None:
+            if _is_there(request, began):
+                os.kill(child, signal.SIGKILL)
+                status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
                 break
-            time.sleep(0.005)
-        assert process.stderr is not None
-        errors = process.stderr.read().decode()
-        status = process.wait()
-        assert status in (0, -signal.SIGKILL), errors
-        return status
+            time.sleep(0.004)
+        answer = {"status": status, "errors": errors.read_text()[-3000:]}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+    errors.unlink()
+
+
+def random_point(draw: random.Random) -> dict[str, Any]:
+    """One of all kinds of points, those in the middle of a write as often as those of a clock."""
+    kinds: list[Callable[[], dict[str, Any]]] = [
+        lambda: {"seconds": draw.uniform(0.1, 3.0)},
+        lambda: {"seconds": draw.uniform(0.5, 5.0)},
+        lambda: {"write": draw.randint(1, 120)},
+        lambda: {"sync": draw.randint(1, 40)},
+        lambda: {"torn": draw.randint(1, 25)},
+    ]
+    return draw.choice(kinds)()
+
+
+if __name__ == "__main__":
+    serve()

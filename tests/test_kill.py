@@ -1,16 +1,15 @@
 """Kill -9 at three points of every training stage; what is resumed equals the uninterrupted run.
 
-On one thread, `metrics.jsonl` must be the same to the bit, and so must the policies.
+On one thread, `metrics.jsonl` must be the same to the bit, and so must the policies. Points between
+rows, in writes and in stages that do not train are those of `test_kill_anywhere.py`.
 """
 
 from __future__ import annotations
 
-import signal
-import subprocess
 from pathlib import Path
 
-import killed
 import pytest
+from killed import KILLED, Killer, rows
 
 STAGES = (
     "pretrain", "sft", "packed", "reward", "confident", "ensemble.1", "ppo", "rloo", "grpo",
@@ -79,18 +78,15 @@ def test_resuming_after_kill_9_changes_nothing(tmp_path: Path) -> None:
     recipe = tmp_path / "kill.yaml"
     recipe.write_text(RECIPE)
     whole, torn = tmp_path / "whole", tmp_path / "torn"
-    subprocess.run(
-        killed.heed("run", str(recipe), "--out", str(whole)),
-        env=killed.ENVIRONMENT, check=True, capture_output=True,
-    )  # fmt: skip
-    command = killed.heed("run", str(recipe), "--out", str(torn))
-    for stage in STAGES:
-        assert len(killed.rows(whole, stage)) > max(POINTS)
-        for point in POINTS:
-            assert killed.run_until(command, torn, stage, point) == -signal.SIGKILL
-            folder = torn / stage.partition(".")[0]  # an ensemble's members lie within it
-            assert not (folder / "done.json").exists(), f"{stage} ended before the kill"
-    subprocess.run(command, env=killed.ENVIRONMENT, check=True, capture_output=True)
+    with Killer() as killer:
+        assert killer.run(recipe, whole) == 0
+        for stage in STAGES:
+            assert len(rows(whole, stage)) > max(POINTS)
+            for point in POINTS:
+                assert killer.run(recipe, torn, rows=(stage, point)) == KILLED
+                folder = torn / stage.partition(".")[0]  # an ensemble's members lie within it
+                assert not (folder / "done.json").exists(), f"{stage} ended before the kill"
+        assert killer.run(recipe, torn) == 0
     assert (torn / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
     for policy in MODELS:
         name = f"{policy}/model.safetensors"

@@ -181,7 +181,11 @@ def test_only_the_writer_touches_the_disk(run: Run) -> None:
 
 
 def test_prepare_writes_recipe_and_provenance(run: Run) -> None:
+    run.directory.mkdir()
+    (run.directory / ".timing.jsonl.x1").write_text("{")  # what a kill left half written
+    (run.directory / ".gitignore").write_text("*")
     run.prepare()
+    assert {path.name for path in run.directory.glob(".*")} == {".gitignore"}
     assert load_recipe(str(run.directory / "recipe.yaml")) == run.recipe
     origin = json.loads((run.directory / "provenance.json").read_text())
     assert origin["versions"]["torch"].startswith("2.")
@@ -194,8 +198,12 @@ def test_starting_clears_what_a_kill_left_half_written(run: Run) -> None:
     sft.start()
     (sft.directory / ".policy.x1").mkdir()
     (sft.directory / ".done.json.x2").write_text("{")
+    (sft.directory / ".policy.x1" / ".config.json.x3").write_text("{")
+    (sft.directory / "reference").mkdir()
+    (sft.directory / "reference" / ".heldout.x4").mkdir()
     sft.start()
-    assert [path.name for path in sft.directory.iterdir()] == ["started.json"]
+    left = sorted(str(path.relative_to(sft.directory)) for path in sft.directory.rglob("*"))
+    assert left == ["reference", "started.json"]
 
 
 def test_seconds_of_all_processes_that_worked_on_a_stage(run: Run) -> None:

@@ -46,7 +46,8 @@ def read_votes(file: Path) -> Cast:
     if not cast.votes:
         raise UserError(
             f"{file} holds no vote between two contestants whose names are known. Give "
-            "AlpacaEval's annotations, votes such as llmfao's, or an export of items with models."
+            "AlpacaEval's annotations, votes such as llmfao's, or an export of items with models. "
+            f"{' '.join(cast.notes)}".rstrip()
         )
     return cast
 

@@ -63,8 +63,8 @@ class ChatFormat:
         end = tokenizer.eos_token_id if closing is None else closing
         if end is None:
             raise UserError(
-                "The tokenizer has no end-of-sequence token, so an answer could never end. "
-                "Set eos_token in its tokenizer_config.json."
+                f"The tokenizer{_named(tokenizer)} has no end-of-sequence token, so an answer "
+                "could never end. Set eos_token in its tokenizer_config.json."
             )
         ends = {end, tokenizer.eos_token_id, *also_stops} - {None}
         self.eos_id = int(end)
@@ -140,7 +140,8 @@ class ChatFormat:
             )
         except Exception as error:  # jinja raises whatever the template's author chose
             raise UserError(
-                f"The tokenizer's chat template refuses the prompt {prompt.id!r} (roles "
+                f"The chat template of the tokenizer{_named(self.tokenizer)} refuses the prompt "
+                f"{prompt.id!r} (roles "
                 f"{', '.join(turn.role for turn in prompt.messages)}): {error}. Change the "
                 f"prompt's messages or the template."
             ) from error
@@ -172,6 +173,12 @@ class ChatFormat:
     def _tokenize(self, text: str) -> list[int]:
         encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
         return [int(token) for token in encoded["input_ids"]]
+
+
+def _named(tokenizer: Any) -> str:
+    """Where a tokenizer came from, in brackets; nothing for one that was made here."""
+    source = getattr(tokenizer, "name_or_path", "")
+    return f" ({source})" if source else ""
 
 
 def _rewritten(prompt: Prompt) -> str:

@@ -23,6 +23,7 @@ from heed.models.adapters import FOLDER, new_adapter, save_adapter
 from heed.models.chat import ChatFormat
 from heed.models.device import resolve_device, resolve_dtype
 from heed.models.modes import seeded
+from heed.models.sound import check_vocabulary
 
 
 @dataclass
@@ -47,7 +48,7 @@ def load_language_model(
     A source that holds a peft adapter gives its base model with the adapter merged in.
 
     Raises UserError for a missing directory, an architecture that does not generate text, weights
-    that are pickled or do not fit, and a tokenizer without an end.
+    that are pickled, do not fit or are no numbers, and a tokenizer without an end or too large.
     """
     place = resolve_device(device)
     format_ = resolve_dtype(dtype, place)
@@ -56,6 +57,7 @@ def load_language_model(
     else:
         model = sources.load_weights(AutoModelForCausalLM, source, format_)
     tokenizer = sources.load_tokenizer(source)
+    check_vocabulary(model, tokenizer, source)
     chat = ChatFormat(tokenizer, also_stops=_generation_stops(model))
     return LanguageModel(model.to(place).eval(), tokenizer, chat)
 

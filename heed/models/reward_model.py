@@ -49,6 +49,7 @@ from heed.models.language_model import LanguageModel, load_language_model, merge
 from heed.models.modes import seeded
 from heed.models.pair_format import PairFormat
 from heed.models.rows import RowFormat
+from heed.models.sound import check_vocabulary
 from heed.models.source import is_adapter, load_tokenizer, load_weights
 from heed.ops.batch import Sequences
 
@@ -276,6 +277,7 @@ def load_reward_model(
     else:
         _check_head(model, source)
     tokenizer = load_tokenizer(source)
+    check_vocabulary(model, tokenizer, source)
     chat = PairFormat(tokenizer) if encoder else ChatFormat(tokenizer)
     return RewardModel(model.to(place).eval(), tokenizer, chat)
 

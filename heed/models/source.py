@@ -10,17 +10,19 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, TokenizersBackend
 from transformers.models.auto.tokenization_auto import get_tokenizer_config
 from transformers.utils import logging as transformers_logging
 
 from heed.errors import UserError
+from heed.models.sound import check_weights
 
 # Its bars of "Loading weights" would tear the bar that shows the stage.
 transformers_logging.disable_progress_bar()
 
 ADAPTER_CONFIG = "adapter_config.json"
+TOKENIZERS = ("tokenizer.json", "*.model", "vocab.*", "merges.txt", "*.tiktoken", "tekken.json")
+"""What a directory holds where it has a tokenizer, one of these."""
 
 
 def reason(error: Exception) -> str:
@@ -40,7 +42,7 @@ def load_config(source: str | Path) -> Any:
     _check_source(source)
     try:
         return AutoConfig.from_pretrained(source, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:
         raise UserError(
             f"Cannot read the configuration of {str(source)!r}: {reason(error)} "
             f"Give a directory with config.json and safetensors weights, or a hub name."
@@ -64,35 +66,21 @@ def load_weights(
     """
     _check_source(source)
     try:
-        with _quiet(may_be_fresh is not None):
+        with _quiet():
             model, info = auto.from_pretrained(
                 source,
                 dtype=dtype,
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,
-                **settings,
+                **{"ignore_mismatched_sizes": True, **settings},
             )
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        RuntimeError,
-        ImportError,
-        SafetensorError,
-    ) as error:
+    except Exception as error:  # a library that reads a user's files; each fails in its own way
         raise UserError(
             f"Cannot load a model from {str(source)!r} with {auto.__name__}: {reason(error)} "
             f"Give a directory with config.json and safetensors weights, or a hub name."
         ) from error
-    lacking = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
-    allowed = may_be_fresh or (lambda _model, _key: False)
-    missing = sorted(key for key in lacking if not allowed(model, key))
-    if missing:
-        raise UserError(
-            f"{source}: the weights of {type(model).__name__} are not all there; {len(missing)} "
-            f"missing, {missing[0]} first. Was it saved as another kind of model?"
-        )
+    check_weights(model, info, source, may_be_fresh or (lambda _model, _key: False))
     # Weights are views of the mapped file, at addresses that no allocator would choose, and CPU
     # kernels round differently there: a loaded model should equal the saved one to the bit.
     for weight in model.parameters():
@@ -101,11 +89,10 @@ def load_weights(
 
 
 @contextmanager
-def _quiet(hush: bool) -> Iterator[None]:
-    """Without transformers' warnings of weights that are meant to be fresh."""
+def _quiet() -> Iterator[None]:
+    """Without transformers' tables of weights: what is wrong with them is an error of ours."""
     level = transformers_logging.get_verbosity()
-    if hush:
-        transformers_logging.set_verbosity_error()
+    transformers_logging.set_verbosity_error()
     try:
         yield
     finally:
@@ -118,11 +105,18 @@ def load_tokenizer(source: str | Path) -> Any:
     A tokenizer that says of itself that its tokenizer.json is all there is to it is taken at its
     word: for some model types (qwen2) AutoTokenizer would rebuild it as the family's own.
     """
+    path = Path(source)
+    if path.is_dir() and not any(any(path.glob(name)) for name in TOKENIZERS):
+        raise UserError(
+            f"{source} has no tokenizer beside its model (tokenizer.json, tokenizer.model or a "
+            "vocabulary). Save the one that it was trained with there: "
+            "tokenizer.save_pretrained(directory)."
+        )
     try:
         if get_tokenizer_config(source).get("tokenizer_class") == TokenizersBackend.__name__:
             return TokenizersBackend.from_pretrained(source)
         return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:
         raise UserError(
             f"Cannot load a tokenizer from {str(source)!r}: {reason(error)} "
             f"Save the tokenizer in the model's directory."
@@ -137,9 +131,11 @@ def load_merged_adapter(source: str | Path, dtype: torch.dtype) -> Any:
     path = Path(source)
     if not (path / "adapter_model.safetensors").is_file():
         raise UserError(f"{path} has {ADAPTER_CONFIG} but no adapter_model.safetensors beside it.")
-    base = json.loads((path / ADAPTER_CONFIG).read_text(encoding="utf-8")).get(
-        "base_model_name_or_path"
-    )
+    try:
+        settings = json.loads((path / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path / ADAPTER_CONFIG} is not JSON ({error}). Save it anew.") from error
+    base = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
     if not base:
         raise UserError(
             f"{path / ADAPTER_CONFIG} does not name its base model. Set base_model_name_or_path "
@@ -148,7 +144,7 @@ def load_merged_adapter(source: str | Path, dtype: torch.dtype) -> Any:
     model = load_weights(AutoModelForCausalLM, base, dtype)
     try:
         return PeftModel.from_pretrained(model, path).merge_and_unload()
-    except (ValueError, KeyError, RuntimeError, AttributeError) as error:
+    except Exception as error:
         raise UserError(
             f"Cannot merge the adapter in {path} into {base}: {reason(error)} "
             f"Only adapters that add to weights (LoRA and its kin) can be loaded."

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from heed.data.survey import survey
 from heed.errors import UserError
 from heed.models.chat import ChatFormat
 from heed.models.pair_format import PairFormat
 from heed.planning.ground import Ground
 from heed.planning.sizes import Size, of_architecture, of_backbone, of_model
-from heed.planning.texts import Data, Measure, by_characters, of_transcripts, of_world
+from heed.planning.texts import Data, Measure, by_characters, of_survey, of_world
 from heed.recipe import Pretrain, Recipe, Records
 from heed.types import Prompt
 from heed.world.world import World
@@ -38,7 +39,9 @@ def _data(recipe: Recipe, given: ChatFormat | PairFormat | None) -> Data:
         vocabulary = max(
             (s.vocabulary for s in recipe.stages if isinstance(s, Pretrain)), default=0
         )
-        return of_transcripts(recipe, measure, vocabulary)
+        settings = next(stage for stage in recipe.stages if isinstance(stage, Records))
+        sources = [recipe.data] if isinstance(recipe.data, str) else recipe.data
+        return of_survey(survey(sources), settings, measure, vocabulary)
     world = World(recipe.world.seed, recipe.world.families)
     records = [stage for stage in recipe.stages if isinstance(stage, Records)]
     chat = given or ChatFormat(

@@ -184,7 +184,7 @@ class Asking:
 
     def _general(self) -> dict[str, RewardFn]:
         """The rewards that can score any prompt for nothing: models, and checks without a file."""
-        stages = {"proxy": self.settings.reward, **self.settings.also}
+        stages = self.settings.judges()
         return {
             name: reward
             for name, reward in self.rewards.items()
@@ -255,7 +255,7 @@ def _rewards(work: Workplace, settings: Evaluate) -> dict[str, RewardFn]:
         label: within(work.reward(stage), families_of(work.recipe.stage(stage)))
         for label, stage in settings.also.items()
     }
-    return {"proxy": work.reward(settings.reward), **also}
+    return {**({"proxy": work.reward(settings.reward)} if settings.reward else {}), **also}
 
 
 def _references(work: Workplace, settings: Evaluate) -> dict[str, float]:

@@ -20,12 +20,17 @@ from heed.run import StageRun
 from heed.stages.workplace import Summary, Workplace, context_of
 from heed.types import Demonstration
 
+PLAIN = (
+    "The model's tokenizer has no chat template: conversations are written as HH transcripts "
+    '("Human: ... Assistant:"). Save one with it (chat_template.jinja) for another form.'
+)
+
 
 def pretrain(work: Workplace, settings: Pretrain, stage: StageRun) -> Summary:
     """Leaves `policy/`, or the `source` of the model that the recipe names."""
     if work.recipe.model is not None:
-        load_language_model(work.recipe.model, device="cpu")  # a wrong name is an error here
-        return {"source": work.recipe.model}
+        given = load_language_model(work.recipe.model, device="cpu")  # a wrong name is an error
+        return {"source": work.recipe.model, "notes": [] if given.chat.templated else [PLAIN]}
     corpus = work.records(settings.records, "corpus", Demonstration)
     model = new_language_model(
         _tokenizer(work, settings, corpus), settings.architecture, work.seed(stage.name)

@@ -28,6 +28,8 @@ from heed.models.heads import ValueModel
 from heed.models.language_model import LanguageModel, load_language_model
 from heed.models.modes import disable_dropout
 from heed.models.reward_model import RewardModel, load_reward_model, on_shared_base
+from heed.models.sound import check_same_tokens
+from heed.models.source import load_tokenizer
 from heed.offline import HeldoutLoss, Offline
 from heed.ops.batch import Batch
 from heed.progress import Display
@@ -201,11 +203,14 @@ class Workplace:
         settings = self.recipe.stage(reward)
         folders = [] if settings.models() else models(settings)
         if self.base is not None:
-            start = self.path(reward, folders[0]) if folders else None
-            return ValueModel.on_shared_base(self.base, start, self.seed(reward, "value"))
+            adapter = self.path(reward, folders[0]) if folders else None
+            return ValueModel.on_shared_base(self.base, adapter, self.seed(reward, "value"))
         if not folders:
             return ValueModel.from_language_model(self.policy(policy))
-        return ValueModel.from_reward_model(self.reward_model(reward, folders[0]))
+        start = self.reward_model(reward, folders[0])
+        ours = load_tokenizer(self.policy_source(policy))
+        check_same_tokens(ours, start.tokenizer, f"The policy of {policy!r}", f"reward {reward!r}")
+        return ValueModel.from_reward_model(start)
 
     def candidate(self, stage: str, settings: Sampling) -> Candidate:
         """What answers for a stage: its policy, or the best of several answers of another's."""
