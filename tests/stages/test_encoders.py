@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import ARCHITECTURE, TOY
 from encoders import save_encoder
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -99,9 +100,12 @@ def test_what_was_trained_by_it_is_measured(finished: Run) -> None:
     assert all(found["policies"][name]["proxy"]["n"] > 0 for name in ("ppo", "best_of_n"))
 
 
-def test_an_export_says_that_the_folder_is_one_already(finished: Run, tmp_path: Path) -> None:
+def test_an_export_is_read_by_transformers(finished: Run, tmp_path: Path) -> None:
     out = tmp_path / "out"
     said = CliRunner().invoke(app, ["export", f"{finished.directory}:reward", str(out)])
-    assert said.exit_code == 2
-    assert "Copy that folder" in " ".join(said.output.split())
-    assert not out.exists()
+    assert said.exit_code == 0, said.output
+    made, kept = (
+        AutoModelForSequenceClassification.from_pretrained(path).classifier.weight
+        for path in (out, finished.directory / "reward" / "model")
+    )
+    assert torch.equal(made, kept)
