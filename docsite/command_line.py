@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from heed.cli.main import app
 
+DOCS = Path(__file__).parents[1] / "docs"
 HEAD = """\
 # Command line
 
@@ -21,6 +23,7 @@ kept: the same command goes on.
 
 """
 MARKUP = re.compile(r"\[/?(?:dim|bold|red|green|yellow| )*\]")
+PAGE = re.compile(r"docs/(?P<page>[a-z-]+)\.md")
 EXAMPLE = re.compile(r"Example:\s*(.*)")
 
 
@@ -55,7 +58,7 @@ def _verb(words: str, command: Any) -> Iterator[str]:
         elif said.startswith("heed "):
             yield f"```sh\n{said}\n```\n"
         elif said:
-            yield f"{escape(said, quote=False)}\n"
+            yield f"{PAGE.sub(_linked, escape(said, quote=False))}\n"
     context = command.make_context(words, [], resilient_parsing=True)
     records = [(each, each.get_help_record(context)) for each in command.params if not each.hidden]
     if records:
@@ -64,6 +67,12 @@ def _verb(words: str, command: Any) -> Iterator[str]:
             if record is not None and param.name != "help":
                 yield f"<dt><code>{escape(record[0])}</code></dt><dd>{_said(record[1])}</dd>"
         yield "</dl>\n"
+
+
+def _linked(found: re.Match[str]) -> str:
+    """A page of the documentation that a help text names, as a link where it is written."""
+    page = f"{found['page']}.md"
+    return f"[{found['page']}](../{page})" if (DOCS / page).exists() else found[0]
 
 
 def _said(text: str) -> str:

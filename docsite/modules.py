@@ -15,7 +15,7 @@ HEAD = """\
 # Python modules
 
 Every public class and function, by package, from their docstrings. What a package may know of
-others says [Architecture](../architecture.md).
+others says [Architecture](../../architecture.md).
 
 | Package | What lives there |
 |---|---|
@@ -24,18 +24,19 @@ others says [Architecture](../architecture.md).
 
 def modules() -> dict[str, str]:
     """The pages, by where they stand below `reference/`."""
-    pages = {}
-    rows = []
+    alone = [path for path in sorted(ROOT.glob("*.py")) if _public(path)]
+    pages = {"modules/heed.md": _page("heed", [_dotted(path) for path in alone])}
+    rows = [("heed", "Modules that stand alone: records, runs, files, the loop.")]
     for package in _packages():
-        inside = sorted(path for path in (ROOT / package).rglob("*.py"))
+        inside = sorted((ROOT / package).rglob("*.py"))
         names = [_dotted(path) for path in inside if _public(path)]
         pages[f"modules/{package}.md"] = _page(f"heed.{package}", names)
-        rows.append((f"heed.{package}", package, _says(ROOT / package / "__init__.py")))
-    alone = [path for path in sorted(ROOT.glob("*.py")) if _public(path)]
-    pages["modules/heed.md"] = _page("heed", [_dotted(path) for path in alone])
-    rows.insert(0, ("heed", "heed", "Modules that stand alone: records, runs, files, the loop."))
-    table = "".join(f"| [`{name}`](modules/{page}.md) | {text} |\n" for name, page, text in rows)
-    return {"modules.md": HEAD + table, **pages}
+        rows.append((package, _says(ROOT / package / "__init__.py")))
+    table = "".join(
+        f"| [`{page if page == 'heed' else f'heed.{page}'}`]({page}.md) | {text} |\n"
+        for page, text in rows
+    )
+    return {"modules/index.md": HEAD + table, **pages}
 
 
 def _packages() -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from html import escape
 from typing import Any
@@ -64,7 +65,7 @@ def _section(
     yield '<dl class="settings">'
     yield from _rows(model, prefix, "", leave)
     for key, text in (more or {}).items():
-        yield f"<dt><code>{key}</code></dt><dd>{escape(text)}</dd>"
+        yield f"<dt><code>{key}</code></dt><dd>{said(text)}</dd>"
     yield "</dl>\n"
 
 
@@ -80,8 +81,8 @@ def _rows(
         default = _default(field)
         text = " ".join((field.description or "").split())
         if group in SHARED:
-            said = f'see <a href="#{group.__name__.lower()}">{group.__name__}</a>'
-            yield _row(prefix, key, said, _differs(group, default), text)
+            kind = f'see <a href="#{group.__name__.lower()}">{group.__name__}</a>'
+            yield _row(prefix, key, kind, _differs(group, default), text)
         elif group is not None and default is not None:
             doc = " ".join((group.__doc__ or "").split("\n\n")[0].split())
             yield _row(prefix, key, "settings below", "", text or doc)
@@ -104,8 +105,13 @@ def _row(prefix: str, key: str, kind: str, default: str, text: str) -> str:
     given = f" · default <code>{escape(default)}</code>" if default else ""
     return (
         f'<dt id="{anchor}"><code>{key}</code> <small>{kind}{given}</small></dt>'
-        f"<dd>{escape(text)}</dd>"
+        f"<dd>{said(text)}</dd>"
     )
+
+
+def said(text: str) -> str:
+    """A text of a field as HTML: what stands in backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def group_of(annotation: Any) -> type[BaseModel] | None:
@@ -132,7 +138,8 @@ def _differs(group: type[BaseModel], default: Any) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, BaseModel):
         value = value.model_dump()
-    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+    plain = isinstance(value, str) and value.strip() and value.isprintable()
+    return str(value) if plain else json.dumps(value, ensure_ascii=False)
 
 
 def _type(schema: dict[str, Any], groups: dict[str, Any]) -> str:

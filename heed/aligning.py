@@ -141,6 +141,8 @@ def facts_of(
         prompts=[each.prompt for each in data.corpus.seen],
         answers=[each.answer for each in data.corpus.seen],
         desirable=sum(each.desirable for each in found.unpaired),
+        held=sum(prompt.split == "heldout" for prompt in found.prompts),
+        given=own,
     )
 
 

@@ -1,7 +1,7 @@
-"""What some tests need beyond Python: a browser, a PostgreSQL server, published data.
+"""What some tests need beyond Python: a browser, a PostgreSQL server, an encoder, published data.
 
-Where it is missing they are skipped and say so, unless HEED_REQUIRE names the browser or the server
-(as in CI): there a skip is a failure.
+Where it is missing they are skipped and say so, unless HEED_REQUIRE names the browser, the server
+or the encoder (as in CI): there a skip is a failure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import pytest
 
 
 def missing(name: str, why: str) -> NoReturn:
-    """Skip this test for want of `name` ("browser" or "postgres"), or fail where it is required."""
+    """Skip this test for want of `name`, or fail where that is required: "browser", "postgres" or
+    "encoder".
+    """
     if name in os.environ.get("HEED_REQUIRE", "").split():
         pytest.fail(f"HEED_REQUIRE names {name}, but {why}")
     pytest.skip(f"{name}: {why}")

@@ -24,7 +24,7 @@ class Terminal:
         self._ours, theirs = pty.openpty()
         self.child = subprocess.Popen(
             [sys.executable, "-m", "heed", *words], stdin=theirs, stdout=theirs, stderr=theirs,
-            start_new_session=True, preexec_fn=_control,
+            start_new_session=True, preexec_fn=_control,  # noqa: PLW1509 (it takes no lock)
             env={**os.environ, "COLUMNS": "100", "LINES": "40", "TERM": "xterm",
                  "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": "1"},
         )  # fmt: skip

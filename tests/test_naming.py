@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from toy_run import RECIPE
+from toy_run import RECIPE, toy_run
 
+from heed.config import load_recipe
 from heed.errors import UserError
-from heed.naming import REMOTE, Who, last_policy, policies_of, who
+from heed.naming import REMOTE, Who, last_policy, load, policies_of, who
+from heed.recipe import Sampling
+from heed.run import Run
+from heed.sampling.streaming import stream
+from heed.types import Message, Prompt
 
 
 @pytest.fixture
@@ -77,3 +83,26 @@ def test_nobody(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (tmp_path / "new" / "recipe.yaml").write_text("name: x")
     with pytest.raises(UserError, match="no policy yet"):
         who("new")
+
+
+def test_a_stage_that_answers_by_anothers_policy(tmp_path: Path, toy_lm: Any) -> None:
+    run = toy_run(tmp_path / "run", toy_lm)
+    recipe = run / "recipe.yaml"
+    recipe.write_text(f"{recipe.read_text()}  - system_prompt: {{policy: sft, text: red}}\n")
+    named = who(f"{run}:system_prompt")
+    assert (named.source, named.stage) == ("", "system_prompt")
+    with pytest.raises(UserError, match="is not finished under its present settings"):
+        load(named)
+    key = Run(load_recipe(str(recipe)), run).stage("system_prompt").key
+    (run / "system_prompt").mkdir()
+    marker = {"key": key, "kind": "system_prompt", "summary": {}}
+    (run / "system_prompt" / "done.json").write_text(json.dumps(marker))
+    prompt = Prompt.of("good ?")
+    asked = Prompt("asked", (Message("system", "red"), *prompt.messages))
+    settings = Sampling(max_new_tokens=6)
+    (own,) = load(named, device="cpu").ask(settings).sample([prompt], seed=3)
+    (plain,) = load(who(f"{run}:sft"), device="cpu").ask(settings).sample([asked], seed=3)
+    assert (own.text, own.ids) == (plain.text, plain.ids)
+    assert own.prompt == prompt
+    sampler = load(named, device="cpu").ask(settings)
+    assert "".join(stream(sampler, prompt, seed=3)) == own.text

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from heed.config import dump_recipe, load_recipe
+
 RECIPE = """\
 name: toy
 stages:
@@ -30,5 +32,7 @@ def toy_run(run: Path, make: Any, **settings: Any) -> Path:
     save_reward_model(new_reward_model(run / "sft" / "policy"), run / "reward" / "model")
     for stage in ("base", "sft", "reward"):
         (run / stage / "done.json").write_text(json.dumps({"key": "old", "summary": {}}))
-    (run / "recipe.yaml").write_text(RECIPE)
+    recipe = run / "recipe.yaml"
+    recipe.write_text(RECIPE)
+    recipe.write_text(dump_recipe(load_recipe(str(recipe))))
     return run

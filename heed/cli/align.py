@@ -59,7 +59,7 @@ def align(
     recipe = _kept(wish, directory)
     if recipe is None:
         prepared = choosing.chosen(wish, choosing.plain(directory.name))
-        choosing.refuse_broken(prepared, wish)
+        choosing.refuse_broken(prepared, wish, directory / "records.aside")
         choosing.tell(prepared)
         _plan(prepared)
         recipe = prepared.recipe

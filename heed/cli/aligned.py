@@ -31,9 +31,9 @@ def ending(directory: Path, recipe: Recipe) -> str:
     by = f"--judge {directory}:{judge}" if judge else "--judge people"
     lines += [
         "Next:",
-        f"  heed chat {directory}:{last}",
+        f"  heed chat {directory}:{last} {directory}:{first}",
         f"  heed compare {directory}:{last} {directory}:{first} {by}",
-        f"  heed export {directory}:{last}",
+        f"  heed export {directory}:{last} exports/{directory.resolve().name}",
     ]
     return "\n".join(lines)
 
@@ -45,6 +45,9 @@ def better(directory: Path, recipe: Recipe, last: str) -> list[str]:
         return []
     stage = evaluations[-1]
     labels = {source: label for label, source in stage.policies.items()}
+    if stage.reward is None:
+        return ["Better? Nothing judged that here: the data hold no comparisons. Ask people or a "
+                "model, as below."]  # fmt: skip
     path = directory / stage.name / "by_prompt.json"
     if last not in labels or not path.exists():
         return []

@@ -55,11 +55,11 @@ def chat(
     annotator: Annotator = "me",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
 ) -> None:
-    """Talk to a policy; switch to another, or see two answers and say which is better.
+    """Talk to a policy; switch to another, or see two answers and choose.
 
-    Ctrl-C stops an answer and keeps what was said; a second one, or Ctrl-D, leaves. /help lists the
-    commands. Without a terminal every line of standard input is a message, and only answers are
-    printed.
+    Ctrl-C stops an answer and keeps what was said; a second one leaves.
+    /help lists the commands. Without a terminal every line of standard
+    input is a message, and answers alone are printed.
 
     [dim]Example:[/]  heed chat runs/mine:dpo runs/mine:base
     """

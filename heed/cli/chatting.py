@@ -18,6 +18,7 @@ from heed.types import Completion, Prompt, RewardFn, Sampler, Verdict
 
 if TYPE_CHECKING:
     from heed.recipe import Sampling
+    from heed.sampling.streaming import Stream
 
 CHOICES: Mapping[str, Verdict] = {
     "1": (1, 2),
@@ -149,8 +150,8 @@ class Chat:
             known = self._samplers[named.word] = (settings, speaker.ask(settings))
         return known[1]
 
-    def _speak(self, named: Who, label: str) -> tuple[Completion, bool]:
-        """One answer, shown as it is written; whether Ctrl-C stopped it."""
+    def _begin(self, named: Who) -> tuple[Prompt, Stream]:
+        """What is asked, and the answer to be written."""
         from heed.sampling.streaming import fits, stream
 
         sampler = self._sampler(named)
@@ -158,8 +159,12 @@ class Chat:
         prompt = self.talk.prompt(lambda each: fits(sampler, each))
         if self.talk.left_out > before:
             self.screen.note(_left_out(self.talk.left_out))
-        answer = stream(sampler, prompt, seed=derive_seed(self.seed, "chat", self._draws))
+        seed = derive_seed(self.seed, "chat", self._draws)
         self._draws += 1
+        return prompt, stream(sampler, prompt, seed=seed)
+
+    def _show(self, answer: Stream, label: str) -> bool:
+        """Show an answer as it is written; whether Ctrl-C stopped it."""
         self.screen.begin(label)
         stopped = False
         try:
@@ -168,11 +173,12 @@ class Chat:
         except KeyboardInterrupt:
             stopped = True
         self.screen.end("Stopped." if stopped else _remark(answer.completion))
-        return Completion(prompt, answer.text, answer.completion.finish, named.name), stopped
+        return stopped
 
     def _one(self) -> str | None:
-        answer, stopped = self._speak(self.speaks, self.speaks.name)
-        self.said = [answer]
+        prompt, answer = self._begin(self.speaks)
+        stopped = self._show(answer, self.speaks.name)
+        self.said = [_said(prompt, answer, self.speaks)]
         return None if stopped and not answer.text else answer.text
 
     def _both(self) -> str | None:
@@ -181,21 +187,31 @@ class Chat:
         pair = [self.speaks, self.other]
         if self.blind:
             random.Random(derive_seed(self.seed, "sides", self._draws)).shuffle(pair)
-        self.said = []
-        for place, named in enumerate(pair, start=1):
-            label = f"Answer {place}" if self.blind else f"Answer {place}: {named.name}"
-            answer, stopped = self._speak(named, label)
-            self.said.append(answer)
-            if stopped:
-                self.screen.note("Nothing is compared; the conversation goes on with answer 1.")
-                return self.said[0].text or None
-        first, second = self.said
-        if first.text == second.text:
+        begun = [self._begin(named) for named in pair]
+        answers = [answer for _, answer in begun]
+        names = ["" if self.blind else f": {named.name}" for named in pair]
+        labels = [f"Answer {place}{name}" for place, name in enumerate(names, start=1)]
+        if self.screen.wide:
+            stopped = self.screen.beside(labels, [iter(answer) for answer in answers])
+        else:
+            shown = zip(answers, labels, strict=True)
+            stopped = any(self._show(answer, label) for answer, label in shown)
+        self.said = [_said(prompt, answer, named)
+                     for (prompt, answer), named in zip(begun, pair, strict=True)]  # fmt: skip
+        if stopped:
+            self.screen.note("Stopped. Nothing is compared; answer 1 stays.")
+            return answers[0].text or None
+        if answers[0].text == answers[1].text:
             self.screen.note("Both answers are the same: there is nothing to compare.")
-            return first.text
+            return answers[0].text
+        return self._choose()
+
+    def _choose(self) -> str:
+        """Ask which of the two is better, and keep it; the text to go on with."""
         began = time.monotonic()
         verdict = self._choice()
         seconds = time.monotonic() - began
+        first, second = self.said
         names = f"1 was {first.model}, 2 was {second.model}"
         if verdict is None:
             self.screen.note(f"Not kept. {names}.")
@@ -221,6 +237,11 @@ class Chat:
             if word in CHOICES or not word:
                 return CHOICES.get(word)
             self.screen.note("1, 2, t, b, or Enter for none.")
+
+
+def _said(prompt: Prompt, answer: Stream, named: Who) -> Completion:
+    """An answer as it was asked for, without the tokens."""
+    return Completion(prompt, answer.text, answer.completion.finish, named.name)
 
 
 def _left_out(exchanges: int) -> str:

@@ -178,13 +178,14 @@ def _word(value: Any) -> str:
     return "not given" if value in (None, []) else str(value)
 
 
-def refuse_broken(prepared: Prepared, wish: Wish) -> None:
-    """Raise UserError where rows are broken and the wish does not go on without them."""
-    broken = prepared.survey.broken
-    if broken and not wish.skip_broken:
-        first = broken[0]
-        more = f", and {len(broken) - 1:,} further rows cannot be used either" if broken[1:] else ""
-        raise UserError(
-            f"{first.place}: {first.why}{more}. Nothing was started. Mend the file, or give "
-            "--skip-broken to go on without these rows."
-        )
+def refuse_broken(prepared: Prepared, wish: Wish, aside: Path) -> None:
+    """Raise UserError where rows are broken and the wish does not go on without them; good and
+    broken ones are then kept apart in `aside`.
+    """
+    found = prepared.survey
+    if found.broken and not wish.skip_broken:
+        from heed.data.aside import keep_apart, refusal
+
+        kept = keep_apart(found, aside)
+        ways = f"give {kept.good} in place of your files, or go on without them by --skip-broken"
+        raise UserError(refusal(found, kept, ways))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from heed.errors import UserError
+from heed.naming import run_of
 from heed.run import seeds_of
 
 if TYPE_CHECKING:
@@ -88,9 +89,9 @@ def _place(source: str) -> tuple[Path, str | None]:
     whole = Path(source)
     if (whole / "recipe.yaml").is_file():
         return whole, None
+    if (found := run_of(source)) is not None:
+        return found
     directory, colon, stage = source.rpartition(":")
-    if colon and (Path(directory) / "recipe.yaml").is_file():
-        return Path(directory), stage
     several = seeds_of(Path(directory) if colon else whole)
     if several:
         raise UserError(

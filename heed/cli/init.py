@@ -41,7 +41,7 @@ def init(
     wish = choosing.wish_of(model, prefs, method, lora, sft, set_, seed, skip_broken)
     name = choosing.name_of(wish) if out is None else choosing.plain(out.stem)
     prepared = choosing.chosen(wish, name)
-    choosing.refuse_broken(prepared, wish)
+    choosing.refuse_broken(prepared, wish, Path(f"{out or name}.aside"))
     choosing.tell(prepared, to_stderr=True)
     if out is None:
         typer.echo(prepared.text, nl=False)

@@ -6,6 +6,7 @@ torch is imported inside the verbs that need it, so that help and errors come at
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,8 @@ from heed.cli import (
     align,
     chat,
     compare,
+    doctor,
+    evaluate,
     export,
     init,
     label,
@@ -38,6 +41,8 @@ from heed.errors import Interrupted, UserError
 # soon as another program wants one of the cores (10 s in place of 0.2 s was seen). Not to spin at
 # all takes twice as long on an idle machine. Read once, when torch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+# peft 0.21 reads a flag that transformers renamed; nobody who trains an adapter can do about it.
+warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
 
 _STAGES = "Stopped. Finished stages are kept; run the same command to go on."
 STOPPED = {
@@ -45,6 +50,7 @@ STOPPED = {
     "run": _STAGES,
     "train": _STAGES,
     "compare": "Stopped. What was judged is kept; run the same command to go on.",
+    "evaluate": "Stopped. What was answered is kept; run the same command to go on.",
     "export": "Stopped. Nothing was written; what stood there stands there still.",
     "label": "Stopped. What was saved is kept; run the same command to go on.",
 }
@@ -117,7 +123,9 @@ app.command("sample")(sample.sample)
 app.command("watch")(watch.watch)
 app.command("report")(report.report)
 app.command("compare", epilog=compare.MORE)(compare.compare)
+app.command("evaluate", epilog=evaluate.MORE)(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("label")(label.label)
 app.add_typer(prefs.app, name="prefs", help="Import, export and judge preferences.")
 app.add_typer(world.app, name="world", help="Look into the embedded world and score answers.")
+app.command("doctor")(doctor.doctor)

@@ -75,8 +75,8 @@ def sample(
 ) -> None:
     """Print a policy's answers, or write them to a file.
 
-    With --out a line is a prompt and its answers: several for heed label, where people rank them,
-    one as a demonstration. heed compare reads both.
+    With --out a line is a prompt and its answers: several for heed label,
+    where people rank them; one as a demonstration. heed compare reads both.
 
     [dim]Examples:[/]  heed sample runs/demo:ppo "What is the capital of France?" -n 3
 
@@ -144,7 +144,7 @@ def _settings(
     if not 0.0 < top_p <= 1.0:
         raise UserError(f"--top-p {top_p}: give a probability above 0 and at most 1.")
     return Sampling(
-        temperature=temperature, top_p=top_p, batch_size=SIDE_BY_SIDE,
+        temperature=temperature, top_p=top_p, batch_size=SIDE_BY_SIDE, stop=list(speaker.stop),
         max_new_tokens=max_new_tokens or speaker.longest,
     )  # fmt: skip
 

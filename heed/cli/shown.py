@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import time
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 
 from rich.console import Console
+from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 _KEPT = {"\n", "\t"}
@@ -17,6 +20,10 @@ _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 writing), lone surrogates, separators of lines."""
 _JOINERS = {"\u200c", "\u200d"}
 """Formats that scripts and emoji need, and that turn nothing."""
+WIDE = 80
+"""Columns of a terminal from which on two answers stand side by side."""
+FRAME = 0.05
+"""Seconds between two pictures of answers that grow."""
 
 
 def safe(text: str) -> str:
@@ -104,6 +111,34 @@ class Screen:
         if remark:
             self.note(remark)
 
+    @property
+    def wide(self) -> bool:
+        """Whether two answers can stand side by side."""
+        return self.interactive and self.console.width >= WIDE
+
+    def beside(self, labels: Sequence[str], answers: Sequence[Iterator[str]]) -> bool:
+        """Show answers side by side while they are written; whether Ctrl-C stopped them."""
+        said = [""] * len(answers)
+        waiting = dict(enumerate(answers))
+        stopped, drawn = False, 0.0
+        # What is longer than the window is cut while it grows; the whole is printed in the end.
+        with Live(console=self.console, auto_refresh=False, transient=True) as live:
+            try:
+                while waiting:
+                    for place, pieces in list(waiting.items()):
+                        piece = next(pieces, None)
+                        if piece is None:
+                            del waiting[place]
+                        else:
+                            said[place] += piece
+                    if time.monotonic() - drawn >= FRAME:
+                        live.update(_columns(labels, said), refresh=True)
+                        drawn = time.monotonic()
+            except KeyboardInterrupt:
+                stopped = True
+        self.console.print(_columns(labels, said))
+        return stopped
+
     def note(self, text: str) -> None:
         """Something of Heed's own to the user."""
         self.console.print(Text(safe(text), style="dim"), soft_wrap=True)
@@ -111,3 +146,12 @@ class Screen:
     def error(self, text: str) -> None:
         """What is wrong, where the conversation goes on."""
         self.console.print(Text(safe(text), style="red"), soft_wrap=True)
+
+
+def _columns(labels: Sequence[str], said: Sequence[str]) -> Table:
+    table = Table.grid(padding=(0, 2), expand=True)
+    for _ in labels:
+        table.add_column(ratio=1, overflow="fold")
+    table.add_row(*(Text(safe(label), style="bold cyan") for label in labels))
+    table.add_row(*(Text(safe(text)) for text in said))
+    return table

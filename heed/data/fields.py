@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, cast, get_args
 
@@ -11,8 +12,10 @@ from heed.data.rows import RowError
 from heed.types import Message, Role, Split, Undecided, Verdict
 
 Values = Mapping[str, Any]
-HELD_OUT = ("heldout", "test", "validation")
-"""What a column `split` calls prompts that are not trained on."""
+_HELD_OUT = re.compile(r"(heldout|held_out|test|validation|valid|val|dev|eval)(_.*)?", re.I)
+"""What a column `split`, or a part of a data set, calls prompts that are not trained on: test,
+test_prefs.
+"""
 
 
 def text(values: Values, column: str) -> str:
@@ -73,7 +76,12 @@ def texts(values: Values, column: str) -> tuple[str, ...]:
 
 def split(values: Values) -> Split:
     """The side of the split that the row names: held out, or else (also unnamed) training."""
-    return "heldout" if values.get("split") in HELD_OUT else "train"
+    return "heldout" if is_held_out(values.get("split")) else "train"
+
+
+def is_held_out(name: object) -> bool:
+    """Whether a split, a part or a file of this name is not to be trained on."""
+    return isinstance(name, str) and _HELD_OUT.fullmatch(name) is not None
 
 
 def messages(value: Any, column: str) -> tuple[Message, ...]:

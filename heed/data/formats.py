@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from heed.data.rows import Row
 from heed.errors import UserError
 
 Values = Mapping[str, Any]
+TRANSCRIPTS = "hh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ FORMATS: dict[str, Format] = {
         _is_preference,
         each(trl.preference),
     ),
-    "hh": Format(
+    TRANSCRIPTS: Format(
         'chosen, rejected: transcripts "\\n\\nHuman: ...\\n\\nAssistant: ..."',
         _is_transcripts,
         each(hh.transcripts),
@@ -119,15 +120,20 @@ def named(name: str) -> Format:
     return FORMATS[name]
 
 
-def recognise(row: Row) -> str:
-    """The name of the one format that the row fits.
+def recognise(rows: Sequence[Row]) -> str:
+    """The name of the one format that the rows fit, or most of them.
 
     Raises:
         UserError: none does, or more than one; the columns are named, and what is accepted.
     """
-    fitting = [name for name, format in FORMATS.items() if format.fits(row.values)]
-    if len(fitting) == 1:
-        return fitting[0]
+    fits = {name: sum(format.fits(row.values) for row in rows) for name, format in FORMATS.items()}
+    most = max(fits.values())
+    fitting = [name for name, count in fits.items() if count == most > 0]
+    for row in rows:  # of as many rows of two formats, the first tells
+        first = [name for name in fitting if FORMATS[name].fits(row.values)]
+        if len(first) == 1:
+            return first[0]
+    row = rows[0]
     columns = ", ".join(row.values) or "none"
     if fitting:
         raise UserError(
@@ -135,6 +141,12 @@ def recognise(row: Row) -> str:
             f"{', '.join(fitting)}. Choose one with --format."
         )
     accepted = "; ".join(f"{name}: {format.accepts}" for name, format in FORMATS.items())
+    lacking = "".join(
+        f"the row has no text {side!r}; "
+        for side, other in (("rejected", "chosen"), ("chosen", "rejected"))
+        if other in row.values and side not in row.values
+    )
     raise UserError(
-        f"{row.place}: the columns ({columns}) fit no format of preferences. Heed reads {accepted}."
+        f"{row.place}: {lacking}the columns ({columns}) fit no format of preferences. Heed reads "
+        f"{accepted}."
     )

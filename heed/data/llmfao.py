@@ -19,21 +19,27 @@ from heed.errors import UserError
 from heed.types import Annotation, Item, Verdict
 
 PUBLISHED = "pairs-crowd.jsonl"
+_PAIRS = ".pairs.jsonl"
 MANY_ANSWERS = "items of more than two answers"
 NO_WINNER = "verdicts that llmfao has no word for"
 
 _VERDICTS: dict[str, Verdict] = {"left": side(0), "right": side(1), "tie": "tie"}
 
 
+def is_companion(file: Path) -> bool:
+    """Whether a file holds the texts that votes are about, by its name."""
+    return file.name == PUBLISHED or file.name.endswith(_PAIRS)
+
+
 def pairs_path(votes: Path) -> Path:
     """Where Heed writes the texts that belong to a file of votes."""
-    return votes.with_name(f"{votes.name.removesuffix('.csv')}.pairs.jsonl")
+    return votes.with_name(f"{votes.name.removesuffix('.csv')}{_PAIRS}")
 
 
 def votes(rows: Iterator[Row], reading: Reading) -> Iterator[Found]:
     """Each vote as an annotation of the pair with its id."""
     pairs: dict[str, Row] = {}
-    file = _companion(reading)
+    file = companion(reading.file, reading.companions)
     for pair in read_rows(file):
         if isinstance(pair, BadRow):
             yield pair
@@ -43,15 +49,19 @@ def votes(rows: Iterator[Row], reading: Reading) -> Iterator[Found]:
         yield attempt(row, lambda row=row: _vote(row, pairs, file))  # type: ignore[misc]
 
 
-def _companion(reading: Reading) -> Path:
-    places = [pairs_path(reading.file), reading.file.with_name(PUBLISHED)]
-    for place in reading.companions or places:
+def companion(votes: Path, named: Sequence[Path] = ()) -> Path:
+    """The file of texts that belongs to a file of votes: of those `named`, or else beside it.
+
+    Raises UserError where there is none.
+    """
+    places = named or [pairs_path(votes), votes.with_name(PUBLISHED)]
+    for place in places:
         if place.exists():
             return place
     raise UserError(
-        f"{reading.file} holds votes; the texts they are about are missing: none of "
-        f"{', '.join(str(place) for place in reading.companions or places)} exists. "
-        "Name the file of texts with --companion."
+        f"{votes} holds votes; the texts they are about are missing: none of "
+        f"{', '.join(str(place) for place in places)} exists. Name the file of texts with "
+        "--companion."
     )
 
 

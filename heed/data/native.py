@@ -70,7 +70,8 @@ def _check_annotation(annotation: Annotation, item: Item) -> None:
 def to_label(row: Row, reading: Reading) -> Entry:
     """prompt and answers (a list, or the columns a and b); id, models, known and more if given.
 
-    Answers that were drawn more than once stand once; a row of a single one compares nothing.
+    Of answers that a model drew (`heed sample`), equal ones stand once and empty ones are left out;
+    a row whose answers are all the same compares nothing.
 
     Also a line of a run's items.jsonl, whose prompt is an object with an id of its own.
     """
@@ -83,14 +84,8 @@ def to_label(row: Row, reading: Reading) -> Entry:
         if pair
         else fields.texts(values, "answers")
     )
-    if not all(answer.strip() for answer in answers):
-        raise RowError("one of the answers is empty")
     known = fields.verdict(values, "known")
-    if len(set(answers)) < len(answers) and known is not None:
-        raise RowError("two of the answers are the same, and `known` ranks them")
-    places = [answers.index(answer) for answer in dict.fromkeys(answers)]
-    if len(places) < 2:
-        raise SetAside("equal answers")
+    places = _telling(answers, ranked=known is not None)
     prompt = prompt_of(
         fields.prompt(values),
         id=fields.optional(values, "prompt_id"),
@@ -106,6 +101,19 @@ def to_label(row: Row, reading: Reading) -> Entry:
         fields.number(values, "priority") or 0.0,
     )  # fmt: skip
     return Entry(row, item)
+
+
+def _telling(answers: Sequence[str], *, ranked: bool) -> list[int]:
+    """Places of the answers that can be told apart; all of them, or none is `ranked`."""
+    places = [answers.index(answer) for answer in dict.fromkeys(answers) if answer.strip()]
+    empty = not all(answer.strip() for answer in answers)
+    if empty and (ranked or len(places) < 2):
+        raise RowError("one of the answers is empty")
+    if ranked and len(places) < len(answers):
+        raise RowError("two of the answers are the same, and `known` ranks them")
+    if len(places) < 2:
+        raise SetAside("equal answers")
+    return places
 
 
 def _split(name: str) -> Split:

@@ -97,7 +97,8 @@ def _prompt(values: Mapping[str, Any]) -> Prompt:
         messages = messages[:-1]
     if not messages:
         raise RowError("the column 'messages' asks nothing: it is one assistant's message")
-    return Prompt(fields.optional(values, "id") or conversation(messages), messages)
+    id, family = fields.optional(values, "id"), fields.optional(values, "family")
+    return Prompt(id or conversation(messages), messages, family)
 
 
 def _column(values: Mapping[str, Any], names: tuple[str, ...], what: str) -> str:

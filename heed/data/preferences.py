@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from heed.data.entries import IMPORTED, Aside, Entry, Found, Reading, content
@@ -16,6 +16,8 @@ from heed.errors import UserError
 from heed.types import Annotation, Demonstration, Item, Unpaired, Verdict
 
 Key = tuple[str, str, int, int]
+LOOKED_AT = 20
+"""Rows by whose columns a file's format is told."""
 
 
 @dataclass
@@ -63,7 +65,7 @@ class Gathering:
             self._before.add(item.id)
         for annotation in annotations:
             self._remember(annotation)
-            self._said_before.add(_key(annotation))
+            self._said_before.add(key(annotation))
 
     def add(self, found: Found) -> None:
         """Take in what a row says; a row that contradicts what is there becomes an error."""
@@ -98,7 +100,7 @@ class Gathering:
         if there is None:
             self._take(item, same)
         elif not new:
-            old = all(_key(one) in self._said_before for one in map(self._spoken, said) if one)
+            old = all(key(one) in self._said_before for one in map(self._spoken, said) if one)
             if item.id in self._before and old:
                 self.known += 1
             else:
@@ -131,13 +133,13 @@ class Gathering:
         self.items.append(item)
 
     def _remember(self, annotation: Annotation) -> None:
-        self._said[_key(annotation)] = annotation
+        self._said[key(annotation)] = annotation
         said = self._occasions.setdefault((annotation.item, annotation.annotator), [])
         said.append(annotation)
 
     def _keyed(self, annotation: Annotation) -> Annotation | None:
         """The annotation, or None where it is there already."""
-        there = self._said.get(_key(annotation))
+        there = self._said.get(key(annotation))
         if there is None:
             return annotation
         if there != annotation:
@@ -168,7 +170,8 @@ class Gathering:
         return None
 
 
-def _key(annotation: Annotation) -> Key:
+def key(annotation: Annotation) -> Key:
+    """Who said it of what, at which occasion, in which revision."""
     return (annotation.item, annotation.annotator, annotation.occasion, annotation.revision)
 
 
@@ -225,7 +228,6 @@ def read_preferences(
     companions: Sequence[Path] = (),
     into: Gathering | None = None,
     progress: Callable[[int, int], None] = lambda *_: None,
-    to_train: bool = False,
 ) -> tuple[str, Gathering]:
     """The format of a file, and what it holds. Rows that cannot be used stand in `errors`.
 
@@ -236,14 +238,41 @@ def read_preferences(
         companions: files that belong to it, where the format has any.
         into: what was there before.
         progress: hears how many rows (or lines) were read, and of how many; 0: not known.
-        to_train: read training records: answers labelled one by one stay by themselves.
 
     Raises:
         UserError: there is no such file, it is broken as a whole, empty, or of unknown columns;
             or its format has no companions, but some are named.
     """
     gathering = into or Gathering()
-    first, rows = _peek(source, gathering)
+    name, rows = found_in(
+        source, gathering, format=format, annotator=annotator, companions=companions,
+        progress=progress,
+    )  # fmt: skip
+    for found in rows:
+        gathering.add(found)
+    return name, gathering
+
+
+def found_in(
+    source: str | Path,
+    gathering: Gathering,
+    *,
+    format: str | None = None,
+    annotator: str = IMPORTED,
+    companions: Sequence[Path] = (),
+    progress: Callable[[int, int], None] = lambda *_: None,
+    to_train: bool = False,
+    most: int | None = None,
+) -> tuple[str, Iterator[Found]]:
+    """The format of a file, and what its rows say, one by one, for who looks at each before
+    `gathering` takes it; rows of no form at all it has already in its `errors`.
+
+    `to_train`: as training records, in which answers that are labelled one by one stay so.
+    `most`: so many rows at most.
+
+    Raises UserError as `read_preferences`.
+    """
+    first, rows = _peek(source)
     name = format or recognise(first)
     if companions and not named(name).companions:
         raise UserError(
@@ -252,21 +281,29 @@ def read_preferences(
         )
     reading = Reading(Path(source), annotator, tuple(companions), to_train)
     read = (named(name).alone if to_train else None) or named(name).read
-    total = length(source)
-    for found in read(_good(rows, gathering, progress, total), reading):
-        gathering.add(_of_another_shape(found, name) if isinstance(found, BadRow) else found)
-    return name, gathering
+    good = _good(islice(rows, most), gathering, progress, length(source))
+    return name, (
+        _of_another_shape(found, name) if isinstance(found, BadRow) else found
+        for found in read(good, reading)
+    )
 
 
-def _peek(source: str | Path, gathering: Gathering) -> tuple[Row, Iterator[Row | BadRow]]:
-    """The first row that can be read, and all rows from it on."""
+def _peek(source: str | Path) -> tuple[list[Row], Iterator[Row | BadRow]]:
+    """The first rows that can be read, to tell the format by, and all rows from the first on."""
     rows = read_rows(source)
     bad: BadRow | None = None
+    first: list[Row | BadRow] = []
+    good: list[Row] = []
     for row in rows:
+        first.append(row)
         if isinstance(row, Row):
-            return row, chain([row], rows)
-        gathering.errors.append(row)
-        bad = bad or row
+            good.append(row)
+        else:
+            bad = bad or row
+        if good and len(first) >= LOOKED_AT:
+            break
+    if good:
+        return good, chain(first, rows)
     if bad is None:
         raise UserError(f"{source} holds no rows.")
     raise UserError(f"{bad.place}: {bad.why}. Not one row of the file can be read.")

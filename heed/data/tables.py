@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NoReturn, cast
 
+from heed.data.fields import is_held_out
 from heed.data.rows import BadRow, Row, RowError, check_texts
 from heed.errors import UserError
 
@@ -24,8 +25,6 @@ LONGEST = 1 << 24
 """Bytes of a line, characters of a CSV cell; whatever is longer is no row of preferences."""
 BATCH = 1024
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-_HELD_OUT = re.compile(r"(test|validation|heldout)(_|$)")
-"""Names of a data set's parts that are not trained on, such as test and test_prefs."""
 _WHITE = re.compile(r"[ \t\r\n]*")
 _MESSAGES = ("prompt", "chosen", "rejected", "completion")
 _LISTS = ("messages", "answers", "models")
@@ -44,7 +43,7 @@ def read_rows(source: str | Path) -> Rows:
     path = Path(source)
     if path.is_dir():
         return _saved_dataset(path)
-    suffix = _suffix(path)
+    suffix = kind_of(path)
     if path.exists():
         if suffix not in CONTAINERS:
             raise UserError(
@@ -79,7 +78,7 @@ def length(source: str | Path) -> int:
     0 where that is not known, or where the file cannot be read, which reading it will say.
     """
     path = Path(source)
-    suffix = _suffix(path)
+    suffix = kind_of(path)
     if not path.is_file() or suffix not in LENGTHS:
         return 0
     try:
@@ -99,7 +98,13 @@ def _row_count(path: Path) -> int:
     return int(pyarrow.parquet.read_metadata(path).num_rows)
 
 
-def _suffix(path: Path) -> str:
+def is_saved(path: Path) -> bool:
+    """Whether `datasets` saved this directory."""
+    return any((path / name).exists() for name in ("state.json", "dataset_dict.json"))
+
+
+def kind_of(path: Path) -> str:
+    """The suffix that tells what kind of table a file is, one of `CONTAINERS` if any."""
     plain = path.with_suffix("") if path.suffix == ".gz" else path
     return plain.suffix + (".gz" if path.suffix == ".gz" and plain.suffix == ".parquet" else "")
 
@@ -286,8 +291,8 @@ def _parquet_file(path: Path) -> Rows:
 
 
 def _saved_dataset(path: Path) -> Rows:
-    if not any((path / name).exists() for name in ("state.json", "dataset_dict.json")):
-        there = sorted(file.name for file in path.iterdir() if _suffix(file) in CONTAINERS)
+    if not is_saved(path):
+        there = sorted(file.name for file in path.iterdir() if kind_of(file) in CONTAINERS)
         raise UserError(
             f"{path} is no directory that `datasets` saved. Give one file"
             f"{': ' + ', '.join(there[:5]) if there else ''}."
@@ -334,7 +339,7 @@ def _dataset_rows(name: str, found: Any) -> Rows:
                 number += 1
                 values = dict(zip(columns, cells, strict=True))
                 if split and "split" not in values:
-                    values["split"] = "heldout" if _HELD_OUT.match(split) else "train"
+                    values["split"] = "heldout" if is_held_out(split) else "train"
                 yield Row(f"{name}, {split}" if split else name, number, values, "row")
 
 

@@ -124,7 +124,9 @@ def demonstration(row: Row, _: Reading) -> Demonstration:
         turns = fields.prompt(values) + last
     if turns[-1].role != "assistant" or len(turns) < 2:
         raise RowError("the messages do not end with an assistant's answer to a prompt")
-    prompt = prompt_of(turns[:-1], split=fields.split(values))
+    prompt = prompt_of(
+        turns[:-1], family=fields.optional(values, "family"), split=fields.split(values)
+    )
     return Demonstration(prompt, turns[-1].content)
 
 

@@ -19,7 +19,7 @@ from heed.exporting.probes import EXACT, Apart
 from heed.exporting.weights import BASE, Checked
 from heed.provenance import provenance
 from heed.report import evidence
-from heed.report.answers import answers
+from heed.report.answers import Answer, answers
 from heed.report.estimates import estimates
 from heed.report.measures import (
     COST,
@@ -74,6 +74,12 @@ class Card:
             return None
         name = self.view.called(*self.found.label)
         return name if name in self.view.policies else None
+
+    @cached_property
+    def answers(self) -> list[Answer]:
+        """The report's, to the questions that are about such a model."""
+        asked = ("trust",) if self.found.kind == "reward" else ("better", "whom", "cost", "trust")
+        return [each for each in answers(self.view, self.parts) if each.question in asked]
 
     @cached_property
     def figures(self) -> Mapping[str, Estimate]:
@@ -173,8 +179,7 @@ def _answered(card: Card) -> str:
             f"**{escaped(each.word)}**",
             " ".join(map(escaped, each.sentences)),
         ]
-        for each in answers(card.view, card.parts)
-        if each.question != "next"
+        for each in card.answers
     ]
     lines += [table(["Question", "Answer", "Because"], rows), _measured(card), _tripped(card)]
     return "\n\n".join(line for line in lines if line)
@@ -296,19 +301,20 @@ def _limits(card: Card) -> str:
     told = []
     measured = set(card.figures)
     if card.found.recipe.data == lineage.WORLD:
+        alone = card.found.begins is None
         told.append(
-            "It was made in a small invented world: it knows nothing of the real one, and what it "
-            "says outside of it means nothing."
+            "It was trained on the texts of a small invented world"
+            + (" and on nothing else: what it says outside of it means nothing." * alone or ".")
         )
     elif card.found.kind == "policy" and "gold" not in measured:
         told.append(
             "There is no true reward here: whether its answers are good was judged by models or "
             "people of the run alone."
         )
-    for key, question in QUESTIONS.items():
-        known = next((a for a in answers(card.view, card.parts) if a.question == key), None)
-        if known is not None and known.word == "Unknown":
-            told.append(f"Not measured: {question.lower()} {escaped(' '.join(known.sentences))}")
+    for each in card.answers:
+        if each.word == "Unknown":
+            question = QUESTIONS[each.question].lower()
+            told.append(f"Not measured: {question} {escaped(' '.join(each.sentences))}")
     told.append(
         "Not measured: bias towards groups of people, safety beyond what is listed above, other "
         "languages or uses than those of the data."
@@ -326,8 +332,8 @@ def _checked(card: Card) -> str:
         "## How the export was checked",
         f"It was loaded again by plain {'peft' if card.what == ADAPTER else 'transformers'} before "
         f"it took its place, on {checked.probes} "
-        f"{'prompt' if checked.probes == 1 else 'prompts'}. In float32 the {what}s differ from "
-        f"Heed's own by {_apart(checked.written)}"
+        f"{'prompt' if checked.probes == 1 else 'prompts'}. Computed in float32 from the weights "
+        f"in the files, the {what}s differ from Heed's own by {_apart(checked.written)}"
         + (f" ({EXACT:.0e} is allowed)." if card.what == "merged" else "."),
     ]
     if checked.rounding is not None:

@@ -5,6 +5,7 @@ above the one to beat.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ FOLDER = "figures"
 TRAINING, BETTER = "training.png", "better.png"
 COLUMNS = 3
 DPI = 150
+LONGEST = 32
+"""Letters of a policy's name in a figure."""
 PAPER: Mapping[str, Any] = {**STYLE, "figure.facecolor": "white", "savefig.facecolor": "white"}
 
 
@@ -77,9 +80,9 @@ def _better(view: RunView, gaps: list[Gap], path: Path) -> None:
         axes.axvline(0, color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
         for row, gap in enumerate(gaps):
             dot(axes, gap.difference, row, colour.get(label_of(gap.better), MUTED))
-        named(axes, [policy_name(gap.better) for gap in gaps])
+        named(axes, [_short(gap.better) for gap in gaps])
         unit = f", {what.unit}" if what.unit else ""
-        axes.set_xlabel(f"{what.label}{unit}: difference from {policy_name(gaps[0].worse)}")
+        axes.set_xlabel(f"{what.label}{unit}: difference from {_short(gaps[0].worse)}")
         _save(figure, path)
 
 
@@ -91,8 +94,16 @@ def _figure(width: float, height: float) -> Figure:
 
 def _save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # No clock and no version: the same run gives the same bytes.
-    figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        # No clock and no version: the same run gives the same bytes.
+        figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
+
+
+def _short(policy: str) -> str:
+    """A policy's name, cut where it would take the figure's room."""
+    name = policy_name(policy)
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def _label(name: str) -> str:

@@ -13,11 +13,12 @@ from heed.config import load_recipe
 from heed.errors import UserError
 from heed.models.adapters import FOLDER
 from heed.models.source import is_adapter
+from heed.naming import POLICY, last_policy
 from heed.recipe import Evaluate, Pretrain, Recipe, Records, Sampling, Stage
 
 Kind = Literal["policy", "reward"]
-POLICY, REWARD = "policy", "model"
-"""What a stage's folder calls what is in it."""
+REWARD = "model"
+"""What a stage's folder calls the reward model in it."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,7 @@ def find(run: Path, stage: str | None) -> Found:
     Raises UserError where there is no such run or stage, it is not finished, or it has no weights.
     """
     recipe = load_recipe(str(run / "recipe.yaml"))
-    if stage is None:
-        return _last(run, recipe)
+    stage = last_policy(run) if stage is None else stage
     name, _, member = stage.partition("/")
     names = [each.name for each in recipe.stages]
     if name not in names:
@@ -140,15 +140,6 @@ def done(run: Path, stage: str) -> dict[str, Any] | None:
     if not marker or (keys and marker.get("key") != keys.get(stage)):
         return None
     return marker
-
-
-def _last(run: Path, recipe: Recipe) -> Found:
-    for stage in reversed(recipe.stages):
-        marker = done(run, stage.name)
-        found = _found(run, recipe, stage.name, marker, "") if marker else None
-        if found is not None and found.kind == "policy":
-            return found
-    raise UserError(f"{run} has no policy yet; heed run goes on with it.")
 
 
 def _found(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from heed.exporting.found import Found
+from heed.exporting.tokenizing import PAIR
 from heed.exporting.weights import BASE, Checked
 from heed.models.chat import transcript
 from heed.types import Message, Prompt
 
 HELLO = "Hello! How are you?"
+ANSWER = "I am well, thank you."
+SCORE = 'print(logit + getattr(model.config, "heed_offset", 0.0))'
 WHERE = "where = {!r}  # this directory"
 FROM_HUB = "where = snapshot_download({!r})"
 SHOW = (
@@ -25,7 +28,8 @@ def code(found: Found, what: str, checked: Checked, place: str, *, hub: bool) ->
     names = ["AutoModelForCausalLM", checked.wording.reader]
     if what == "adapter":
         lines.insert(0, "from peft import PeftModel")
-    lines.insert(what == "adapter", f"from transformers import {', '.join(names)}")
+        names.append("GenerationConfig")
+    lines.insert(what == "adapter", f"from transformers import {', '.join(sorted(names))}")
     lines += ["", f"tokenizer = {checked.wording.reader}.from_pretrained(where)"]
     if what == "adapter":
         outside = found.base.outside
@@ -33,6 +37,7 @@ def code(found: Found, what: str, checked: Checked, place: str, *, hub: bool) ->
         lines += [
             f"base = AutoModelForCausalLM.from_pretrained({base})",
             "model = PeftModel.from_pretrained(base, where)",
+            "model.generation_config = GenerationConfig.from_pretrained(where)",
         ]
     else:
         lines.append("model = AutoModelForCausalLM.from_pretrained(where)")
@@ -66,20 +71,46 @@ def _prompt(found: Found, checked: Checked) -> list[str]:
     ]
 
 
-def _reward(found: Found, checked: Checked, place: str, *, hub: bool) -> str:
-    lines = [
+def _pair(checked: Checked, place: str, *, hub: bool) -> str:
+    """An encoder's: two texts in, a logit out."""
+    first = HELLO
+    if checked.wording.space:  # its tokenizer knows no pairs: the transcript says who speaks
+        first = transcript(Prompt.of(HELLO))
+    second = checked.wording.space + ANSWER
+    return "\n".join(
+        [
+            *_classifier(checked, place, hub=hub),
+            f'pair = tokenizer({first!r}, {second!r}, return_tensors="pt")',
+            "with torch.no_grad():",
+            "    logit = model(**pair).logits.item()",
+            SCORE,
+        ]
+    )
+
+
+def _classifier(checked: Checked, place: str, *, hub: bool) -> list[str]:
+    reader = checked.wording.reader
+    return [
         "import torch",
-        f"from transformers import AutoModelForSequenceClassification, {checked.wording.reader}",
+        f"from transformers import AutoModelForSequenceClassification, {reader}",
         "",
         f"where = {place!r}" + ("" if hub else "  # this directory"),
-        f"tokenizer = {checked.wording.reader}.from_pretrained(where)",
+        f"tokenizer = {reader}.from_pretrained(where)",
         "model = AutoModelForSequenceClassification.from_pretrained(where)",
+    ]
+
+
+def _reward(found: Found, checked: Checked, place: str, *, hub: bool) -> str:
+    if checked.wording.template == PAIR:
+        return _pair(checked, place, hub=hub)
+    lines = [
+        *_classifier(checked, place, hub=hub),
         *_prompt(found, checked),
-        f"answer = tokenizer({checked.wording.space + 'I am well, thank you.'!r},",
+        f"answer = tokenizer({checked.wording.space + ANSWER!r},",
         '    add_special_tokens=False, split_special_tokens=True)["input_ids"]',
         f'ids = [*prompt["input_ids"][0].tolist(), *answer, {checked.wording.end}]',
         "with torch.no_grad():",
         "    logit = model(input_ids=torch.tensor([ids])).logits.item()",
-        'print(logit + getattr(model.config, "heed_offset", 0.0))',
+        SCORE,
     ]
     return "\n".join(lines)

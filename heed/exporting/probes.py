@@ -7,7 +7,7 @@ come from plain transformers, a row at a time, so that no padding takes part.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,6 @@ import torch
 from heed.errors import UserError
 from heed.exporting.found import Found
 from heed.files import read_records
-from heed.models.chat import ChatFormat
 from heed.models.language_model import LanguageModel
 from heed.models.reward_model import RewardModel
 from heed.policies.in_context import with_system
@@ -59,13 +58,15 @@ class Apart:
     n: int
 
 
-def prompts_for(found: Found, chat: ChatFormat, context: int | None) -> list[Prompt]:
-    """Held-out prompts of the run that leave room for an answer, with what they are asked with."""
+def prompts_for(found: Found, length: Callable[[Prompt], int], context: int) -> list[Prompt]:
+    """Held-out prompts of the run that leave room for an answer, with what they are asked with;
+    `length` counts a prompt's tokens.
+    """
     path = found.records / "prompts.jsonl" if found.records else None
     known = read_records(path, Prompt) if path and path.is_file() else []
-    room = (context or 512) - ANSWER - 1
+    room = context - ANSWER - 1
     own = [with_system(each, found.asked_with) for each in known if each.split == "heldout"]
-    fits = [each for each in own if len(chat.prompt_ids(each)) <= room][:MOST]
+    fits = [each for each in own if length(each) <= room][:MOST]
     return fits or [with_system(Prompt.of(ELSE), found.asked_with)]
 
 
@@ -111,13 +112,18 @@ def scores(model: RewardModel, probes: Sequence[Probe], context: int) -> list[fl
 
 
 @torch.no_grad()
-def plain_scores(model: Any, chat: ChatFormat, probes: Sequence[Probe]) -> list[float]:
-    """The same by plain transformers: the logit and the offset of the config."""
+def plain_scores(model: Any, probes: Sequence[Probe], *, typed: bool) -> list[float]:
+    """The same by plain transformers: the logit and the offset of the config; `typed` tells the
+    answer's tokens from the prompt's by their type.
+    """
     offset = float(getattr(model.config, "heed_offset", 0.0))
     found = []
     for probe in probes:
-        ids = [*probe.prompt_ids, *chat.completion_ids(probe.answer)]
-        logits = model(input_ids=torch.tensor([ids], device=model.device)).logits
+        inputs = {"input_ids": torch.tensor([[*probe.prompt_ids, *probe.ids]])}
+        if typed:
+            types = [0] * len(probe.prompt_ids) + [1] * len(probe.ids)
+            inputs["token_type_ids"] = torch.tensor([types])
+        logits = model(**inputs).logits
         found.append(float(logits.float().squeeze()) + offset)
     return found
 

@@ -11,6 +11,7 @@ from transformers import AutoTokenizer, TokenizersBackend
 
 from heed.errors import UserError
 from heed.models.chat import ChatFormat, own_template, transcript
+from heed.models.pair_format import PairFormat, asked
 from heed.types import Prompt
 
 READERS: Mapping[str, Callable[[Path], Any]] = {
@@ -22,12 +23,21 @@ family's own, which a tokenizer of another make does not survive.
 """
 
 
+PAIR = "pair"
+MANY = 1 << 20
+"""Tokens, more than a prompt and an answer have."""
+OTHERWISE = (
+    "The tokenizer, read again, writes prompts otherwise than in training. Nothing was kept. "
+    "Check the tokenizer and the chat template in the model's directory."
+)
+
+
 @dataclass(frozen=True)
 class Wording:
     """How others than Heed turn a conversation into ids."""
 
     template: str
-    """Whose chat template it is: "its own", "Heed's" or "none"."""
+    """Whose chat template it is: "its own", "Heed's" or "none"; PAIR for an encoder's."""
     reader: str
     """The class of transformers that reads the tokenizer as it was in training."""
     space: str
@@ -53,10 +63,29 @@ def save_tokenizer(
         again = read(folders[0])
         if [write(again, each) for each in prompts] == wanted:
             return Wording(template, name, chat.space, chat.eos_id)
-    raise UserError(
-        "The tokenizer, read again, writes prompts otherwise than in training. Nothing was kept. "
-        "Check the tokenizer and the chat template in the model's directory."
-    )
+    raise UserError(OTHERWISE)
+
+
+def save_pairing(
+    tokenizer: Any, chat: PairFormat, prompts: Sequence[Prompt], folder: Path
+) -> Wording:
+    """The same for an encoder, which is given a prompt and an answer as two texts."""
+    tokenizer.save_pretrained(folder)
+    space = "" if chat.between else " "
+    for name, read in READERS.items():
+        again = read(folder)
+        if all(
+            list(again(first_text(chat, each), space + each.text)["input_ids"])
+            == [int(i) for part in chat.fitted(each, each.text, MANY) for i in part]
+            for each in prompts
+        ):
+            return Wording(PAIR, name, space, 0)
+    raise UserError(OTHERWISE)
+
+
+def first_text(chat: PairFormat, prompt: Prompt) -> str:
+    """What an encoder is given before the answer."""
+    return asked(prompt) if chat.between else transcript(prompt)
 
 
 def _given_template(tokenizer: Any, chat: ChatFormat, prompts: Sequence[Prompt]) -> str:

@@ -28,17 +28,20 @@ from heed.errors import UserError
 from heed.exporting import probes
 from heed.exporting.found import Found
 from heed.exporting.probes import Apart, Probe
-from heed.exporting.tokenizing import Wording, save_tokenizer
+from heed.exporting.tokenizing import Wording, save_pairing, save_tokenizer
 from heed.models import source as sources
-from heed.models.chat import ChatFormat
 from heed.models.language_model import LanguageModel, load_language_model
-from heed.models.reward_model import load_reward_model
+from heed.models.pair_format import PairFormat
+from heed.models.reward_model import RewardModel, load_reward_model
 from heed.recipe import Sampling
+from heed.types import Prompt
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 BASE = "base"
 """The folder of an adapter's base, where that is a policy of the run."""
+CONTEXT = 512
+"""Tokens, where a model does not say how many it takes."""
 SPARE = 64 * 2**20
 """Bytes beside the weights: tokenizer, card, figures."""
 Step = Callable[[], None]
@@ -79,6 +82,7 @@ def export_policy(found: Found, folder: Path, dtype: str, shard: str, step: Step
     )
     rounding = None
     if dtype != "float32":
+        del model
         model = sources.load_weights(AutoModelForCausalLM, folder, DTYPES[dtype]).eval()
         rounding = probes.must_be_near(
             probes.apart(before, probes.logprobs(model, said)), dtype, "log-probs (nats a token)"
@@ -138,29 +142,37 @@ def export_reward(found: Found, folder: Path, dtype: str, shard: str, step: Step
     Raises UserError as `export_policy` does.
     """
     own = load_reward_model(found.source, device="cpu", dtype="float32")
-    context = getattr(own.model.config.get_text_config(), "max_position_embeddings", None)
-    said = _imagined(found, own.chat, context)
-    before = probes.scores(own, said, context or 512)
+    context = own.limit or CONTEXT
+    said = _imagined(found, own, context)
+    before = probes.scores(own, said, context)
     step()
     _, parameters = _save(own.model, folder, dtype, shard, [], [])
-    expected = probes.scores(own, said, context or 512)
-    wording = save_tokenizer(own.tokenizer, own.chat, [each.prompt for each in said], folder)
+    expected = probes.scores(own, said, context)
+    typed = isinstance(own.chat, PairFormat) and own.chat.typed
+    prompts = [each.prompt for each in said]
+    if isinstance(own.chat, PairFormat):
+        wording = save_pairing(own.tokenizer, own.chat, prompts, folder)
+    else:
+        wording = save_tokenizer(own.tokenizer, own.turns, prompts, folder)
     step()
     plain = _classifier(folder, torch.float32)
     written = probes.must_equal(
-        probes.apart(expected, probes.plain_scores(plain, own.chat, said)), "scores"
+        probes.apart(expected, probes.plain_scores(plain, said, typed=typed)), "scores"
     )
     rounding = None
     if dtype != "float32":
         plain = _classifier(folder, DTYPES[dtype])
-        found_ = probes.plain_scores(plain, own.chat, said)
+        found_ = probes.plain_scores(plain, said, typed=typed)
         rounding = probes.must_be_near(probes.apart(before, found_), dtype, "scores")
     return Checked(written, rounding, None, len(said), wording, parameters)
 
 
 def kept_dtype(source: str) -> str:
-    """The precision in which a model's weights are kept."""
-    kept = getattr(AutoConfig.from_pretrained(source), "dtype", None)
+    """The precision in which a model's weights are kept; float32 where its config does not say."""
+    try:
+        kept = getattr(AutoConfig.from_pretrained(source), "dtype", None)
+    except (OSError, ValueError):  # an adapter has none; of what is missing, loading tells
+        return "float32"
     name = str(kept or torch.float32).removeprefix("torch.")
     return name if name in DTYPES else "float32"
 
@@ -201,19 +213,25 @@ def check_room(folder: Path, wanted: int) -> None:
 
 def _said(found: Found, lm: LanguageModel) -> list[Probe]:
     context = getattr(lm.model.config.get_text_config(), "max_position_embeddings", None)
-    return probes.answered(lm, probes.prompts_for(found, lm.chat, context))
+    prompts = probes.prompts_for(found, lambda p: len(lm.chat.prompt_ids(p)), context or CONTEXT)
+    return probes.answered(lm, prompts)
 
 
 def _save_tokenizer(lm: LanguageModel, said: Sequence[Probe], *folders: Path) -> Wording:
     return save_tokenizer(lm.tokenizer, lm.chat, [each.prompt for each in said], *folders)
 
 
-def _imagined(found: Found, chat: ChatFormat, context: int | None) -> list[Probe]:
+def _imagined(found: Found, own: RewardModel, context: int) -> list[Probe]:
     """Probes of a reward model, which answers nothing: the prompts' own words stand for answers."""
-    return [
-        Probe(each, tuple(chat.prompt_ids(each)), each.text, tuple(chat.completion_ids(each.text)))
-        for each in probes.prompts_for(found, chat, context)
-    ]
+
+    def length(prompt: Prompt) -> int:
+        return sum(map(len, own.chat.fitted(prompt, prompt.text, context)))
+
+    made = []
+    for prompt in probes.prompts_for(found, length, context):
+        before, answer = own.chat.fitted(prompt, prompt.text, context)
+        made.append(Probe(prompt, tuple(before), prompt.text, tuple(answer)))
+    return made
 
 
 def _save(

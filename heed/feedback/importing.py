@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self, TypeVar
 
+from heed.data.aside import SHOWN, write_rejected
 from heed.data.entries import IMPORTED
 from heed.data.preferences import Gathering, read_preferences
 from heed.data.rows import BadRow
 from heed.errors import UserError
-from heed.files import write_text
 from heed.store import annotations as labels
 from heed.store import items, limits, members, projects
 from heed.store.database import Store
@@ -22,8 +21,6 @@ from heed.types import Annotation, Item
 CHUNK = 20_000
 MOST_ANSWERS = 9
 """An item's: the keys 1-9 rank them."""
-SHOWN = 5
-"""Errors that a message names; all stand in the file beside it."""
 
 Record = TypeVar("Record", Item, Annotation)
 Progress = Callable[[str, int, int], None]
@@ -226,12 +223,7 @@ def _keep_aside(path: str | Path, left_out: Sequence[BadRow]) -> Path | None:
     file = Path(path)
     beside = file.parent if file.exists() and os.access(file.parent, os.W_OK) else Path()
     aside = beside / f"{file.name}.rejected.jsonl"
-    rows = (
-        {"place": row.place, "line": row.number, "reason": row.why, "row": row.row}
-        for row in left_out
-    )
-    # Escaped, for what was rejected may be what UTF-8 cannot hold.
-    write_text(aside, "".join(f"{json.dumps(row, default=str)}\n" for row in rows))
+    write_rejected(aside, left_out)
     return aside
 
 

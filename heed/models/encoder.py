@@ -19,6 +19,7 @@ from transformers import AutoModelForSequenceClassification
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
 )
 
 from heed.errors import UserError
@@ -41,14 +42,19 @@ def is_encoder(source: str | Path) -> bool:
     """
     config = sources.load_config(source)
     kind = config.model_type
-    with torch.device("meta"):
-        try:
+    if kind not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES:
+        raise UserError(
+            f"{source} cannot become a reward model: transformers has no sequence classifier for "
+            f"model_type {kind!r}."
+        )
+    try:
+        with torch.device("meta"):
             model = AutoModelForSequenceClassification.from_config(config)
-        except ValueError as error:
-            raise UserError(
-                f"{source} cannot become a reward model: transformers has no sequence classifier "
-                f"for model_type {kind!r}."
-            ) from error
+    except (ValueError, TypeError, AssertionError) as error:
+        raise UserError(
+            f"The configuration of {source} makes no model: {sources.reason(error)} "
+            f"Check its config.json."
+        ) from error
     if isinstance(getattr(model, "score", None), nn.Linear):
         return False
     left_to_right = (

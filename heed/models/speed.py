@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import time
-from pathlib import Path
 
 import torch
 
+from heed.host import available_memory
+
 SIDES = {"cpu": 1024, "cuda": 8192}
 """Of the square matrices that are multiplied: large enough to keep the device busy."""
-_MEMINFO = Path("/proc/meminfo")
-_CGROUP = Path("/sys/fs/cgroup")
-_AVAILABLE = re.compile(r"^MemAvailable:\s+(\d+) kB$", re.MULTILINE)
+COPIED = {"cpu": 2**26, "cuda": 2**30}
+"""Bytes of a block that is copied: more than caches hold."""
 
 
 def matrix_speed(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
@@ -32,27 +31,26 @@ def matrix_speed(device: torch.device, dtype: torch.dtype, seconds: float) -> fl
     return 2.0 * side**3 * done / max(taken, 1e-9)
 
 
+def copy_speed(device: torch.device, seconds: float) -> float:
+    """Bytes a second that memory moves, read and written, over about so many seconds."""
+    size = COPIED.get(device.type, COPIED["cpu"])
+    block = torch.ones(size // 4, device=device)
+    other = torch.empty_like(block).copy_(block)
+    _wait(device)
+    began, done = time.perf_counter(), 0
+    while (taken := time.perf_counter() - began) < seconds or not done:
+        other.copy_(block)
+        _wait(device)
+        done += 1
+    return 2.0 * size * done / max(taken, 1e-9)
+
+
 def free_memory(device: torch.device) -> int | None:
     """Bytes that new work can have: of the GPU, or of the machine and the container around it."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free
-    try:
-        found = _AVAILABLE.search(_MEMINFO.read_text())
-    except OSError:
-        return None
-    if found is None:
-        return None
-    free, limit, used = int(found[1]) * 1024, _number("memory.max"), _number("memory.current")
-    return free if limit is None or used is None else min(free, max(0, limit - used))
-
-
-def _number(name: str) -> int | None:
-    """A figure of the control group; None where there is none, or no limit."""
-    try:
-        return int((_CGROUP / name).read_text())
-    except (OSError, ValueError):
-        return None
+    return available_memory()
 
 
 def _wait(device: torch.device) -> None:

@@ -133,7 +133,9 @@ def reward(ground: Ground, stage: recipe.RewardModelling) -> Counts:
     of an ensemble.
     """
     members = stage.members if isinstance(stage, recipe.Ensemble) else 1
-    pairs, root = ground.pairs(stage.comparisons), ground.root(stage.policy)
+    root = ground.begun(stage)
+    own = ground.read_by(root)
+    pairs = own.pairs(stage.comparisons)
     row = pairs.rows.row(stage.context)
     iterations = steps(pairs.train, stage.batch, stage.epochs)
     trained = members * iterations * stage.batch * 2 * row
@@ -141,7 +143,7 @@ def reward(ground: Ground, stage: recipe.RewardModelling) -> Counts:
     sign = 1 if ground.recipe.gates.sign.action != "off" else 0
     accounts = members * (looks(stage, iterations) + 1 + sign + (1 if members > 1 else 0))
     sampled = ground.sample(stage.policy, stage.calibration, stage.sampling)
-    calibrated = members * stage.calibration * whole(ground.texts(stage.policy))
+    calibrated = members * stage.calibration * whole(own.texts(stage.policy))
     again = calibrated * (2 if members > 1 else 0)
     tried = members * words_tried(ground, stage) * row
     measured = accounts * 2 * pairs.heldout * row + calibrated + again + tried

@@ -5,7 +5,7 @@ stage does in like ways: sample, score, train and measure on what is held out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from heed.planning.passes import Pass
 from heed.planning.sizes import Size
@@ -21,13 +21,14 @@ from heed.recipe import (
     Recipe,
     Records,
     Relabel,
-    Reward,
+    RewardModelling,
     Sampling,
     Stage,
     TrainingStage,
     listed,
 )
 
+LearnedReward = RewardModelling | ProcessReward
 JUDGED = 150
 """Tokens of a judge's rubric around what it judges."""
 
@@ -43,11 +44,15 @@ class PairsOf:
 
 @dataclass(frozen=True)
 class Ground:
-    """The recipe, what its data are, and a size for each stage that begins a model."""
+    """The recipe, what its data are, and a size for each stage that begins a model.
+
+    `read`: the data in the tokens of another model than the policy, by the stage that begins it.
+    """
 
     recipe: Recipe
     data: Data
     sizes: Mapping[str, Size]
+    read: Mapping[str, Data] = field(default_factory=dict)
 
     def root(self, policy: str) -> str:
         """The stage from whose model a stage's came."""
@@ -57,6 +62,14 @@ class Ground:
 
     def size(self, policy: str) -> Size:
         return self.sizes[self.root(policy)]
+
+    def begun(self, reward: LearnedReward) -> str:
+        """The stage that begins the model of a reward: its own where that has a backbone."""
+        return reward.name if reward.models() else self.root(reward.policy)
+
+    def read_by(self, stage: str) -> Ground:
+        """The same, the data in the tokens of the model that a stage begins."""
+        return replace(self, data=self.read.get(stage, self.data))
 
     def texts(self, policy: str) -> Rows:
         """What a policy's answers are taken to be like: a base model trained on the corpus writes
@@ -89,9 +102,12 @@ class Ground:
         stage = self.recipe.stage(reward)
         if isinstance(stage, JudgeReward):
             return self.ask(stage.judge.policy, rows, tokens, stage.max_new_tokens)
-        if isinstance(stage, Reward | Ensemble | ProcessReward):
+        if isinstance(stage, LearnedReward):
             times = stage.members if isinstance(stage, Ensemble) else 1
-            return [Pass("forwarded", rows * tokens * times, 0.0, self.root(stage.policy))]
+            begun = self.begun(stage)
+            own, policys = self.read_by(begun).data.corpus, self.data.corpus
+            ratio = (own.prompt() + own.answer()) / (policys.prompt() + policys.answer())
+            return [Pass("forwarded", rows * tokens * ratio * times, 0.0, begun)]
         return [each for name in stage.rewards() for each in self.score(name, rows, tokens)]
 
     def ask(self, policy: str | None, times: float, tokens: float, most: int) -> list[Pass]:

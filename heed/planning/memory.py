@@ -160,7 +160,7 @@ def offline(
 
 def reward(ground: Ground, stage: recipe.RewardModelling | recipe.ProcessReward) -> Holds:
     """One model that trains; of an ensemble all members at the end, which train one by one."""
-    size, micro = ground.size(stage.policy), stage.optim.micro_tokens
+    size, micro = ground.sizes[ground.begun(stage)], stage.optim.micro_tokens
     others = stage.members - 1 if isinstance(stage, recipe.Ensemble) else 0
     return Holds([_trains(size, stage.lora)], [size] * others, micro, SCORED, target=0.0)
 
@@ -176,7 +176,8 @@ def on_policy(ground: Ground, stage: recipe.OnPolicy | recipe.Rejection) -> Hold
     kept = [] if lora else [size]
     kept += [] if shared else scorers
     if isinstance(stage, recipe.Ppo):
-        own = scorers[0] if scorers else size
+        foreign = bool(ground.recipe.stage(stage.reward).models())
+        own = scorers[0] if scorers and not foreign else size
         rank = lora.rank if lora and shared else None
         trains.append(Trains(own, rank, beside=shared))
     return Holds(
@@ -291,10 +292,9 @@ def _trains(size: Size, lora: recipe.Lora | None) -> Trains:
 def _scorers(ground: Ground, reward: str) -> list[Size]:
     """The models behind a reward stage; none behind a stage that is no reward."""
     stage = ground.recipe.stage(reward)
-    if isinstance(stage, recipe.Ensemble):
-        return [ground.size(stage.policy)] * stage.members
-    if isinstance(stage, recipe.Reward | recipe.ProcessReward):
-        return [ground.size(stage.policy)]
+    if isinstance(stage, recipe.Ensemble | recipe.Reward | recipe.ProcessReward):
+        times = stage.members if isinstance(stage, recipe.Ensemble) else 1
+        return [ground.sizes[ground.begun(stage)]] * times
     if isinstance(stage, recipe.JudgeReward):
         return [ground.size(stage.judge.policy)] if stage.judge.policy else []
     return (

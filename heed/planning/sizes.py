@@ -1,22 +1,29 @@
 """How large a model is, by its configuration alone: no weight is loaded.
 
-Dense decoders as transformers configures them. A layer has four matrices of attention (with grouped
-queries, keys and values are narrower) and two or three of its feed-forward part.
+Dense decoders and encoders as transformers configures them. A layer has four matrices of attention
+(with grouped queries, keys and values are narrower) and two or three of its feed-forward part.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from heed.errors import UserError
 
-PLAIN = frozenset({"gpt2", "gpt_neo", "gpt_neox", "gptj", "opt", "phi", "falcon", "bloom"})
+ENCODERS = frozenset({
+    "bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "mpnet", "deberta",
+    "deberta-v2",
+})  # fmt: skip
+"""Encoders of BERT's kind."""
+PLAIN = ENCODERS | frozenset(
+    {"gpt2", "gpt_neo", "gpt_neox", "gptj", "opt", "phi", "falcon", "bloom"}
+)
 """Model types whose feed-forward part has two matrices; the others gate theirs and have three."""
-POSITIONS = frozenset({"gpt2", "gpt_neo", "opt"})
+POSITIONS = ENCODERS | frozenset({"gpt2", "gpt_neo", "opt"})
 """Model types that learn an embedding a position."""
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 ADAPTER = "adapter_config.json"
@@ -24,7 +31,7 @@ ADAPTER = "adapter_config.json"
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A decoder's dimensions. `attention` is the width of all queries, `kv` of all keys."""
+    """A model's dimensions. `attention` is the width of all queries, `kv` of all keys."""
 
     hidden: int
     layers: int
@@ -89,7 +96,12 @@ def size_of(config: Mapping[str, Any], vocabulary: int | None = None) -> Size:
         heads=heads,
         attention=heads * width,
         kv=int(config.get("num_key_value_heads") or heads) * width,
-        mlp=int(config.get("intermediate_size") or config.get("ffn_dim") or 4 * hidden),
+        mlp=int(
+            config.get("intermediate_size")
+            or config.get("ffn_dim")
+            or config.get("hidden_dim")
+            or 4 * hidden
+        ),
         mlp_matrices=2 if kind in PLAIN else 3,
         vocabulary=vocabulary or int(config["vocab_size"]),
         positions=int(config.get("max_position_embeddings") or 0) if kind in POSITIONS else 0,
@@ -141,13 +153,22 @@ def _configuration(source: str) -> dict[str, Any]:
         raise UserError(f"The configuration of {source!r} cannot be read: {said}") from error
 
 
+def of_backbone(source: str) -> Size:
+    """The size of a model without a head of its vocabulary: what a reward model starts from. The
+    few layers of an encoder's own head are left out.
+
+    Raises UserError as `of_model` does.
+    """
+    return replace(of_model(source), tied=True)
+
+
 def _filled(config: Any) -> dict[str, Any]:
     """A configuration's own values and defaults, under the names that all kinds share."""
     text = config.get_text_config()
     names = (
         "hidden_size", "num_attention_heads", "num_hidden_layers", "num_key_value_heads",
-        "head_dim", "intermediate_size", "ffn_dim", "vocab_size", "max_position_embeddings",
-        "tie_word_embeddings", *EXPERTS,
+        "head_dim", "intermediate_size", "ffn_dim", "hidden_dim", "vocab_size",
+        "max_position_embeddings", "tie_word_embeddings", *EXPERTS,
     )  # fmt: skip
     found = {name: getattr(text, name, None) for name in names}
     return {**found, "model_type": text.model_type}

@@ -5,19 +5,16 @@ A few thousand texts are looked at, the others are taken to be like them.
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import fmean
 from typing import TypeVar
 
+from heed.data.splitting import conversation
 from heed.data.survey import Survey
-from heed.data.transcripts import compare
 from heed.recipe import Recipe, Records
-from heed.types import Comparison, Demonstration, Prompt
+from heed.types import Demonstration, Prompt
 from heed.world.arithmetic import Calculation
 from heed.world.facts import Fact
 from heed.world.world import World
@@ -145,51 +142,36 @@ def of_world(recipe: Recipe, world: World, measure: Measure, vocabulary: int) ->
     )
 
 
-def of_transcripts(recipe: Recipe, measure: Measure, vocabulary: int) -> Data:
-    """Transcripts: the beginning of every file is read, the rest is counted."""
-    records = next(stage for stage in recipe.stages if isinstance(stage, Records))
-    sources = [recipe.data] if isinstance(recipe.data, str) else recipe.data
-    files = [file for source in sources for file in _files(Path(source))]
-    found = [_looked_at(file, LOOK // max(1, len(files)) + 1) for file in files]
-    pairs = [pair for some, _ in found for pair in some]
-    usable = round(sum(len(some) * lines / max(1, read) for some, (read, lines) in found))
-    count = min(usable, records.limit or usable)
-    heldout = round(records.heldout * count)
-    chosen = [Demonstration(pair.prompt, pair.chosen) for pair in pairs]
-    rejected = [Demonstration(pair.prompt, pair.rejected) for pair in pairs]
-    families = Counter(pair.prompt.family for pair in pairs)
-    scale = count / max(1, len(pairs))
-    return Data(
-        corpus=_rows([*chosen, *rejected], 2 * (count - heldout), measure),
-        demonstrations=_rows(chosen, count - heldout, measure),
-        prompts={k: round(n * scale * (1 - records.heldout)) for k, n in families.items()},
-        heldout_prompts={k: round(n * scale * records.heldout) for k, n in families.items()},
-        all_train=False,
-        comparisons=count - heldout,
-        heldout=heldout,
-        vocabulary=vocabulary,
-    )
-
-
 def of_survey(found: Survey, records: Records, measure: Measure, vocabulary: int = 0) -> Data:
-    """What a survey of somebody's data found: some texts of each sort are looked at."""
-    pairs, shown, single = found.comparisons, found.demonstrations, found.unpaired
+    """What a survey of somebody's data found, split as the records will be: by the data's own
+    split, or else by the share of the prompts that the settings hold out.
+    """
+    limit = records.limit or found.rows
+    pairs, single = _some(found.comparisons, limit), _some(found.unpaired, limit)
+    shown = _some(found.demonstrations, limit)
+    own = sum(prompt.split == "heldout" for prompt in found.prompts)
+    held = own / len(found.prompts) if own else records.heldout
+    asked = [pair.prompt for pair in pairs] + [answer.prompt for answer in single]
+    asked += [each.prompt for each in shown]
+    prompts = {conversation(prompt): prompt for prompt in asked}
     chosen = [Demonstration(each.prompt, each.chosen) for each in _some(pairs)]
     rejected = [Demonstration(each.prompt, each.rejected) for each in _some(pairs)]
     apart = [Demonstration(each.prompt, each.text) for each in _some(single)]
-    imitated = [*_some(shown)] or chosen or apart
-    prompts = [each.prompt for some in (pairs, single, shown) for each in some]
-    asked = Counter({prompt.text: prompt.family for prompt in prompts}.values())
-    left, held = 1 - records.heldout, records.heldout
-    count = min(len(pairs), records.limit or len(pairs))
+    good = [Demonstration(each.prompt, each.text) for each in _some(single) if each.desirable]
+    imitated = [*_some(shown)] or [*chosen, *good]
+    texts = 2 * len(pairs) + len(single) + len(shown)
+    count = len(shown) or len(pairs) + sum(each.desirable for each in single)
+    families = Counter(prompt.family for prompt in prompts.values())
     return Data(
-        corpus=_rows([*chosen, *rejected, *apart] or imitated, round(left * 2 * count), measure),
-        demonstrations=_rows(imitated, round(left * (len(shown) or count)), measure),
-        prompts={family: round(n * left) for family, n in asked.items()},
-        heldout_prompts={family: round(n * held) for family, n in asked.items()},
+        corpus=_rows(
+            [*chosen, *rejected, *apart, *_some(shown)], round((1 - held) * texts), measure
+        ),
+        demonstrations=_rows(imitated or apart, round((1 - held) * count), measure),
+        prompts={family: round(n * (1 - held)) for family, n in families.items()},
+        heldout_prompts={family: round(n * held) for family, n in families.items()},
         all_train=False,
-        comparisons=round(left * count),
-        heldout=round(held * count),
+        comparisons=round((1 - held) * len(pairs)),
+        heldout=round(held * len(pairs)),
         vocabulary=vocabulary,
     )
 
@@ -201,39 +183,9 @@ def by_characters(prompt: Prompt, answer: str) -> tuple[int, int]:
     return round(said / CHARACTERS) + MARKER * turns, round(len(answer) / CHARACTERS) + 1
 
 
-def _looked_at(file: Path, most: int) -> tuple[list[Comparison], tuple[int, int]]:
-    """Usable pairs of a file's beginning; how many lines that was, of how many."""
-    found: list[Comparison] = []
-    read = lines = 0
-    name = file.name.split(".")[0]
-    family = file.parent.name if name in ("train", "test") else name
-    for lines, line in enumerate(_lines(file), start=1):
-        if read < most:
-            read += 1
-            try:
-                row = json.loads(line)
-                pair = compare(row["chosen"], row["rejected"], id=str(lines), family=family)
-            except (ValueError, KeyError, TypeError):
-                continue  # the stage itself says what is wrong with it
-            if isinstance(pair, Comparison):
-                found.append(pair)
-    return found, (read, lines)
-
-
-def _lines(file: Path) -> Iterator[str]:
-    with gzip.open(file, "rt") if file.suffix == ".gz" else file.open(encoding="utf-8") as lines:
-        yield from (line for line in lines if line.strip())
-
-
-def _files(source: Path) -> list[Path]:
-    if source.is_file():
-        return [source]
-    return sorted(p for p in source.rglob("*") if p.name.endswith((".jsonl", ".jsonl.gz")))
-
-
-def _some(items: Sequence[T]) -> list[T]:
-    """At most `LOOK` of them, from all over."""
-    return [*items[:: max(1, len(items) // LOOK)]][:LOOK]
+def _some(items: Sequence[T], most: int = LOOK) -> list[T]:
+    """At most so many of them, from all over."""
+    return [*items[:: max(1, len(items) // max(1, most))]][:most]
 
 
 def _rows(items: Sequence[Demonstration], count: int, measure: Measure) -> Rows:

@@ -17,9 +17,13 @@ PACKAGE = "package:"
 def located(backbone: str) -> str:
     """The directory or hub name that a backbone stands for.
 
-    Raises UserError for a package that is not installed or carries no model, or several.
+    Raises UserError for a path where no directory is, and for a package that is not installed or
+    carries no model, or several.
     """
     if not backbone.startswith(PACKAGE):
+        path = backbone.startswith(("/", ".", "~")) or backbone.count("/") > 1
+        if path and not Path(backbone).is_dir():
+            raise UserError(f"There is no model directory at {backbone} to be a backbone.")
         return backbone
     name = backbone.removeprefix(PACKAGE)
     spec = find_spec(name) if name.isidentifier() else None

@@ -41,9 +41,13 @@ class Records(Stage):
     demonstrations: int = Field(1500, ge=40)
     """World: demonstrations for supervised fine-tuning."""
     heldout: float = Field(0.1, gt=0.0, lt=1.0)
-    """Transcripts: share of the prompts that training never sees."""
+    """People's data: share of the prompts that training never sees, where the data hold out none
+    themselves."""
     limit: PositiveInt | None = None
-    """Transcripts: read at most this many comparisons (all by default)."""
+    """People's data: at most this many comparisons, labelled answers and demonstrations each (all
+    by default)."""
+    broken: Literal["refuse", "skip"] = "refuse"
+    """People's data: a row that cannot be used ends the run, or is left out and kept aside."""
     feedback_talk: int = Field(0, ge=0)
     """World: dialogues in the corpus in which answers are judged, criticised and revised."""
     documents: int = Field(0, ge=0)
@@ -60,7 +64,8 @@ class Evaluate(Stage):
     """Label in the report -> stage that made the policy."""
     reference: StageName = "sft"
     """Stage whose policy KL is measured against."""
-    reward: StageName = "reward"
+    reward: StageName | None = "reward"
+    """Reward stage that scores all answers; null where nothing can."""
     also: dict[str, StageName] = Field({})
     """Further measures: label in the report -> reward stage that scores the answers, of its
     families alone where it has some.
@@ -128,8 +133,12 @@ class Evaluate(Stage):
                 )
         return self
 
+    def judges(self) -> dict[str, str]:
+        """Measure -> reward stage that scores by it."""
+        return {**({"proxy": self.reward} if self.reward else {}), **self.also}
+
     def rewards(self) -> list[str]:
-        return [self.reward, *self.also.values()]
+        return list(self.judges().values())
 
     def files(self) -> list[str]:
         named = [file for file in (self.probes, self.annotators) if file is not None]
@@ -199,7 +208,7 @@ class Recipe(Settings):
     model: str | None = None
     """Directory or hub name of a causal language model; null pretrains one."""
     data: str | list[str] = "world"
-    """`world`, or files or a directory of HH-RLHF transcripts (JSON lines, gz or plain)."""
+    """`world`, or files, directories and data sets by name, in any format of docs/data.md."""
     world: WorldSettings = WorldSettings()
     gates: Gates = Gates()
     track: list[TrackerName] = Field([])

@@ -47,6 +47,8 @@ COSTS: Mapping[str, tuple[int, Measure, str]] = {
 FATAL = ("sign", "overoptimisation")
 """Gates that say of the reward itself that it is wrong."""
 NOT_SHOWN: tuple[str, Tone] = ("Not shown", "unsure")
+CHANCE = 0.5
+"""Share of held-out pairs that a reward orders right which knows nothing."""
 PROBABLY: tuple[str, Tone] = ("Probably", "unsure")
 _SAYS = "better than {}", "worse", "not told apart"
 
@@ -79,7 +81,11 @@ def better(view: RunView, parts: Sequence[Part]) -> Answer:
     if (proxy or not gaps) and (blind := evidence.blind(view, parts)):
         return _answer("better", _beaten(list(map(_won, blind.wins.values()))), [_wins(blind)])
     if not gaps:
-        says = "No two policies were compared on held-out prompts."
+        says = (
+            "Nothing judged the answers: ask people or a model with heed compare."
+            if len(view.policies) > 1
+            else "No two policies were compared on held-out prompts."
+        )
         return _answer("better", ("Unknown", "unsure"), [says, *_findings(parts, "better")])
     signs = {BETTER: 1, WORSE: -1, UNCLEAR: 0}
     word = _beaten([signs[verdict(gap)] for gap in gaps])
@@ -89,7 +95,10 @@ def better(view: RunView, parts: Sequence[Part]) -> Answer:
         says = "Only the reward that the policies learned to please judged them."
         return _answer("better", word if word[1] == "bad" else NOT_SHOWN, [says, _stand(gaps)])
     says = f"A reward model of the same preferences judged, and nobody else{_higher(view, gaps)}."
-    return _answer("better", PROBABLY if word[1] == "good" else word, [_stand(gaps), says])
+    knows = view.reward_model.get("accuracy")
+    if word[1] == "good":
+        word = PROBABLY if knows is not None and knows.low > CHANCE else NOT_SHOWN
+    return _answer("better", word, [_stand(gaps), says])
 
 
 def whom(view: RunView, parts: Sequence[Part]) -> Answer:

@@ -30,7 +30,7 @@ QUALITY = {
     "metrical": Measure("Metrical", better=1, share=True, meaning="of the lines of verse"),
     "rude": Measure("Rude", better=-1, share=True),
     "harmful": Measure("Harmful", better=-1, share=True, meaning="helps with a harmful request"),
-    "proxy": Measure("Reward model's score", better=1, meaning="the run's own judge"),
+    "proxy": Measure("Reward model's score", better=1),
 }
 COST = {
     "kl": Measure("KL from the reference", "nats", meaning="summed over an answer"),

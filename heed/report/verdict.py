@@ -48,6 +48,8 @@ def main_measure(gaps: Sequence[Gap]) -> str | None:
 def headline(view: RunView) -> str:
     """One sentence: who beat whom, by how much, by whose judgement."""
     measure = main_measure(view.gaps)
+    if measure is None and len(view.policies) > 1:
+        return "Nothing judged the answers, so this run cannot say whether anything got better."
     if measure is None:
         return "This run compared no two policies, so it cannot say whether anything got better."
     gaps = [gap for gap in view.gaps if gap.measure == measure]
@@ -68,7 +70,7 @@ def headline(view: RunView) -> str:
 
 def pleased(view: RunView) -> bool:
     """Whether a policy was made to score high by the very reward that judges it."""
-    judges = {_reward(stage) for stage in view.stages if stage.kind == "evaluate"}
+    judges = {_reward(stage) for stage in view.stages if stage.kind == "evaluate"} or {"reward"}
     return any(stage.kind in BY_REWARD and _reward(stage) in judges for stage in view.stages)
 
 

@@ -11,13 +11,13 @@ from functools import cached_property
 from pathlib import Path
 
 from heed.data.probes import read_questions
+from heed.evaluation.accuracy import beats
 from heed.evaluation.kl import sequence_kl
 from heed.evaluation.measures import Samples
 from heed.evaluation.sycophancy import Probe, file_probes, world_probes
 from heed.models.reference import Reference
 from heed.progress import Display
 from heed.recipe import Check, Evaluate, Stage
-from heed.rewards.accuracy import beats
 from heed.sampling.local import LocalSampler
 from heed.stages.candidates import Candidate
 from heed.stages.rewards import families_of, models
@@ -184,7 +184,7 @@ class Asking:
 
     def _general(self) -> dict[str, RewardFn]:
         """The rewards that can score any prompt for nothing: models, and checks without a file."""
-        stages = {"proxy": self.settings.reward, **self.settings.also}
+        stages = self.settings.judges()
         return {
             name: reward
             for name, reward in self.rewards.items()
@@ -255,7 +255,7 @@ def _rewards(work: Workplace, settings: Evaluate) -> dict[str, RewardFn]:
         label: within(work.reward(stage), families_of(work.recipe.stage(stage)))
         for label, stage in settings.also.items()
     }
-    return {"proxy": work.reward(settings.reward), **also}
+    return {**({"proxy": work.reward(settings.reward)} if settings.reward else {}), **also}
 
 
 def _references(work: Workplace, settings: Evaluate) -> dict[str, float]:

@@ -81,7 +81,7 @@ def _measures(
         },
         "gaps": _gaps(measured, settings.also),
         "samples": _side_by_side(measured, asked.heldout, settings.shown),
-        "reward_model": work.run.stage(settings.reward).done_summary(),
+        "reward_model": (work.run.stage(settings.reward).done_summary() if settings.reward else {}),
         "hallucination": {
             label: outcomes(world, samples) for label, samples in measured.items() if world
         },
@@ -128,7 +128,8 @@ def _gaps(measured: Mapping[str, Samples], also: Iterable[str]) -> list[dict[str
     """
     labels = list(measured)
     first = measured[labels[0]]
-    measures = [name for name in ("gold", "correct") if name in first.values] or ["proxy"]
+    measures = [name for name in ("gold", "correct") if name in first.values]
+    measures = measures or [name for name in ("proxy",) if name in first.values]
     measures += [name for name in also if first.known(name)[0]]
     return [
         {
@@ -163,8 +164,10 @@ def _side_by_side(
         for label, samples in measured.items():
             index = samples.prompts.index(prompt.id)
             answers[label] = samples.completions[index].text
-            measure = "gold" if "gold" in samples.values else "proxy"
-            scores[label] = samples.values[measure][index]
+            for measure in ("gold", "proxy"):
+                if measure in samples.values:
+                    scores[label] = samples.values[measure][index]
+                    break
         rows.append({**row, "answers": answers, "scores": scores})
     return rows
 

@@ -31,9 +31,8 @@ def kto_stage(work: Workplace, settings: Kto, stage: StageRun) -> Summary:
         each_by_itself(work.comparisons(settings.comparisons, name))
         for name in ("comparisons", "heldout")
     )
-    for source in listed(settings.comparisons):
-        if work.path(source, "unpaired.jsonl").exists():
-            train += work.records(source, "unpaired", Unpaired)
+    train += _by_themselves(work, settings, "unpaired")
+    heldout += _by_themselves(work, settings, "heldout_unpaired")
     policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
     context, micro_tokens = context_of(policy, settings.context), settings.optim.micro_tokens
 
@@ -72,6 +71,16 @@ def kto_stage(work: Workplace, settings: Kto, stage: StageRun) -> Summary:
     }
     notes = [*summary.get("notes", []), *_unbalanced(settings, **counted)]
     return {**summary, **counted, "answers": len(data), "notes": notes}
+
+
+def _by_themselves(work: Workplace, settings: Kto, name: str) -> list[Unpaired]:
+    """What feedback says of answers by themselves, where a stage has any of it."""
+    sources = [
+        source
+        for source in listed(settings.comparisons)
+        if work.path(source, f"{name}.jsonl").exists()
+    ]
+    return [each for source in sources for each in work.records(source, name, Unpaired)]
 
 
 def _unbalanced(settings: Kto, desirable: float, undesirable: float) -> list[str]:

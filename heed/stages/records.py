@@ -1,25 +1,38 @@
-"""The first stage: prompts, texts and (human) comparisons, as records on disk."""
+"""The first stage: prompts, texts and (people's) feedback, as records on disk."""
 
 from __future__ import annotations
 
 import random
-from pathlib import Path
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import TypeVar, get_args
 
-from heed.data.transcripts import read_transcripts, split_by_prompt
+from heed.data.aside import BROKEN, keep_apart, refusal, write_rejected
+from heed.data.sources import files_of
+from heed.data.splitting import conversation, held_out
+from heed.data.survey import Survey, survey
+from heed.data.tables import length
 from heed.errors import UserError
 from heed.files import write_records
-from heed.recipe import Records
+from heed.progress import Display
+from heed.recipe import Kto, Records, Sft, Stage, listed
 from heed.run import StageRun
 from heed.stages.workplace import Summary, Workplace
-from heed.types import Comparison, Demonstration
+from heed.types import Comparison, Demonstration, Prompt, Split, Unpaired
 from heed.world.world import World
+
+T = TypeVar("T", Comparison, Unpaired, Demonstration)
+MANY, STEP = 20_000, 1000
+"""Rows from which on reading them is shown, and how often."""
+_BOTH = "to train and to judge on"
 
 
 def records(work: Workplace, settings: Records, stage: StageRun) -> Summary:
-    """From the embedded world, or from transcripts."""
+    """From the embedded world, or from people's data."""
     if work.world is not None:
         return _from_world(work.world, settings, stage)
-    return _from_transcripts(work, settings, stage)
+    return _from_data(work, settings, stage)
 
 
 def _from_world(world: World, settings: Records, stage: StageRun) -> Summary:
@@ -40,40 +53,206 @@ def _from_world(world: World, settings: Records, stage: StageRun) -> Summary:
     }
 
 
-def _from_transcripts(work: Workplace, settings: Records, stage: StageRun) -> Summary:
-    sources = [work.recipe.data] if isinstance(work.recipe.data, str) else work.recipe.data
-    transcripts = read_transcripts([Path(source) for source in sources])
-    usable = list(transcripts.comparisons)
-    random.Random(work.seed(stage.name, "limit")).shuffle(usable)  # every file has its share
-    comparisons = split_by_prompt(
-        usable[: settings.limit],
-        heldout=settings.heldout,
-        seed=work.seed(stage.name),
-    )
-    train = [item for item in comparisons if item.prompt.split == "train"]
-    heldout = [item for item in comparisons if item.prompt.split == "heldout"]
-    if not train or not heldout:
-        raise UserError(
-            f"{', '.join(sources)}: {len(comparisons)} usable comparisons are too few to train and "
-            f"to judge on. {transcripts.message()}"
-        )
-    write_records(stage.directory / "prompts.jsonl", [item.prompt for item in comparisons])
-    write_records(stage.directory / "comparisons.jsonl", train)
-    write_records(stage.directory / "heldout.jsonl", heldout)
-    write_records(stage.directory / "demonstrations.jsonl", _chosen(comparisons))
-    write_records(stage.directory / "corpus.jsonl", [*_chosen(train), *_rejected(train)])
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What is trained and measured on, each prompt on its side of the split."""
+
+    comparisons: list[Comparison]
+    unpaired: list[Unpaired]
+    demonstrations: list[Demonstration]
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        prompts = [
+            *(each.prompt for each in self.comparisons),
+            *(each.prompt for each in self.unpaired),
+            *(each.prompt for each in self.demonstrations),
+        ]
+        return list({prompt.id: prompt for prompt in prompts}.values())
+
+    @property
+    def imitated(self) -> list[Demonstration]:
+        """Demonstrations; where the data hold none, the answers that were chosen or called good."""
+        chosen = [Demonstration(each.prompt, each.chosen) for each in self.comparisons]
+        good = [Demonstration(each.prompt, each.text) for each in self.unpaired if each.desirable]
+        return self.demonstrations or [*chosen, *good]
+
+    @property
+    def corpus(self) -> list[Demonstration]:
+        """Every text of a training prompt."""
+        train = _of(self.comparisons, "train")
+        return [
+            *(Demonstration(each.prompt, each.chosen) for each in train),
+            *(Demonstration(each.prompt, each.rejected) for each in train),
+            *(Demonstration(each.prompt, each.text) for each in _of(self.unpaired, "train")),
+            *_of(self.demonstrations, "train"),
+        ]
+
+
+def _from_data(work: Workplace, settings: Records, stage: StageRun) -> Summary:
+    found = _read(work, settings, stage)
+    kept = _kept(work, settings, stage, found)
+    _check(work, stage, found, kept)
+    folder = stage.directory
+    write_records(folder / "prompts.jsonl", kept.prompts)
+    write_records(folder / "comparisons.jsonl", _of(kept.comparisons, "train"))
+    write_records(folder / "heldout.jsonl", _of(kept.comparisons, "heldout"))
+    write_records(folder / "unpaired.jsonl", _of(kept.unpaired, "train"))
+    write_records(folder / "heldout_unpaired.jsonl", _of(kept.unpaired, "heldout"))
+    write_records(folder / "demonstrations.jsonl", kept.imitated)
+    write_records(folder / "corpus.jsonl", kept.corpus)
+    counts = {"unpaired": len(kept.unpaired), "demonstrations": len(kept.demonstrations)}
     return {
-        "prompts": len(comparisons),
-        "heldout_prompts": len(heldout),
-        "comparisons": len(train),
-        "set_aside": transcripts.set_aside,
-        "notes": [transcripts.message()],
+        "prompts": len(kept.prompts),
+        "heldout_prompts": sum(prompt.split == "heldout" for prompt in kept.prompts),
+        "comparisons": len(_of(kept.comparisons, "train")),
+        **{kind: count for kind, count in counts.items() if count},
+        "set_aside": found.left_out,
+        "notes": [found.message(), *_notes(found, kept, stage)],
     }
 
 
-def _chosen(comparisons: list[Comparison]) -> list[Demonstration]:
-    return [Demonstration(item.prompt, item.chosen) for item in comparisons]
+def _read(work: Workplace, settings: Records, stage: StageRun) -> Survey:
+    """What the recipe's data hold. Raises UserError for broken rows that are not to be skipped."""
+    sources = [work.recipe.data] if isinstance(work.recipe.data, str) else work.recipe.data
+    total = sum(map(length, files_of(sources)))
+    with Display(f"{stage.name} reads", total, visible=stage.writes and total >= MANY) as bar:
+        found = survey(sources, progress=_counting(bar))
+    if found.broken and settings.broken == "refuse":
+        kept = keep_apart(found, work.run.directory / f"{stage.name}.aside")
+        raise UserError(refusal(found, kept))
+    if found.broken:
+        write_rejected(stage.directory / BROKEN, found.broken)
+    return found
 
 
-def _rejected(comparisons: list[Comparison]) -> list[Demonstration]:
-    return [Demonstration(item.prompt, item.rejected) for item in comparisons]
+def _counting(bar: Display) -> Callable[[str, int, int], None]:
+    """What hears of every row of every file, and shows some."""
+    rows = count(1)
+
+    def heard(*_: object) -> None:
+        done = next(rows)
+        if done % STEP == 0:
+            bar(min(done, bar.total))
+
+    return heard
+
+
+def _kept(work: Workplace, settings: Records, stage: StageRun, found: Survey) -> _Kept:
+    """At most `limit` records of each kind, every prompt on its side."""
+
+    def some(records: Sequence[T], *kind: str) -> list[T]:
+        shuffled = list(records)
+        random.Random(work.seed(stage.name, "limit", *kind)).shuffle(shuffled)
+        return shuffled[: settings.limit]  # every file has its share
+
+    comparisons = some(found.comparisons)
+    unpaired = some(found.unpaired, "unpaired")
+    demonstrations = some(found.demonstrations, "demonstrations")
+    held = held_out(
+        [
+            [each.prompt for each in comparisons],
+            [each.prompt for each in unpaired],
+            [each.prompt for each in demonstrations],
+        ],
+        settings.heldout,
+        work.seed(stage.name),
+    )
+    return _Kept(
+        [_sided(each, held) for each in comparisons],
+        [_sided(each, held) for each in unpaired],
+        [_sided(each, held) for each in demonstrations],
+    )
+
+
+def _sided(made: T, held: Collection[str]) -> T:
+    split: Split = "heldout" if conversation(made.prompt) in held else "train"
+    return replace(made, prompt=replace(made.prompt, split=split))
+
+
+def _of(records: Sequence[T], split: Split) -> list[T]:
+    return [each for each in records if each.prompt.split == split]
+
+
+def _check(work: Workplace, stage: StageRun, found: Survey, kept: _Kept) -> None:
+    """Raise UserError where the data do not hold what a later stage is trained on."""
+    if not kept.prompts:
+        raise UserError(
+            f"{', '.join(found.sources)}: not one row can be used ({found.message()}) Heed trains "
+            "on comparisons (prompt, chosen, rejected), on answers labelled one by one (prompt, "
+            "completion, label) and on demonstrations (messages)."
+        )
+    for later in work.recipe.stages:
+        why = _lacking(later, stage.name, kept)
+        if why:
+            raise UserError(
+                f"{', '.join(found.sources)}: {why} The stage {later.name!r} ({later.kind}) is "
+                f"trained on them. {found.message()}{_fitting(kept)}"
+            )
+
+
+def _lacking(later: Stage, name: str, kept: _Kept) -> str:
+    """What a stage would be trained on and is not there, as a sentence; nothing where all is."""
+    named = getattr(later, "comparisons", None)
+    if isinstance(named, str | list) and listed(named) == [name]:
+        return _labelled(kept) if isinstance(later, Kto) else _compared(kept)
+    if isinstance(later, Sft) and later.records == name and not _of(kept.imitated, "train"):
+        return "there are no demonstrations, and no answer was chosen or called good."
+    return ""
+
+
+def _compared(kept: _Kept) -> str:
+    """What is missing of comparisons to train and to judge on."""
+    if not kept.comparisons:
+        return "there are no comparisons (prompt, chosen, rejected)."
+    enough = all(_of(kept.comparisons, split) for split in get_args(Split))
+    return "" if enough else f"{len(kept.comparisons)} usable comparisons are too few {_BOTH}."
+
+
+def _labelled(kept: _Kept) -> str:
+    """What is missing of good and bad answers, which KTO wants of each to train on."""
+    train, heldout = (
+        [*_of(kept.comparisons, split), *_of(kept.unpaired, split)] for split in get_args(Split)
+    )
+    if not kept.comparisons and not kept.unpaired:
+        return "there are no answers called good or bad (prompt, completion, label)."
+    if not train or not heldout:
+        return f"{len(train) + len(heldout)} usable answers are too few {_BOTH}."
+    labels = {each.desirable for each in _of(kept.unpaired, "train")}
+    if _of(kept.comparisons, "train") or len(labels) == 2:
+        return ""
+    return f"all answers are called {'good' if True in labels else 'bad'}; there are no others."
+
+
+def _fitting(kept: _Kept) -> str:
+    """Which method the data are for, where they are for one alone."""
+    if kept.comparisons:
+        return ""
+    if len({each.desirable for each in kept.unpaired}) == 2:
+        return (
+            " Answers that are labelled one by one fit the method KTO: a stage of kind kto with "
+            "comparisons: records, in place of rewards and of methods that learn from them."
+        )
+    if kept.demonstrations:
+        return (
+            " Demonstrations fit the method SFT: a recipe of records, pretrain, sft, evaluate and "
+            "report, or a reward that is not trained (exact, maths, regex, ...)."
+        )
+    return ""
+
+
+def _notes(found: Survey, kept: _Kept, stage: StageRun) -> list[str]:
+    """What a person should know of the data beside the counts."""
+    held = sum(prompt.split == "heldout" for prompt in found.prompts)
+    notes = {
+        f"{len(found.broken):,} broken rows were left out; they stand with their reasons in "
+        f"{stage.directory / BROKEN}.": len(found.broken),
+        f"{found.contradictory:,} rows say otherwise than an earlier one of the same annotator, or "
+        "of nobody, on the same answers; the first stands.": found.contradictory,
+        f"The data hold {held:,} prompts out themselves, and these are kept: training sees no row "
+        "of any of them.": held,
+        "There are no demonstrations: the stage sft imitates the answers that were called good.": (
+            bool(kept.unpaired) and not kept.comparisons and not kept.demonstrations
+        ),
+    }
+    return [note for note, said in notes.items() if said]

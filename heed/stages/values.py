@@ -80,7 +80,7 @@ def values(
     """How people voted, group by group, whom the policies please, and circles in what they said;
     nothing where nobody's annotations made the reward.
     """
-    collected = asked_by(work.recipe, settings.reward)
+    collected = asked_by(work.recipe, settings.reward) if settings.reward else []
     if not collected:
         return {}
     items, said = _annotated(work, collected)
@@ -130,6 +130,7 @@ def _scores(
     """What the reward gives the answers on held-out prompts, which it did not learn from."""
     heldout = {id: item for id, item in items.items() if item.prompt.split == "heldout"}
     texts = dict.fromkeys((i.prompt, text) for i in heldout.values() for text in i.answers)
+    assert settings.reward is not None, "values are told of a reward that people made"
     reward = work.reward(settings.reward)
     given = dict(zip(texts, reward([Completion(*each) for each in texts]), strict=True))
     return {id: [given[item.prompt, text] for text in item.answers] for id, item in heldout.items()}

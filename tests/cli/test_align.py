@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from own_model import ARCHITECTURES, pairs, save_model, write_rows
+from own_model import ANIMALS, PLACES, pairs, save_model, write_rows
 from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
@@ -17,7 +17,6 @@ from heed.config import load_recipe
 runner = CliRunner()
 FEW = ["--set", "threads=1", "--set", "device=cpu", "--set", "evaluate.seen=0",
        "--set", "reward.calibration=16"]  # fmt: skip
-SHORT = {"sampling.max_new_tokens": 8}
 
 
 @pytest.fixture(scope="module")
@@ -128,9 +127,17 @@ def test_a_model_without_a_tokenizer_is_refused(prefs: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["dpo", "kto", "ppo"])
-@pytest.mark.parametrize("adapter", ["--lora", "--full"])
-@pytest.mark.parametrize("kind", list(ARCHITECTURES))
+@pytest.mark.parametrize(
+    ("kind", "method", "adapter"),
+    [
+        ("llama", "ppo", "--lora"),
+        ("llama", "kto", "--full"),
+        ("gpt2", "dpo", "--lora"),
+        ("gpt2", "ppo", "--full"),
+        ("qwen2", "kto", "--lora"),
+        ("qwen2", "dpo", "--full"),
+    ],
+)
 def test_every_architecture_whole_or_by_adapter(
     kind: str, adapter: str, method: str, prefs: Path, tmp_path: Path
 ) -> None:
@@ -143,3 +150,44 @@ def test_every_architecture_whole_or_by_adapter(
     assert (out / method / "policy" / "adapter").exists() == (adapter == "--lora")
     measured = json.loads((out / "evaluate" / "measures.json").read_text())["policies"]
     assert {"base", "sft", method} == set(measured)
+
+
+def test_broken_rows_are_named_and_the_good_ones_kept(tmp_path: Path) -> None:
+    model, out = save_model(tmp_path / "model"), tmp_path / "run"
+    rows = [*pairs()[:20], {"chosen": 5, "rejected": "no text"}]
+    prefs = write_rows(tmp_path / "some.jsonl", rows)
+    command = [str(model), str(prefs), "--out", str(out)]
+    done = runner.invoke(app, ["align", *command])
+    assert done.exit_code == 2
+    told = " ".join(done.stderr.split())
+    assert f"{prefs}, line 21: the column 'chosen'" in told
+    assert "--skip-broken" in told
+    kept = (out / "records.aside" / "good" / "some.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in kept] == rows[:20]
+    assert not (out / "align.yaml").exists()
+
+    page = tmp_path / "mine.yaml"
+    skipped = runner.invoke(app, ["init", *command[:2], "--out", str(page), "--skip-broken"])
+    assert skipped.exit_code == 0, skipped.output
+    assert load_recipe(str(page)).stage("records").broken == "skip"  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["kto", "sft"])
+def test_data_without_comparisons_train_and_nothing_pretends_to_judge(
+    method: str, tmp_path: Path
+) -> None:
+    asked = [f"Does the {animal} live in the {place}?" for animal in ANIMALS for place in PLACES]
+    rows: list[dict[str, object]] = (
+        [{"prompt": each, "completion": "Yes, I think.", "label": at % 2 == 0}
+         for at, each in enumerate(asked)]
+        if method == "kto"
+        else [{"prompt": each, "completion": "Yes, I think."} for each in asked]
+    )  # fmt: skip
+    prefs = write_rows(tmp_path / "own.jsonl", rows)
+    model, out = save_model(tmp_path / "model"), tmp_path / "run"
+    done = runner.invoke(app, ["align", str(model), str(prefs), "--out", str(out), *FEW[:6]])
+    assert done.exit_code == 0, done.output
+    assert "Nothing judged" in done.output
+    AutoModelForCausalLM.from_pretrained(out / method / "policy")
+    assert "Nothing judged the answers" in (out / "report.html").read_text()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from openai_server import serving
+from rich.console import Console
 from toy_run import toy_run
 from typer.testing import CliRunner
 
@@ -31,6 +34,7 @@ class Scripted(Screen):
 
     def __init__(self, lines: Sequence[str] = (), stop: int | None = None) -> None:
         self.interactive = True
+        self.console = Console(file=io.StringIO(), width=60)
         self.lines = list(lines)
         self.stop = stop
         self.shown: list[str] = []
@@ -185,6 +189,48 @@ def test_blind_sides_are_drawn_and_named_ones_are_not(session: Any) -> None:
                                                                      "Answer 2: base"]  # fmt: skip
 
 
+class Growing:
+    """Two answers that grow in turn; Ctrl-C at a piece of the second."""
+
+    def __init__(self, stop: int | None = None) -> None:
+        self.stop = stop
+        self.given = 0
+
+    def pieces(self, words: str) -> Iterator[str]:
+        for word in words.split(" "):
+            self.given += 1
+            if self.given == self.stop:
+                raise KeyboardInterrupt
+            yield f"{word} "
+
+
+def test_two_answers_stand_side_by_side(session: Any) -> None:
+    screen = session().screen
+    screen.console = Console(file=io.StringIO(), width=80, force_terminal=True)
+    assert screen.wide
+    growing = Growing()
+    answers = [growing.pieces("yes \x1b[2J one"), growing.pieces("no two")]
+    assert not screen.beside(["Answer 1", "Answer 2"], answers)
+    shown = screen.console.file.getvalue()
+    assert "\x1b[2J" not in shown
+    last = shown.rstrip().splitlines()[-1]
+    assert last.index("yes ␛[2J one") < 40 <= last.index("no two")
+    stopping = Growing(stop=4)
+    answers = [stopping.pieces("one two three"), stopping.pieces("four five six")]
+    assert screen.beside(["Answer 1", "Answer 2"], answers)
+    assert "one two" in screen.console.file.getvalue()
+
+
+def test_wide_or_narrow_the_answers_are_the_same(session: Any) -> None:
+    lines = ["/compare base", "good ?", "2", "bad ?", "1"]
+    narrow = hold(session(lines))
+    wide = session(lines)
+    wide.screen.console = Console(file=io.StringIO(), width=120)
+    assert hold(wide).talk.turns == narrow.talk.turns
+    assert wide.screen.shown == []
+    assert wide.choices == narrow.choices > 0
+
+
 def test_equal_answers_are_no_comparison_and_ctrl_c_ends_one(session: Any) -> None:
     same = hold(session(["/compare sft", "good ?", "1"], temperature=0.0))
     assert same.choices == 0
@@ -243,6 +289,16 @@ def test_piped_a_line_is_a_message_and_answers_alone_are_printed(
     wrong = runner.invoke(app, words, input="/policy leash\n")
     assert wrong.exit_code == 2
     assert "Traceback" not in wrong.output
+
+
+def test_a_server_answers_in_one_piece(tmp_path: Path) -> None:
+    def reply(messages: Sequence[Message], _: Any) -> str:
+        return f"{len(messages)} turns, {messages[-1].content}"
+
+    with serving(reply, models=["small"]) as server:
+        done = runner.invoke(app, ["chat", f"{server.address}#small"], input="one\ntwo\n")
+    assert done.exit_code == 0, done.output
+    assert done.stdout == "1 turns, one\n3 turns, two\n"
 
 
 def test_nothing_of_a_model_steers_the_terminal() -> None:

@@ -15,6 +15,7 @@ from needs import data_folder
 from openai_server import serving
 from typer.testing import CliRunner
 
+from heed.cli.contestants import entrants
 from heed.cli.main import app
 from heed.evaluation.votes import Vote
 from heed.files import read_records
@@ -180,7 +181,7 @@ def test_what_is_refused(tmp_path: Path, finished_run: Path) -> None:
     assert "Name contestants and who judges" in refused(mine)
     assert "leave the others out" in refused(mine, "--annotations", mine)
     assert "called 'mine'" in refused(mine, mine, "--judge", "gold")
-    assert "name one of its policies" in refused(str(finished_run), mine, "--judge", "gold")
+    assert entrants([str(finished_run)], None, "cpu")[0].stage == "ppo"  # its last that counts
     assert "has no stage 'leash'" in refused(f"{finished_run}:leash", mine, "--judge", "gold")
     assert "nothing to compare" in refused("nowhere", mine, "--judge", "gold")
     assert "judges nothing" in refused(mine, f"b={mine}", "--judge", "nobody")

@@ -192,7 +192,7 @@ def test_a_format_can_be_named_where_columns_do_not_tell(tmp_path: Path) -> None
 
 def test_every_format_is_offered_when_none_fits() -> None:
     with pytest.raises(UserError) as caught:
-        recognise(Row("a.csv", 2, {"text": "x", "stars": 3}))
+        recognise([Row("a.csv", 2, {"text": "x", "stars": 3})])
     message = str(caught.value)
     assert message.startswith("a.csv, line 2: the columns (text, stars) fit no format")
     assert all(f"{name}: {format.accepts}" in message for name, format in FORMATS.items())

@@ -18,7 +18,8 @@ from heed.errors import UserError
 
 PROGRAM = typer.main.get_command(app)
 OTHERS = ("pip", "make", "python", "python3", "torchrun", "git", "cd", "cat", "head", "echo",
-          "export", "mkdir", "ls", "cp", "gzip", "tensorboard", "source", "pytest")  # fmt: skip
+          "export", "mkdir", "ls", "cp", "gzip", "tensorboard", "wandb", "trackio",
+          "source", "pytest")  # fmt: skip
 """Programs that are none of ours, but may stand in a page."""
 OPERATORS = ("|", "&&", ";", ">", ">>")
 RECIPE_VERBS = {"run": "recipe", "plan": "recipe", "train": "recipe"}

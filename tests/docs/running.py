@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,18 +17,22 @@ from heed import config
 from heed.cli.main import app
 
 NOT_RUN = (
-    (("make",), "builds and tests Heed itself, as CI does"),
-    (("pip",), "packages come from elsewhere"),
-    (("git",), "code comes from elsewhere"),
-    (("python", "-m", "benchmarks"), "measures for minutes or hours"),
-    (("python", "-m", "pytest"), "tests of Heed"),
-    (("torchrun",), "several processes: tests/train_on_ranks.py runs them"),
-    (("heed", "label"), "serves people until they stop it: tests/cli/test_label.py"),
-    (("heed", "watch", "--web"), "serves people until they stop it: tests/cli/test_watch.py"),
-    (("heed", "compare", "people"), "waits for people's votes: tests/cli/test_compare.py"),
+    ("make", "", "builds and tests Heed itself, as CI does"),
+    ("pip", "", "packages come from elsewhere"),
+    ("git", "", "code comes from elsewhere"),
+    ("python -m benchmarks", "", "measures for minutes or hours"),
+    ("python -m pytest", "", "tests of Heed"),
+    ("torchrun", "", "several processes: tests/train_on_ranks.py runs them"),
+    ("tensorboard", "", "serves people until they stop it"),
+    ("wandb", "", "sends to a server"),
+    ("trackio", "", "serves people until they stop it"),
+    ("heed label", "", "serves people until they stop it: tests/cli/test_label.py"),
+    ("heed watch", "--web", "serves people until they stop it: tests/cli/test_watch.py"),
+    ("heed compare", "people", "waits for people's votes: tests/cli/test_compare.py"),
+    ("heed", "track=", "trackers' packages take long to load: tests/tracking"),
+    ("heed", "--push", "uploads to the hub: tests/exporting/test_hub.py"),
 )
-"""Commands that no page's test runs, by words that they begin with and one that they hold."""
-Do = Callable[[], None]
+"""Commands that no page's test runs: what they begin with, what they hold, why."""
 
 
 def why_not(line: Line) -> str:
@@ -36,11 +40,9 @@ def why_not(line: Line) -> str:
     if line.block.not_run:
         return line.block.not_run
     for _, words in line.parts:
-        for first, reason in NOT_RUN:
-            joined = " ".join(words)
-            if joined.startswith(" ".join(first)):
-                return reason
-            if joined.startswith(" ".join(first[:2])) and len(first) > 2 and first[2] in words:
+        for first, held, reason in NOT_RUN:
+            said = " ".join(words)
+            if said.startswith(first) and held in said:
                 return reason
     return ""
 
@@ -71,11 +73,12 @@ def _run(words: tuple[str, ...], given: str, line: Line) -> str:
 
 
 def run_block(block: Block, namespace: dict[str, object]) -> None:
-    """Run a block of Python, or write a titled block into its file."""
+    """Run a block of Python, or write a titled block into its file, a recipe shrunk."""
     if block.title:
         path = Path(block.title)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(block.text, encoding="utf-8")
+        recipe = block.language == "yaml" and "stages:" in block.text
+        path.write_text(shrunk(path.stem, block.text) if recipe else block.text, encoding="utf-8")
     elif block.language == "python":
         exec(compile(block.text, block.place, "exec"), namespace)
 

@@ -46,17 +46,21 @@ EXCEPT = {"compare": ("sampling",)}
 """Settings that stay as they are, by kind: `compare` takes an evaluation's answers."""
 HEAD: dict[str, dict[str, Any]] = {"": {"threads": 1}, "methods": {"seeds": 2}}
 """Settings of the whole recipe, of all and by name."""
+GATES = {key: {"action": "warn"} for key in ("sign", "step", "leash")}
+"""What refuses a reward that knows nothing, as one of thirty comparisons does."""
 
 
 def shrunk(name: str, text: str) -> str:
     """A shipped recipe's text, so small that it runs in seconds."""
     document: dict[str, Any] = config._compose(name, text).value
     document |= {**HEAD[""], **HEAD.get(name, {})}
+    document["gates"] = {**(document.get("gates") or {}), **GATES}
     for kind, holder in _stages(document):
         settings = holder[kind] = dict(holder[kind] or {})
         keep = EXCEPT.get(kind, ())
         fields = STAGES[kind].model_fields
-        settings |= {key: most for key, most in AT_MOST.items() if settings.get(key, 0) > most}
+        more = {key: settings.get(key) for key in AT_MOST if isinstance(settings.get(key), int)}
+        settings |= {key: min(value, AT_MOST[key]) for key, value in more.items()}
         for key, value in {**STAGE.get(kind, {}), **EVERYWHERE}.items():
             if key in fields and key not in keep:
                 given = settings.get(key)
@@ -77,5 +81,5 @@ def _stages(holder: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield kind, item
 
 
-MORE: dict[str, tuple[str, ...]] = {}
+MORE: dict[str, tuple[str, ...]] = {"evaluate": ("--samples", "8")}
 """Options that are added to a command, by the words that it begins with."""

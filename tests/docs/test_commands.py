@@ -47,6 +47,8 @@ def test_commands_could_be_given(page: Path) -> None:
 
 def test_recipes_in_pages_are_read(page: Path, folder: Path) -> None:
     for block in blocks(page):
+        if block.title:
+            (folder / block.title).write_text(block.text, encoding="utf-8")
         if keys.is_recipe(block) and not block.not_run:
             keys.check_yaml(block, folder)
 

@@ -39,6 +39,9 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     write_model(folder / "my-model")
     with small_recipes(), inside(folder):
         carry_out(load_recipe("quickstart"), Path("runs/demo"), fresh=False)
+        for name in ("quickstart", "tight"):
+            shutil.copytree("runs/demo", f"runs/{name}")
+        run_page([Block("workshop", 1, "sh", "heed align my-model prefs.jsonl --out runs/mine")])
         yield folder
 
 
@@ -73,7 +76,9 @@ def test_a_page_goes_on_with_what_it_made(tmp_path: Path) -> None:
     page = [
         Block("page", 1, "yaml", "name: mine\n", "mine.yaml"),
         Block("page", 3, "sh", "cat mine.yaml | head -1 > first.txt"),
-        Block("page", 5, "python", "words = open('first.txt').read()"),
+        Block(
+            "page", 5, "python", "from pathlib import Path\nwords = Path('first.txt').read_text()"
+        ),
         Block("page", 7, "python", "assert words == 'name: mine\\n'"),
         Block("page", 9, "sh", "heed label answers.jsonl"),
         Block("page", 11, "sh", "heed nothing", not_run="there is no such verb"),

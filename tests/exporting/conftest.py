@@ -42,7 +42,7 @@ stages:
   - reward: {}
   - dpo: {lora: {rank: 2}}
   - best_of_n: {policy: sft, n: 2}
-  - evaluate: {policies: {LABEL: dpo, sft: sft}, samples: 4, sampling: {top_k: 5}}
+  - evaluate: {policies: {sft: sft, LABEL: dpo}, samples: 4, sampling: {top_k: 5}}
 """
 SAMPLE = {"mean": 0.5, "low": 0.25, "high": 0.75, "n": 8}
 

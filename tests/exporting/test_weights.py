@@ -13,16 +13,22 @@ import torch
 from conftest import WORDS
 from peft import AutoPeftModelForCausalLM, PeftModel
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers.models import WordLevel
+from tokenizers.processors import TemplateProcessing
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+    PreTrainedTokenizerFast,
     TokenizersBackend,
     pipeline,
 )
 
 from heed.errors import UserError
-from heed.exporting import probes, weights
+from heed.exporting import loading, probes, weights
 from heed.exporting.export import Exported, Wish, export
 from heed.exporting.found import find
 from heed.models.language_model import load_language_model
@@ -35,7 +41,14 @@ from heed.types import Completion, Prompt
 IDS = torch.tensor([[5, 6, 7, 8, 9, 1, 12]])
 ASKED = "good blue ?"
 TURNS = [{"role": "user", "content": ASKED}]
+ON_CARD = Completion(Prompt.of(loading.HELLO), loading.ANSWER)
 KINDS = ("llama", "gpt2", "qwen2")
+
+
+@pytest.fixture(autouse=True)
+def _without_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cards take most of an export's time here; test_card.py has them."""
+    monkeypatch.setattr("heed.exporting.export.write_card", lambda card, folder: None)
 
 
 def exported(run: Path, stage: str | None, **wish: Any) -> tuple[Path, Exported]:
@@ -80,7 +93,7 @@ def test_a_pipeline_answers_as_heed_does(toy_run: Callable[..., Path], kind: str
     assert answer[0]["generated_text"][-1]["content"].strip() == heed.text
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
 def test_an_adapter_on_a_policy_brings_its_base(toy_run: Callable[..., Path], kind: str) -> None:
     run = toy_run(kind)
     folder, _ = exported(run, "dpo", what="adapter")
@@ -123,8 +136,9 @@ def test_a_reward_model_scores_as_in_heed(toy_run: Callable[..., Path], kind: st
         export(find(run, "reward"), run / "other", Wish("adapter"))
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-@pytest.mark.parametrize("stage", ["dpo", "reward"])
+@pytest.mark.parametrize(
+    ("stage", "dtype"), [("dpo", "bfloat16"), ("dpo", "float16"), ("reward", "bfloat16")]
+)
 def test_half_precision(toy_run: Callable[..., Path], dtype: str, stage: str) -> None:
     run = toy_run()
     folder, made = exported(run, stage, dtype=dtype)
@@ -207,3 +221,50 @@ def test_a_full_disk_is_found_before_writing(
     with pytest.raises(UserError, match=r"0\.00 GB free and the export takes 0\.07 GB"):
         exported(run, "dpo")
     assert not [path for path in run.parent.iterdir() if "export" in path.name]
+
+
+def test_an_encoder_scores_pairs_as_in_heed(toy_run: Callable[..., Path]) -> None:
+    run = toy_run()
+    shutil.rmtree(run / "reward" / "model")
+    tokenizer = _pairing_tokenizer()
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=64, num_labels=1, initializer_range=0.5,
+        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, heed_offset=0.25,
+    )  # fmt: skip
+    BertForSequenceClassification(config).save_pretrained(run / "reward" / "model")
+    tokenizer.save_pretrained(run / "reward" / "model")
+    folder, made = exported(run, "reward")
+    assert made.checked.wording.template == "pair"
+    own = load_reward_model(run / "reward" / "model", device="cpu")
+    given = [Completion(Prompt.of(ASKED), text) for text in ("yes red", "no")]
+    heed = LearnedReward(own, context=64)(given)
+    assert abs(heed[0] - heed[1]) > 0.01
+    plain = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    again = AutoTokenizer.from_pretrained(folder)
+    for each, wanted in zip(given, heed, strict=True):
+        with torch.no_grad():
+            logit = plain(**again(ASKED, each.text, return_tensors="pt")).logits.item()
+        assert logit + plain.config.heed_offset == pytest.approx(wanted, abs=1e-5)
+    program = loading.code(find(run, "reward"), "merged", made.checked, str(folder), hub=False)
+    said: dict[str, Any] = {}
+    exec(compile(program, "README.md", "exec"), said)
+    assert said["logit"] == pytest.approx(LearnedReward(own, context=64)([ON_CARD])[0] - 0.25)
+
+
+def _pairing_tokenizer() -> Any:
+    """Words, and the form of BERT for two texts."""
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS]
+    raw = Tokenizer(WordLevel({name: i for i, name in enumerate(names)}, unk_token="[UNK]"))
+    raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    raw.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=raw, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
+        sep_token="[SEP]", model_max_length=64,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from encoders import save_encoder
 
 from heed.config import load_recipe, recipe_names
 from heed.planning.counts import COUNTS
@@ -190,7 +191,7 @@ def test_revision_reads_what_came_before(ground: Make, base: str) -> None:
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_shipped_recipe_can_be_planned(name: str, tmp_path: Path) -> None:
-    overrides = [f"data={_transcripts(tmp_path)}"] if name == "hh" else []
+    overrides = [f"data={_transcripts(tmp_path)}"] if name.startswith("hh") else []
     recipe = load_recipe(name, overrides)
     made = make_plan(look(recipe), Machine("cpu", 2**34, 1e11))
     assert [each.name for each in made.stages] == [each.name for each in recipe.stages]
@@ -213,3 +214,30 @@ def _transcripts(folder: Path) -> Path:
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+def test_a_backbone_of_its_own_is_counted_in_its_own_tokens(tmp_path: Path) -> None:
+    source = save_encoder("bert", tmp_path / "bert")
+    page = tmp_path / "mine.yaml"
+    page.write_text(
+        "name: mine\nstages:\n  - records: {corpus: 200, demonstrations: 50}\n  - pretrain\n"
+        "  - sft\n"
+        "  - collect: {comparisons: 100, heldout: 20}\n"
+        f"  - reward: {{backbone: '{source}', context: 64}}\n  - reward: {{name: small}}\n"
+        "  - ppo: {reward: reward}\n"
+    )
+    recipe = load_recipe(str(page))
+    ground = look(recipe)
+    counts = counted(ground, "reward")
+    roots = {(each.how, each.root) for each in counts.passes}
+    assert roots == {
+        ("trained", "reward"), ("forwarded", "reward"), ("forwarded", "pretrain"),
+        ("sampled", "pretrain"),
+    }  # fmt: skip
+    own = ground.read_by("reward").data.corpus
+    assert own.answer() > ground.data.corpus.answer()  # words fall apart in its small vocabulary
+    assert counts.tokens("trained") != counted(ground, "small").tokens("trained")
+    assert {each.root for each in ground.score("reward", 1, 10)} == {"reward"}
+    held = HOLDS["ppo"](ground, recipe.stage("ppo"))
+    assert [each.size for each in held.trains] == [ground.sizes["pretrain"]] * 2
+    assert ground.sizes["reward"] in held.kept

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from encoders import save_encoder
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 from heed.errors import UserError
 from heed.models.language_model import attach_lora
 from heed.models.work import matrices
-from heed.planning.sizes import Size, of_architecture, of_model, size_of
+from heed.planning.sizes import Size, of_architecture, of_backbone, of_model, size_of
 
 WIDE = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 100}
 GATED = {**WIDE, "intermediate_size": 96, "num_key_value_heads": 2}
@@ -85,3 +86,17 @@ def test_no_weight_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "empty", None)
     size = of_architecture({"model_type": "llama", "hidden_size": 4096}, 32000)
     assert size.weights > 6e9
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "modernbert"])
+def test_an_encoders_size_is_its_own_but_for_its_pooler(kind: str, tmp_path: Path) -> None:
+    source = save_encoder(kind, tmp_path / kind)
+    backbone = AutoModel.from_pretrained(source)
+    size = of_backbone(str(source))
+    pooler = sum(w.numel() for n, w in backbone.named_parameters() if n.startswith("pooler.dense"))
+    small = sum(weight.numel() for weight in backbone.parameters() if weight.ndim < 2)
+    every = sum(weight.numel() for weight in matrices(backbone))
+    assert size.backbone == pytest.approx(every - pooler, rel=0.03)
+    assert size.weights == pytest.approx(
+        sum(weight.numel() for weight in backbone.parameters()) - small - pooler, rel=0.05
+    )

@@ -59,11 +59,11 @@ def _row(at: int) -> str:
     return json.dumps({"chosen": f"{asked} Yes, it is so.", "rejected": f"{asked} No."})
 
 
-def test_transcripts_are_counted_and_their_beginning_is_read(tmp_path: Path) -> None:
-    lines = [_row(at) for at in range(100)] + ['{"chosen": 1}', "no json"]
+def test_people_s_data_are_counted_as_they_are_read(tmp_path: Path) -> None:
+    lines = [_row(at) for at in range(100)] + ['{"chosen": 1, "rejected": 2}', "no json"]
     (tmp_path / "plain.jsonl").write_text("\n".join(lines) + "\n")
     with gzip.open(tmp_path / "packed.jsonl.gz", "wt") as file:
-        file.write("\n".join(lines[:50]) + "\n")
+        file.write("\n".join(_row(at) for at in range(100, 150)) + "\n")
     ground = look(load_recipe("hh", [f"data={tmp_path}"]))
     data = ground.data
     assert (data.comparisons, data.heldout) == (135, 15)

@@ -66,8 +66,13 @@ def test_a_reward_that_nobody_learned_to_please_proves_something(found: Any, wor
     stages = [stage("ppo", reward="length"), stage("dpo"), stage("evaluate", reward="reward")]
     means = {"dpo": {"proxy": {"a": 2.0, "b": 1.0, "c": 0.0, "d": 1.0}},
              "sft": {"proxy": {"a": 1.0, "b": 1.0, "c": 1.0, "d": 0.0}}}  # fmt: skip
-    said = better(run(gap("dpo", found=found, measure="proxy"), stages=stages, means=means), [])
+    found = gap("dpo", found=found, measure="proxy")
+    fields = {"stages": stages, "means": means}
+    knows, guesses = (est(mean, mean - 0.05, mean + 0.05) for mean in (0.6, 0.52))
+    said = better(run(found, reward_model={"accuracy": knows}, **fields), [])
     assert said.word == word
+    unsure = better(run(found, reward_model={"accuracy": guesses}, **fields), [])
+    assert unsure.word == ("Not shown" if word == "Probably" else word)
     assert said.tone != "good"
     assert "nobody else; DPO scores above SFT on 62% [" in said.sentences[1]
 

@@ -238,3 +238,16 @@ def test_a_finished_run_can_still_be_told(
 
 def recipe_stages(recipe: Any) -> list[str]:
     return [stage.name for stage in recipe.stages]
+
+
+@pytest.mark.slow
+def test_a_tracked_run_is_the_same_to_the_bit(
+    finished_run: Path, tiny_settings: list[str], tmp_path: Path
+) -> None:
+    for name in ("tensorboard", "wandb"):
+        pytest.importorskip(name, reason="the extra `tracking` is not installed")
+    recipe = load_recipe("quickstart", [*tiny_settings, "track=[tensorboard, wandb]"])
+    carry_out(recipe, tmp_path / "run", fresh=False)
+    for name in ("metrics.jsonl", "evaluate/samples-ppo.jsonl", "evaluate/measures.json"):
+        assert (tmp_path / "run" / name).read_bytes() == (finished_run / name).read_bytes()
+    assert list((tmp_path / "run" / "tracking" / "wandb").glob("offline-run-*/*.wandb"))

@@ -25,6 +25,8 @@ FEW, MANY = 1000, 5000
 ROLLOUTS = {True: 256, False: 64}
 ROUNDS = {True: (40, 200), False: (20, 60)}
 """Rounds of a policy gradient: the fewest, the most; on a GPU and without one."""
+OF_ONE = 4
+"""Answers to one prompt at most: further ones say little that is new."""
 CALIBRATION = {True: 512, False: 256}
 
 
@@ -81,6 +83,5 @@ def iterations(facts: Facts, prompts: int, a_round: int) -> Reason:
 def samples(facts: Facts, share: float) -> Reason:
     """One answer to each held-out prompt where there are enough, else several."""
     held = max(1, round(share * facts.asked))
-    wanted = max(held, JUDGED[facts.cuda])
-    each = -(-wanted // held)
+    each = min(OF_ONE, -(-JUDGED[facts.cuda] // held))
     return Reason("samples", each * held, f"answers of each policy, {each} to each held-out prompt")

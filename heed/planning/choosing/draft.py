@@ -117,8 +117,9 @@ def imitates(facts: Facts, method: str, wanted: bool | None) -> Reason:
 
 def draft(facts: Facts, outline: Outline, head: Iterable[Reason], *, skip: bool) -> Draft:
     """The whole recipe. `skip`: whether broken rows are left out instead of refused."""
-    share = amounts.heldout(facts)
-    records = [share]
+    heldout = amounts.heldout(facts)
+    share = facts.held / facts.asked if facts.held else float(heldout.value)
+    records = [] if facts.held else [heldout]
     if skip:
         records.append(Reason("broken", "skip", "you asked for it"))
     method = str(outline.method.value)
@@ -126,16 +127,16 @@ def draft(facts: Facts, outline: Outline, head: Iterable[Reason], *, skip: bool)
     parts = [Part("records", "records", tuple(records)), Part("pretrain", BASE, ())]
     policies = {BASE: BASE}
     if outline.imitates.value:
-        parts.append(_sft(facts, outline, float(share.value)))
+        parts.append(_sft(facts, outline, share))
         policies["sft"] = "sft"
     judged = facts.has("comparisons")
     if judged:
-        parts.append(_reward(facts, outline, float(share.value)))
+        parts.append(_reward(facts, outline, share))
     if own != "sft":
         make = _on_policy if method in ON_POLICY else _offline
-        parts.append(make(facts, outline, float(share.value)))
+        parts.append(make(facts, outline, share))
         policies[own] = own
-    parts.append(_evaluate(facts, outline, policies, float(share.value)))
+    parts.append(_evaluate(facts, outline, policies, share, judged=judged))
     parts.append(Part("report", "report", ()))
     return Draft((*head, device.precision(facts)), tuple(parts))
 
@@ -148,7 +149,7 @@ def _sft(facts: Facts, outline: Outline, share: float) -> Part:
     if not shown:
         why = "people judged the last answer of each conversation, and those before it nobody"
         settings.append(Reason("turns", "last", why))
-    settings += _amounts("sft", round(rows * (1 - share)))
+    settings += _amounts(facts, "sft", round(rows * (1 - share)))
     return Part("sft", "sft", (*settings, *_training(facts, outline, "sft")))
 
 
@@ -157,7 +158,7 @@ def _reward(facts: Facts, outline: Outline, share: float) -> Part:
     settings = [
         Reason("policy", outline.start),
         Reason("comparisons", "records", "learns which answers people chose, and judges all"),
-        *_amounts("reward", rows),
+        *_amounts(facts, "reward", rows),
         Reason("calibration", amounts.CALIBRATION[facts.cuda], "answers that scores are scaled on"),
         *_sampling(facts, outline),
     ]
@@ -174,7 +175,7 @@ def _offline(facts: Facts, outline: Outline, share: float) -> Part:
         settings.append(Reason("loss", method, outline.method.why))
     if kind == "kto":
         settings += _balance(facts)
-    settings += _amounts(kind, round(rows * (1 - share)))
+    settings += _amounts(facts, kind, round(rows * (1 - share)))
     return Part(kind, kind, (*settings, *_training(facts, outline, kind)))
 
 
@@ -217,9 +218,11 @@ def _on_policy(facts: Facts, outline: Outline, share: float) -> Part:
     return Part(method, method, (*settings, *_training(facts, outline, method)))
 
 
-def _amounts(kind: str, rows: int) -> list[Reason]:
+def _amounts(facts: Facts, kind: str, rows: int) -> list[Reason]:
     passes = amounts.epochs(kind, rows)
-    return [passes, amounts.batch(kind, rows, float(passes.value))]
+    made = facts.given.get(f"{kind}.epochs", passes.value)
+    times = float(made) if isinstance(made, int | float) else float(passes.value)
+    return [passes, amounts.batch(kind, rows, times)]
 
 
 def _training(facts: Facts, outline: Outline, kind: str) -> list[Reason]:
@@ -254,10 +257,14 @@ def _sampling(facts: Facts, outline: Outline) -> list[Reason]:
     return [replace(each, setting=f"sampling.{each.setting}") for each in found]
 
 
-def _evaluate(facts: Facts, outline: Outline, policies: Mapping[str, str], share: float) -> Part:
+def _evaluate(
+    facts: Facts, outline: Outline, policies: Mapping[str, str], share: float, *, judged: bool
+) -> Part:
+    why = "no comparisons, so no reward model: length, distance and variety alone are measured"
     settings = [
         Reason("policies", dict(policies)),
         Reason("reference", outline.start),
+        *([] if judged else [Reason("reward", None, why)]),
         amounts.samples(facts, share),
         *_sampling(facts, outline),
     ]

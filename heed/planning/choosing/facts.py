@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,10 @@ class Facts:
     answers: Sequence[int]
     desirable: int = 0
     """Of the unpaired answers."""
+    held: int = 0
+    """Of the prompts, that the data hold out themselves."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the user's, as `--set` names them, by which other choices go."""
 
     def has(self, sort: Sort) -> bool:
         return self.rows.get(sort, 0) > 0

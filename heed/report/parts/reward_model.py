@@ -8,17 +8,20 @@ from pathlib import Path
 from markupsafe import Markup
 
 from heed.report import figures
+from heed.report.estimates import estimate
 from heed.report.part import Part
 from heed.report.read import RunView
 from heed.stats.intervals import Estimate
 
 ROWS = {"accuracy": "Reward model", "noise_ceiling": "Noise ceiling"}
+LEARNED = ("reward", "ensemble")
 BASELINES = {"length": "Length alone", "tfidf": "Words alone (TF-IDF)"}
 
 
 def read(_: Path, view: RunView) -> Part | None:
     """From what reward stages left, and the evaluation of it."""
     rows = {BASELINES.get(name, name): found for name, found in view.baselines.items()}
+    rows |= _others(view)
     rows |= {
         label: view.reward_model[key] for key, label in ROWS.items() if key in view.reward_model
     }
@@ -37,6 +40,22 @@ def read(_: Path, view: RunView) -> Part | None:
         },
         json=None,
     )
+
+
+def _others(view: RunView) -> dict[str, Estimate]:
+    """Reward models beside the one that the page speaks of, on the same held-out comparisons."""
+    shown, found = view.reward_model.get("accuracy"), {}
+    learned = [stage for stage in view.stages if stage.kind in LEARNED and stage.done]
+    accuracies = {stage.name: estimate(stage.summary.get("accuracy")) for stage in learned}
+    own = next((stage for stage in learned if accuracies[stage.name] == shown), None)
+    for stage in learned:
+        accuracy = accuracies[stage.name]
+        alike = own is not None and stage.settings.get("comparisons") == own.settings.get(
+            "comparisons"
+        )
+        if accuracy is not None and stage is not own and alike:
+            found[f"Reward model {stage.name!r}"] = accuracy
+    return found
 
 
 def _figure(rows: Mapping[str, Estimate]) -> Markup:
