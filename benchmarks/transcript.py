@@ -42,7 +42,8 @@ print(repr(tokenizer.decode(said[0, asked["input_ids"].shape[1]:], skip_special_
 PEFT = """\
 from peft import AutoPeftModelForCausalLM
 model = AutoPeftModelForCausalLM.from_pretrained("{folder}")
-print(type(model).__name__, "with", model.active_adapters, "on", model.get_base_model().name_or_path)
+base = model.get_base_model().name_or_path
+print(type(model).__name__, "with", model.active_adapters, "on", base)
 """
 
 
@@ -122,9 +123,9 @@ def page(done: list[tuple[Step, str, float]], model: str) -> str:
     """The transcript."""
     parts = [
         "# A transcript",
-        f"From an empty environment to an aligned model, as `python benchmarks/transcript.py` ran it "
-        f"on {time.strftime('%Y-%m-%d')}, with two CPU cores. {model} Long outputs are cut in the "
-        "middle. How good the answers are is not the point here: the model is tiny.",
+        "From an empty environment to an aligned model, as `python benchmarks/transcript.py` ran "
+        f"it on {time.strftime('%Y-%m-%d')}, with two CPU cores. {model} Long outputs are cut in "
+        "the middle. How good the answers are is not the point here: the model is tiny.",
     ]
     for step, output, seconds in done:
         parts += [f"## {step.title}"] if step.title else []

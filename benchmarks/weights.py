@@ -48,6 +48,7 @@ from benchmarks.weightings import (
     unweighted,
 )
 from heed.config import load_recipe
+from heed.evaluation.accuracy import correctness
 from heed.evaluation.baselines import tfidf_baseline
 from heed.files import read_records
 from heed.models.modes import disable_dropout
@@ -55,7 +56,6 @@ from heed.models.reward_model import new_reward_model
 from heed.models.rows import pair_rows
 from heed.ops.order import Order
 from heed.recipe import Reward
-from heed.rewards.accuracy import correctness
 from heed.rewards.bradley_terry import reward_modelling
 from heed.rewards.learned import LearnedReward
 from heed.run import StageRun

@@ -9,11 +9,11 @@ import pytest
 import torch
 from encoders import save_encoder, tokenizer_of
 
+from heed.evaluation.accuracy import correctness
 from heed.models.pair_format import asked
 from heed.models.reward_model import new_reward_model
 from heed.models.rows import pair_rows
 from heed.ops.order import Order
-from heed.rewards.accuracy import correctness
 from heed.rewards.bradley_terry import reward_modelling
 from heed.rewards.learned import LearnedReward
 from heed.types import Comparison, Completion, Demonstration

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from heed.cli.seats import Seat, answers
+from heed.evaluation.accuracy import correctness
 from heed.evaluation.asked import Answered, above, gaps
 from heed.evaluation.kl import sequence_kl
 from heed.evaluation.measures import Samples
@@ -25,7 +26,6 @@ from heed.evaluation.preferred import (
 )
 from heed.models.reference import Reference
 from heed.recipe import Sampling
-from heed.rewards.accuracy import correctness
 from heed.stages.workplace import context_of
 from heed.stats.best_of_n import kl_bound
 from heed.types import Comparison, Completion, Prompt, RewardFn

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from heed.evaluation.accuracy import beats
 from heed.evaluation.costs import cost_table, with_costs
 from heed.evaluation.measures import Samples, gap
-from heed.rewards.accuracy import beats
 from heed.stats.intervals import Estimate
 from heed.types import Completion
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from heed.evaluation.accuracy import beats
 from heed.evaluation.likelihood import nll
 from heed.models.language_model import LanguageModel
 from heed.models.rows import pair_rows
-from heed.rewards.accuracy import beats
 from heed.stats.intervals import (
     Estimate,
     difference_interval,

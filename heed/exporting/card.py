@@ -332,8 +332,8 @@ def _checked(card: Card) -> str:
         "## How the export was checked",
         f"It was loaded again by plain {'peft' if card.what == ADAPTER else 'transformers'} before "
         f"it took its place, on {checked.probes} "
-        f"{'prompt' if checked.probes == 1 else 'prompts'}. Computed in float32 from the weights as "
-        f"they are in the files, the {what}s differ from Heed's own by {_apart(checked.written)}"
+        f"{'prompt' if checked.probes == 1 else 'prompts'}. Computed in float32 from the weights "
+        f"in the files, the {what}s differ from Heed's own by {_apart(checked.written)}"
         + (f" ({EXACT:.0e} is allowed)." if card.what == "merged" else "."),
     ]
     if checked.rounding is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from heed.data.labels import first_occasions, latest, training_votes, without_adjudications
+from heed.evaluation.accuracy import correctness
 from heed.feedback.crowd import by_name, decided, fit_reliability, known_answers
 from heed.feedback.preferences import Preference, preferences
 from heed.files import read_records
@@ -22,7 +23,6 @@ from heed.recipe import (
     SignGate,
     SpammersGate,
 )
-from heed.rewards.accuracy import correctness
 from heed.stages.workplace import Workplace
 from heed.types import Annotation, Demonstration, Item, Prompt
 

@@ -11,13 +11,13 @@ from functools import cached_property
 from pathlib import Path
 
 from heed.data.probes import read_questions
+from heed.evaluation.accuracy import beats
 from heed.evaluation.kl import sequence_kl
 from heed.evaluation.measures import Samples
 from heed.evaluation.sycophancy import Probe, file_probes, world_probes
 from heed.models.reference import Reference
 from heed.progress import Display
 from heed.recipe import Check, Evaluate, Stage
-from heed.rewards.accuracy import beats
 from heed.sampling.local import LocalSampler
 from heed.stages.candidates import Candidate
 from heed.stages.rewards import families_of, models

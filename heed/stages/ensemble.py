@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from heed.evaluation.accuracy import correctness
 from heed.ranks import Ranks
 from heed.recipe import Ensemble
-from heed.rewards.accuracy import correctness
 from heed.rewards.ensemble import bootstrap
 from heed.rewards.learned import LearnedReward
 from heed.run import StageRun

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from scipy.special import expit
 
+from heed.evaluation.accuracy import correctness
 from heed.files import write_records
 from heed.recipe import Relabel
-from heed.rewards.accuracy import correctness
 from heed.run import StageRun
 from heed.stages.workplace import Summary, Workplace
 from heed.types import Comparison, Completion

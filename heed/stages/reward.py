@@ -10,6 +10,7 @@ import numpy as np
 
 from heed.data.labels import training_votes
 from heed.errors import UserError
+from heed.evaluation.accuracy import correctness
 from heed.evaluation.baselines import length_baseline, tfidf_baseline
 from heed.models.modes import disable_dropout
 from heed.models.reward_model import (
@@ -22,7 +23,6 @@ from heed.models.rows import pair_rows
 from heed.offline import Offline
 from heed.ops.order import Order
 from heed.recipe import ProcessReward, Reward, RewardModelling, listed
-from heed.rewards.accuracy import correctness
 from heed.rewards.bradley_terry import reward_modelling
 from heed.rewards.confident import Confident
 from heed.rewards.learned import LearnedReward

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from heed.evaluation.accuracy import correctness
 from heed.evaluation.weak_to_strong import gap_recovered
 from heed.recipe import WeakToStrong
-from heed.rewards.accuracy import correctness
 from heed.run import StageRun
 from heed.stages.workplace import Summary, Workplace
 from heed.stats.intervals import Estimate, difference_interval, mean_interval

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from heed.evaluation.accuracy import correctness
 from heed.ops.order import Order
 from heed.recipe import WrittenReward
-from heed.rewards.accuracy import correctness
 from heed.run import StageRun
 from heed.stages.workplace import Summary, Workplace
 from heed.stats.intervals import mean_interval

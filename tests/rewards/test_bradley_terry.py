@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from heed.evaluation.accuracy import correctness
 from heed.models.language_model import save_language_model
 from heed.models.reward_model import RewardModel, new_reward_model
 from heed.models.rows import pair_rows
 from heed.ops.batch import Pairs
 from heed.ops.order import Order
-from heed.rewards.accuracy import correctness
 from heed.rewards.bradley_terry import reward_modelling
 from heed.rewards.learned import LearnedReward
 from heed.trainer import Monitor, Trainer

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from heed.evaluation.accuracy import correctness
 from heed.models.language_model import save_language_model
 from heed.models.reward_model import RewardModel, new_reward_model
 from heed.models.rows import fitted
 from heed.ops.batch import Sequences
-from heed.rewards.accuracy import correctness
 from heed.rewards.learned import LearnedReward
 from heed.types import Comparison, Completion
 

@@ -15,10 +15,10 @@ from transformers import AutoModelForSequenceClassification
 
 from heed.config import load_recipe
 from heed.errors import UserError
+from heed.evaluation.accuracy import correctness
 from heed.feedback.people import nobody
 from heed.files import read_records
 from heed.pipeline import run_recipe
-from heed.rewards.accuracy import correctness
 from heed.run import Run
 from heed.stages.ensemble import _member
 from heed.stages.workplace import Workplace
