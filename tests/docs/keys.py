@@ -102,7 +102,7 @@ def check_yaml(block: Block, folder: Path) -> None:
     elif "stages" in value:
         path = folder / (block.title or "page.yaml")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(block.text, encoding="utf-8")
+        path.write_text(("" if "name" in value else "name: page\n") + block.text, encoding="utf-8")
         load_recipe(str(path))
     else:
         _validate(Recipe, {"name": "page"}, value, block)
