@@ -44,7 +44,7 @@ AT_MOST = {"feedback_talk": 60, "documents": 60}
 EVERYWHERE = {"sampling": {"max_new_tokens": 20}}
 EXCEPT = {"compare": ("sampling",)}
 """Settings that stay as they are, by kind: `compare` takes an evaluation's answers."""
-HEAD: dict[str, dict[str, Any]] = {"": {"threads": 1}, "methods": {"seeds": 2}}
+HEAD: dict[str, dict[str, Any]] = {"": {"threads": 1}, "methods": {"seeds": 1}}
 """Settings of the whole recipe, of all and by name."""
 GATES = {key: {"action": "warn"} for key in ("sign", "step", "leash")}
 """What refuses a reward that knows nothing, as one of thirty comparisons does."""
