@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -55,6 +56,11 @@ def align(
 
     [dim]Example:[/]  heed align ./my-model prefs.jsonl --method dpo --out runs/mine
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(
+            "heed align is one process: several would each choose a recipe. Write it with heed "
+            "init --out mine.yaml, then run torchrun --nproc-per-node N -m heed run mine.yaml."
+        )
     wish = choosing.wish_of(model, prefs, method, lora, sft, set_, seed, skip_broken)
     directory = out or Path("runs") / choosing.name_of(wish)
     recipe = _kept(wish, directory)
