@@ -115,6 +115,7 @@ def evaluate(
         "measures": {name: as_json(estimates(own)) for name, own in measured.items()},
         "gaps": told.gaps(measured),
         "preferences": told.preferences(),
+        "hallucination": told.hallucination(measured),
         "sycophancy": told.sycophancy(probes),
         "capability": told.capability(tasks),
         "samples": _side_by_side(measured, asked),

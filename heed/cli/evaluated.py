@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from heed.cli.seats import Seat, answers
 from heed.evaluation.accuracy import correctness
 from heed.evaluation.asked import Answered, above, gaps
@@ -25,13 +23,17 @@ from heed.evaluation.preferred import (
     too_long,
 )
 from heed.models.reference import Reference
+from heed.progress import Display
 from heed.recipe import Sampling
-from heed.stages.workplace import context_of
+from heed.stages.hallucination import outcomes
+from heed.stages.workplace import Workplace, context_of
 from heed.stats.best_of_n import kl_bound
 from heed.types import Comparison, Completion, Prompt, RewardFn
 
 CONTEXT = 4096
 """Tokens of a row at most, where the model's context is no shorter."""
+READ = 256
+"""Comparisons read at a time, between two steps of the progress bar."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,14 @@ class Told:
             ).samples()
             for each in self.seats
         }  # fmt: skip
+
+    def hallucination(self, measured: Mapping[str, Samples]) -> dict[str, Any]:
+        """Of the world's facts, by how often its corpus tells them: right, made up, not known."""
+        work = self._world()
+        world = None if work is None else work.world
+        if world is None:
+            return {}
+        return {name: outcomes(world, samples) for name, samples in measured.items()}
 
     def gaps(self, measured: Mapping[str, Samples]) -> dict[str, Any]:
         """Everybody against the last one."""
@@ -141,13 +151,18 @@ class Told:
 
     def _scoring(self) -> dict[str, Callable[[], RewardFn]]:
         """The rewards given; and the world's own, where its prompts are asked."""
-        works = [each.entrant.work for each in self.seats if each.entrant.work is not None]
-        if not works or works[0].world is None:
-            return dict(self.rewards)
-        known = {prompt.id for prompt in works[0].world.split("heldout")}
-        own = works[0].gold if all(prompt.id in known for prompt in self.prompts) else {}
+        work = self._world()
+        own = {} if work is None else work.gold
         gold = {name: (lambda reward=reward: reward) for name, reward in own.items()}
         return {**gold, **self.rewards}
+
+    def _world(self) -> Workplace | None:
+        """The first run, where the prompts are of its embedded world."""
+        works = [each.entrant.work for each in self.seats if each.entrant.work is not None]
+        if not works or works[0].world is None:
+            return None
+        known = {prompt.id for prompt in works[0].world.split("heldout")}
+        return works[0] if all(prompt.id in known for prompt in self.prompts) else None
 
     def _scored(
         self, label: str, reward: RewardFn, said: Sequence[Completion]
@@ -156,7 +171,7 @@ class Told:
         scores = {label: reward(said)}
         asked = {prompt.id for prompt in self.prompts}
         chosen = {each.prompt.id: each for each in self.pairs if each.prompt.id in asked}
-        if chosen:
+        if chosen and label != "correct":
             liked = reward([Completion(each.prompt, each.chosen) for each in chosen.values()])
             by_prompt = dict(zip(chosen, liked, strict=True))
             scores[f"{label}, above chosen"] = above(scores[label], said, by_prompt)
@@ -191,8 +206,13 @@ class Told:
             cut = too_long(lm, self.pairs, context)
             if cut:
                 self.notes.append(f"{seat.name}: {cut:,} comparisons were cut to its context.")
-            typer.echo(f"{seat.name} reads {len(self.pairs):,} comparisons", err=True)
-            return likelihoods(lm, self.pairs, context=context)
+            parts = []
+            with Display(f"{seat.name} reads comparisons", len(self.pairs), before=0) as bar:
+                for start in range(0, len(self.pairs), READ):
+                    some = self.pairs[start : start + READ]
+                    parts.append(likelihoods(lm, some, context=context))
+                    bar(start + len(some))
+            return Likelihoods.joined(parts)
 
         if self.reference is None:
             return {each.name: preferred_by(of(each)) for each in self.seats if each.weights}

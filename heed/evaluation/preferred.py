@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from heed.evaluation.accuracy import beats
 from heed.evaluation.likelihood import nll
@@ -29,6 +29,16 @@ class Likelihoods:
     rejected: Sequence[float]
     chosen_tokens: Sequence[float]
     rejected_tokens: Sequence[float]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Likelihoods]) -> Likelihoods:
+        """Those of several sets of comparisons, one after another."""
+        return cls(
+            *(
+                [value for part in parts for value in getattr(part, each.name)]
+                for each in fields(cls)
+            )
+        )
 
 
 def likelihoods(

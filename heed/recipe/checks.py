@@ -23,6 +23,8 @@ from heed.recipe.training import Sft
 from heed.recipe.turns import GradeTurns
 from heed.recipe.weak_to_strong import Relabel, WeakToStrong
 
+TRACKING = "tracking"
+"""The folder of a run in which trackers keep their files."""
 Complaint = tuple[int, str, str]
 LearnedStage = RewardModelling | ProcessReward
 
@@ -334,6 +336,13 @@ def turns(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
             )
 
 
+def trackers(recipe: Recipe, stages: Sequence[Stage]) -> Iterator[Complaint]:
+    """No stage's folder is where trackers keep their files."""
+    for index, stage in enumerate(stages):
+        if recipe.track and stage.name == TRACKING:
+            yield index, "name", f"trackers keep their files in {TRACKING}/; rename that stage."
+
+
 def nearest(name: str, valid: Sequence[str]) -> str:
     """What the writer may have meant, or else what there is, as a sentence."""
     close = get_close_matches(name, valid, n=1, cutoff=0.5)
@@ -356,4 +365,5 @@ CHECKS: Sequence[Callable[[Recipe, Sequence[Stage]], Iterator[Complaint]]] = (
     opinions,
     harness,
     turns,
+    trackers,
 )

@@ -24,6 +24,8 @@ ACCURACIES = {
     "implicit_reward_token": "By implicit reward a token",
 }
 """How a judge prefers one answer to another, as the page calls it."""
+EXPOSURES = {"seen_often": "Told often", "seen_once": "Told once", "never": "Never told"}
+OUTCOMES = {"correct": "right", "wrong": "made up", "unknown": "does not know"}
 RIGHT = Measure("Right", share=True, better=1, meaning="of the comparisons")
 ABOVE = Measure("Above the longer answer's share", share=True, better=1, meaning="paired")
 ABOVE_CHOSEN = ", above chosen"
@@ -45,7 +47,10 @@ class Section:
 
 def sections(found: Mapping[str, Any]) -> list[Section]:
     """The tables of an evaluation, as `heed evaluate` found it; none that is empty."""
-    made = [_measures(found), _gaps(found), *_preferences(found), _sycophancy(found), _able(found)]
+    made = [
+        _measures(found), _gaps(found), *_preferences(found), _made_up(found), _sycophancy(found),
+        _able(found),
+    ]  # fmt: skip
     return [each for each in made if each.rows]
 
 
@@ -86,7 +91,10 @@ def _measures(found: Mapping[str, Any]) -> Section:
 
 def _gaps(found: Mapping[str, Any]) -> Section:
     last = found["contestants"][-1]
-    table = tables(found["gaps"])
+    table = {
+        name: {key: own[key] for key in found["measures"][name] if key in own}
+        for name, own in tables(found["gaps"]).items()
+    }
     about = "Differences, paired by prompt; one is shown to exist where its interval leaves out 0."
     return Section(f"Above {policy_name(last)}", about, list(table), _rows(table, found["rewards"]))
 
@@ -138,6 +146,18 @@ def _preferences(found: Mapping[str, Any]) -> Iterator[Section]:
 def _by(judges: Mapping[str, Table], by: str, key: str) -> dict[str, Estimate]:
     """One figure of every judge that judges so."""
     return {name: own[by][key] for name, own in judges.items() if key in own.get(by, {})}
+
+
+def _made_up(found: Mapping[str, Any]) -> Section:
+    by_name = {name: tables(own) for name, own in found["hallucination"].items()}
+    rows: list[Line] = [
+        (f"{told}: {label}", "", Measure(label, share=True), _by(by_name, exposure, outcome))
+        for exposure, told in EXPOSURES.items()
+        for outcome, label in OUTCOMES.items()
+        if any(exposure in own for own in by_name.values())
+    ]
+    about = "Of the world's facts, by how often the corpus tells them."
+    return Section("What is made up", about, list(by_name), rows)
 
 
 def _sycophancy(found: Mapping[str, Any]) -> Section:

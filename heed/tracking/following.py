@@ -11,12 +11,11 @@ from typing import Any
 
 from heed.config import dump_recipe
 from heed.files import write_json
-from heed.run import DONE, GATES, METRICS, Run, rows_of
+from heed.recipe.checks import TRACKING
+from heed.run import DONE, GATES, METRICS, SEED, Run, rows_of
 from heed.tracking.results import Told, results
 from heed.tracking.tracker import TRACKERS, Tracked, Tracker, require
 
-FOLDER = "tracking"
-"""In the run's directory: what trackers keep there, and what was sent away."""
 GATE_COLUMNS = ("stage", "step", "gate", "what it found")
 Rows = Sequence[Mapping[str, Any]]
 Say = Callable[[str], None]
@@ -181,7 +180,7 @@ class _Guarded:
 def about(run: Run) -> Tracked:
     """The run as trackers are introduced to it."""
     directory = run.directory.resolve()
-    seeds = directory.name.startswith("seed-")
+    seeds = directory.name.startswith(SEED)
     plain = run.recipe.model_dump(mode="json", exclude={"stages"})
     stages = {each.name: {"kind": each.kind, **each.model_dump(mode="json")}
               for each in run.recipe.stages}  # fmt: skip
@@ -189,7 +188,7 @@ def about(run: Run) -> Tracked:
     return Tracked(
         name=f"{directory.parent.name}-{directory.name}" if seeds else directory.name,
         id=hashlib.sha256(identity.encode()).hexdigest()[:16],
-        directory=directory / FOLDER,
+        directory=directory / TRACKING,
         settings={**plain, "stages": stages},
         page=dump_recipe(run.recipe),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from shutil import rmtree
+from typing import Any
 
 # What the package tells its makers of errors and use, over the network, in offline mode too. It is
 # read once, when the package is imported; whoever wants it sets the variable.
@@ -26,7 +27,7 @@ class WeightsAndBiases:
     """
 
     def __init__(self, run: Tracked) -> None:
-        mode = os.environ.get("WANDB_MODE", "offline")
+        mode: Any = os.environ.get("WANDB_MODE", "offline")  # wandb says which it knows
         self.lasting = mode in ("online", "shared")
         for old in (run.directory / "wandb").glob(f"offline-run-*-{run.id}"):
             rmtree(old)

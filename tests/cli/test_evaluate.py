@@ -126,6 +126,8 @@ def test_policies_of_a_run_by_its_rewards_and_comparisons(
     )  # fmt: skip
     assert {"gold", "correct", "reward", "kl", "entropy"} <= found["measures"]["ppo"].keys()
     assert found["preferences"] is None
+    told = found["hallucination"]["ppo"].values()
+    assert sum(each["correct"]["n"] for each in told) <= 8
     judged = evaluate(
         tmp_path / "judged", f"{run}:ppo", "--data", f"{run}:collect", "--samples", "8",
         "--reward", f"{run}:reward",
@@ -134,6 +136,7 @@ def test_policies_of_a_run_by_its_rewards_and_comparisons(
     own = judged["preferences"]["judges"]["reward"]["reward"]["accuracy"]
     assert own["mean"] == pytest.approx(summary["accuracy"]["mean"])
     assert "reward, above chosen" in judged["measures"]["ppo"]
+    assert "correct, above chosen" not in judged["measures"]["ppo"]
 
 
 def test_mistakes_end_with_one_paragraph(

@@ -66,6 +66,7 @@ def test_likelihoods_are_those_of_the_model_token_by_token(
         own = sum(float(logits[len(before) + at - 1, id]) for at, id in enumerate(answer))
         assert total[0] == pytest.approx(own, abs=1e-4)
         assert count[0] == len(answer)
+    assert Likelihoods.joined([found, found]).chosen == [*found.chosen, *found.chosen]
     assert too_long(lm, [pair], 64) == 0
     assert too_long(lm, [pair], 3) == 1
 

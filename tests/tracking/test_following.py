@@ -61,7 +61,7 @@ def run(tmp_path: Path) -> Run:
 def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Fake], None]:
     def put(fake: Fake) -> None:
         monkeypatch.setattr(trackers, "PACKAGES", {"tensorboard": ()})
-        monkeypatch.setitem(TRACKERS, "tensorboard", lambda _: fake)  # type: ignore[call-overload]
+        monkeypatch.setitem(TRACKERS, "tensorboard", lambda _: fake)
 
     return put
 
@@ -116,7 +116,7 @@ def test_one_that_cannot_begin_stops_nothing(run: Run, monkeypatch: pytest.Monke
         raise RuntimeError("no server")
 
     monkeypatch.setattr(trackers, "PACKAGES", {"tensorboard": ()})
-    monkeypatch.setitem(TRACKERS, "tensorboard", broken)  # type: ignore[call-overload]
+    monkeypatch.setitem(TRACKERS, "tensorboard", broken)
     [said] = work(run, 0, 2)
     assert "no server" in said
     assert len(run.stage("pretrain").logged()) == 2
@@ -182,6 +182,14 @@ def test_every_tracker_of_the_recipe_is_known() -> None:
         load_recipe("quickstart", ["track=tensorbord"])
     with pytest.raises(UserError, match="twice"):
         load_recipe("quickstart", ["track=[wandb, wandb]"])
+
+
+def test_no_stage_takes_the_trackers_folder(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text("name: x\nstages: [records, {pretrain: {name: tracking}}]\n")
+    load_recipe(str(file))
+    with pytest.raises(UserError, match="rename that stage"):
+        load_recipe(str(file), ["track=wandb"])
 
 
 def test_tracking_is_no_part_of_keys_and_off_by_default() -> None:
