@@ -72,6 +72,7 @@ def prepare(
     Raises UserError for a model or data that cannot be read, and for a method that the data do not
     suit.
     """
+    of_model(model)  # a wrong name or directory is said as such
     chat = ChatFormat(load_tokenizer(model))
     found = survey(prefs, progress=progress)
     _check_usable(found)

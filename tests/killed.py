@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -67,6 +67,8 @@ class Killer:
         write=n               before the n-th change to a file or folder of the run
         sync=n                in the n-th atomic write, its content written, not yet in its place
         torn=n                in the n-th row that is appended, half of it written
+
+        With after=stage what is counted, and the clock, begin when that stage has begun.
         """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -82,43 +84,56 @@ def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _before_write(number: int, out: str) -> None:
+class Counter:
+    """Dies at the n-th time that it is asked, once a stage has begun."""
+
+    def __init__(self, number: int, out: str, after: str | None) -> None:
+        self.left = number
+        self.waiting = None if after is None else Path(out) / after / "started.json"
+
+    def last(self) -> bool:
+        """Count one; whether it is the n-th."""
+        if self.waiting is not None:
+            if not self.waiting.exists():
+                return False
+            self.waiting = None
+        self.left -= 1
+        return self.left <= 0
+
+
+def _before_write(counter: Counter, out: str) -> None:
     """Die before the n-th event that changes something in the run's directory."""
-    left = [number]
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event not in WRITES or not str(arguments[0]).startswith(out):
             return
         reads = event == "open" and not (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR)
-        left[0] -= not reads
-        if left[0] <= 0:
+        if not reads and counter.last():
             _die()
 
     sys.addaudithook(hook)
 
 
-def _in_sync(number: int, out: str) -> None:
+def _in_sync(counter: Counter, out: str) -> None:
     """Die in the n-th atomic write, before its content is safe."""
-    left, sync = [number], os.fsync
+    sync = os.fsync
 
     def dying(descriptor: int) -> None:
-        left[0] -= 1
-        if left[0] <= 0:
+        if counter.last():
             _die()
         sync(descriptor)
 
     os.fsync = dying
 
 
-def _in_row(number: int, out: str) -> None:
+def _in_row(counter: Counter, out: str) -> None:
     """Die in the n-th appended row, half of it on disk."""
     from heed import run
 
-    left, append = [number], run._append
+    append = run._append
 
     def dying(path: Path, row: Any) -> None:
-        left[0] -= 1
-        if left[0] <= 0:
+        if counter.last():
             text = json.dumps(row)
             with path.open("a", encoding="utf-8") as file:
                 file.write(text[: len(text) // 2])
@@ -128,7 +143,7 @@ def _in_row(number: int, out: str) -> None:
     run._append = dying
 
 
-INSIDE: dict[str, Callable[[int, str], None]] = {
+INSIDE: dict[str, Callable[[Counter, str], None]] = {
     "write": _before_write, "sync": _in_sync, "torn": _in_row,
 }  # fmt: skip
 
@@ -142,7 +157,7 @@ def _child(request: dict[str, Any], errors: Path) -> None:
         os.dup2(file.fileno(), 2)
     for name, arm in INSIDE.items():
         if name in request:
-            arm(request[name], request["out"])
+            arm(Counter(request[name], request["out"], request.get("after")), request["out"])
     try:
         carry_out(load_recipe(request["recipe"]), Path(request["out"]), fresh=False)
     except BaseException as error:
@@ -152,14 +167,25 @@ def _child(request: dict[str, Any], errors: Path) -> None:
     os._exit(0)
 
 
-def _is_there(request: dict[str, Any], began: float) -> bool:
-    """Whether the point has come that is seen from outside."""
-    if "seconds" in request:
-        return time.monotonic() - began >= float(request["seconds"])
-    if "rows" in request:
-        stage, count = request["rows"]
-        return len(rows(Path(request["out"]), stage)) >= count
-    return False
+class Watch:
+    """Whether the point has come, where it is seen from outside."""
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        self.request = request
+        self.out = Path(request["out"])
+        self.began: float | None = None
+
+    def is_there(self) -> bool:
+        if "rows" in self.request:
+            stage, count = self.request["rows"]
+            return len(rows(self.out, stage)) >= count
+        if "seconds" not in self.request:
+            return False
+        after = self.request.get("after")
+        if self.began is None and (after is None or (self.out / after / "started.json").exists()):
+            self.began = time.monotonic()
+        wait = float(self.request["seconds"])
+        return self.began is not None and time.monotonic() - self.began >= wait
 
 
 def _status(child: int) -> int | None:
@@ -180,9 +206,9 @@ def serve() -> None:
         child = os.fork()
         if not child:
             _child(request, errors)
-        began = time.monotonic()
+        watch = Watch(request)
         while (status := _status(child)) is None:
-            if _is_there(request, began):
+            if watch.is_there():
                 os.kill(child, signal.SIGKILL)
                 status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
                 break
@@ -193,16 +219,16 @@ def serve() -> None:
     errors.unlink()
 
 
-def random_point(draw: random.Random) -> dict[str, Any]:
-    """One of all kinds of points, those in the middle of a write as often as those of a clock."""
+def random_point(draw: random.Random, pending: Sequence[str]) -> dict[str, Any]:
+    """One of all kinds of points, in one of the next stages that are `pending`."""
     kinds: list[Callable[[], dict[str, Any]]] = [
-        lambda: {"seconds": draw.uniform(0.1, 3.0)},
-        lambda: {"seconds": draw.uniform(0.5, 5.0)},
-        lambda: {"write": draw.randint(1, 120)},
-        lambda: {"sync": draw.randint(1, 40)},
-        lambda: {"torn": draw.randint(1, 25)},
+        lambda: {"seconds": draw.uniform(0.0, 0.5)},
+        lambda: {"seconds": draw.uniform(0.0, 2.0)},
+        lambda: {"write": draw.randint(1, 40)},
+        lambda: {"sync": draw.randint(1, 12)},
+        lambda: {"torn": draw.randint(1, 6)},
     ]
-    return draw.choice(kinds)()
+    return {**draw.choice(kinds)(), "after": draw.choice(pending[:4])}
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def test_files_of_rows_that_are_to_be_imported(tmp_path: Path) -> None:
             return int(database.execute("select count(*) from item").fetchone()[0])
 
     results, before = [], items()
-    for case, path in spoiled(OF_ROWS, 64, 1, tmp_path):
+    for case, path in spoiled(OF_ROWS, 56, 1, tmp_path):
         result = runner.invoke(app, ["prefs", "import", str(path), "--store", str(store)])
         results.append(result)
         check(case, result, "prefs import")
@@ -106,7 +106,7 @@ def test_files_of_rows_that_are_to_be_imported(tmp_path: Path) -> None:
 
 def test_files_of_rows_that_a_recipe_is_made_for(model: Path, tmp_path: Path) -> None:
     results = []
-    for case, path in spoiled(OF_ROWS, 40, 2, tmp_path):
+    for case, path in spoiled(OF_ROWS, 36, 2, tmp_path):
         out = path.parent / "out" / "mine.yaml"
         result = runner.invoke(app, ["init", str(model), str(path), "--out", str(out)])
         results.append(result)
@@ -119,7 +119,7 @@ def test_files_of_rows_that_a_recipe_is_made_for(model: Path, tmp_path: Path) ->
 
 def test_files_of_votes_that_are_to_be_compared(tmp_path: Path) -> None:
     results = []
-    for case, path in spoiled(OF_ROWS, 40, 3, tmp_path):
+    for case, path in spoiled(OF_ROWS, 36, 3, tmp_path):
         out = path.parent / "out"
         out.mkdir()
         (out / "compare.json").write_text("of an earlier one")
@@ -135,7 +135,7 @@ def test_files_of_votes_that_are_to_be_compared(tmp_path: Path) -> None:
 
 def test_recipes_and_overrides(tmp_path: Path) -> None:
     results = []
-    for case, path in spoiled(OF_RECIPES, 80, 4, tmp_path):
+    for case, path in spoiled(OF_RECIPES, 76, 4, tmp_path):
         words = [word for each in case.words for word in ("--set", each)]
         result = runner.invoke(app, ["train", "no such stage", "--recipe", str(path), *words])
         results.append(result)

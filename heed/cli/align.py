@@ -21,6 +21,7 @@ from heed.cli.run import Fresh, Overrides, carry_out
 from heed.config import load_recipe
 from heed.errors import UserError
 from heed.files import write_json, write_text
+from heed.lock import in_use
 from heed.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -122,6 +123,12 @@ def _plan(prepared: Prepared) -> None:
 
 
 def _keep(prepared: Prepared, wish: Wish, directory: Path) -> None:
+    """Write the recipe and the wish. Raises UserError while another process works there."""
+    if in_use(directory):
+        raise UserError(
+            f"Another process works in {directory}. Wait for it, stop it, or name another "
+            "directory with --out."
+        )
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / PAGE
     write_text(path, prepared.text)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from heed.errors import UserError
+from heed.lock import LOCK, locked
 
 if TYPE_CHECKING:
     from heed.cli.contestants import Entrant
@@ -110,11 +113,26 @@ def compare(
                 "runs/demo:sft --judge gold; or votes that were cast, with --annotations FILE."
             )
         drawn = _sampling(temperature, max_new_tokens)
-        cast = _held(
-            words, judge, prompts, (limit, pairs, n), drawn, seed=seed, device=device, out=out
-        )
+        with _alone(out):
+            cast = _held(
+                words, judge, prompts, (limit, pairs, n), drawn, seed=seed, device=device, out=out
+            )
         title = " · ".join(name for name in dict.fromkeys(_names(cast)) if "decoy:" not in name)
-    _tell(cast, baseline, seed, out, title)
+    with _alone(out):
+        _tell(cast, baseline, seed, out, title)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep other processes out of the comparison's directory; one made for nothing is removed."""
+    new = not out.exists()
+    with locked(out, "this comparison"):
+        try:
+            yield
+        except BaseException:
+            if new and [path.name for path in out.iterdir()] == [LOCK]:
+                shutil.rmtree(out)
+            raise
 
 
 def _sampling(temperature: float | None, max_new_tokens: int | None) -> Sampling | None:

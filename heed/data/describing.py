@@ -18,7 +18,7 @@ def of_length(texts: Sequence[str]) -> str:
     words = [len(text.split()) for text in texts]
     characters = [len(text) for text in texts]
     half, most = (
-        f"{_at(words, share):,} words ({_at(characters, share):,} characters)"
+        f"{_many(_at(words, share), 'word')} ({_many(_at(characters, share), 'character')})"
         for share in (0.5, 0.95)
     )
     return f"median {half}, 95% up to {most}"
@@ -27,6 +27,10 @@ def of_length(texts: Sequence[str]) -> str:
 def share(count: int, of: int) -> str:
     """A count and what it is in per cent."""
     return f"{count:,} ({count / of:.0%})"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _at(values: Sequence[int], share: float) -> int:

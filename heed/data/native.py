@@ -105,6 +105,8 @@ def to_label(row: Row, reading: Reading) -> Entry:
 
 def _telling(answers: Sequence[str], *, ranked: bool) -> list[int]:
     """Places of the answers that can be told apart; all of them, or none is `ranked`."""
+    if len(answers) < 2:
+        raise RowError(f"there are two or more answers to compare, here {len(answers)}")
     places = [answers.index(answer) for answer in dict.fromkeys(answers) if answer.strip()]
     empty = not all(answer.strip() for answer in answers)
     if empty and (ranked or len(places) < 2):

@@ -22,6 +22,7 @@ from heed.data.preferences import Gathering, Key, found_in, key
 from heed.data.rows import BadRow
 from heed.data.sources import files_of, names_held_out
 from heed.data.splitting import conversation
+from heed.data.tables import length
 from heed.types import Annotation, Comparison, Demonstration, Prompt, Unpaired
 
 NO_VERDICT = "answers that nobody has judged"
@@ -45,6 +46,7 @@ class Survey:
     annotator (or nobody) says otherwise than before, of which the first stands.
     set_aside: other rows that hold nothing to train on, by reason.
     broken: rows that cannot be used, each with its place and what is wrong.
+    share: of all rows, those that were looked at; all but in a look at the beginning of each file.
     """
 
     sources: tuple[str, ...]
@@ -58,6 +60,7 @@ class Survey:
     contradictory: int
     set_aside: Mapping[str, int]
     broken: tuple[BadRow, ...]
+    share: float = 1.0
 
     @property
     def left_out(self) -> dict[str, int]:
@@ -106,7 +109,8 @@ def survey(
     Args:
         sources: files, directories of such, directories that `datasets` saved, names on the hub.
         progress: hears how far it is.
-        most: read so many rows of each file at most, for a look.
+        most: read so many rows of each file at most, for a look; of a file whose length is not
+            known before it is read, all.
 
     Raises:
         UserError: a source does not exist, is broken as a whole, empty, or of unknown columns.
@@ -130,6 +134,7 @@ class _Found:
     gathering: Gathering = field(default_factory=Gathering)
     formats: dict[str, str] = field(default_factory=dict)
     rows: int = 0
+    total: int = 0
     worth: dict[Key, tuple[float, float | None]] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
 
@@ -138,12 +143,17 @@ class _Found:
             self.rows += 1
             progress(file, done, total)
 
-        name, rows = found_in(file, self.gathering, progress=heard, to_train=True, most=most)
+        there, before = length(file), self.rows
+        name, rows = found_in(
+            file, self.gathering, progress=heard, to_train=True, most=most if there else None
+        )
         self.formats[file] = name
         # HH-RLHF's files train and test share openings, so that they are split anew.
         apart = held_out and name != TRANSCRIPTS
         for each in rows:
             self._take(_held(each) if apart else each)
+        read = self.rows - before
+        self.total += max(there, read) if read == most else read
 
     def _take(self, found: Found) -> None:
         if isinstance(found, Entry):
@@ -194,6 +204,7 @@ class _Found:
             contradictory=self.gathering.contradictory + distinct.contradictory,
             set_aside={why: n for why, n in sorted(distinct.aside.items()) if n},
             broken=tuple(self.gathering.errors),
+            share=self.rows / self.total if self.total else 1.0,
         )
 
     def _weighed(self, vote: Annotation) -> Callable[[W], W]:

@@ -5,6 +5,7 @@ of a process of its own, which a broken library may take down.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -113,13 +114,21 @@ def devices(found: Probed) -> Iterator[Check]:
         says = "there; Heed trains on it only where a recipe names it (device: mps)"
         yield Check(DEVICES, "mps", "note", says)
     if not facts["cuda"]:
-        built = facts["built_for_cuda"]
-        says = f"none is visible to torch (built for CUDA {built})" if built else (
-            "none: this torch is built for CPUs alone"
-        )  # fmt: skip
-        yield Check(DEVICES, "cuda", "note", says, value=[])
+        yield _no_gpu(facts["built_for_cuda"])
     says = f"{facts['threads']} threads, kernels for {facts['capability']}"
     yield Check(DEVICES, "cpu", "fine", says, value=facts)
+
+
+def _no_gpu(built: str | None) -> Check:
+    """None to be seen: there may be none, or torch or the driver does not do."""
+    driver = shutil.which("nvidia-smi") is not None
+    if built:
+        remedy = f"see in nvidia-smi whether the driver is new enough for CUDA {built}"
+        says = f"none is visible to torch (built for CUDA {built})"
+    else:
+        remedy = "install a torch that is built for CUDA: this machine has NVIDIA's driver"
+        says = "none: this torch is built for CPUs alone"
+    return Check(DEVICES, "cuda", "note", says, remedy if driver else "", [])
 
 
 def speeds(found: Probed) -> Iterator[Check]:

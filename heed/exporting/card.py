@@ -130,8 +130,10 @@ def _what_it_is(card: Card) -> str:
 
 def _stands_on(card: Card) -> str:
     base = card.found.base
-    if base.outside:
+    if not base.along(hub=card.hub):
         return f"The adapter stands on {code(base.source)}."
+    if base.outside:
+        return f"The adapter stands on a model that is on no hub, and lies here in `{BASE}/`."
     return (
         f"The adapter does not stand on the bare base model but on the policy of the stage "
         f"{code(base.stage)}, which this run made. That model is in `{BASE}/`; the adapter is of "
@@ -301,11 +303,9 @@ def _limits(card: Card) -> str:
     told = []
     measured = set(card.figures)
     if card.found.recipe.data == lineage.WORLD:
-        alone = card.found.begins is None
-        told.append(
-            "It was trained on the texts of a small invented world"
-            + (" and on nothing else: what it says outside of it means nothing." * alone or ".")
-        )
+        told.append("It was trained on the texts of a small invented world.")
+        if card.found.begins is None:
+            told.append("It has read nothing else: what it says outside of it means nothing.")
     elif card.found.kind == "policy" and "gold" not in measured:
         told.append(
             "There is no true reward here: whether its answers are good was judged by models or "
@@ -328,13 +328,14 @@ def _limits(card: Card) -> str:
 def _checked(card: Card) -> str:
     checked = card.checked
     what = "score" if card.found.kind == "reward" else "log-prob"
+    by = "peft" if card.what == ADAPTER else "transformers"
+    allowed = f" ({EXACT:.0e} is allowed)" if card.what == "merged" else ""
     lines = [
         "## How the export was checked",
-        f"It was loaded again by plain {'peft' if card.what == ADAPTER else 'transformers'} before "
-        f"it took its place, on {checked.probes} "
-        f"{'prompt' if checked.probes == 1 else 'prompts'}. Computed in float32 from the weights "
-        f"in the files, the {what}s differ from Heed's own by {_apart(checked.written)}"
-        + (f" ({EXACT:.0e} is allowed)." if card.what == "merged" else "."),
+        f"It was loaded again by plain {by} before it took its place, and asked "
+        f"{checked.probes} {'prompt' if checked.probes == 1 else 'prompts'}. Computed in float32 "
+        f"from the weights as they are in the files, the {what}s differ from Heed's own by "
+        f"{_apart(checked.written)}{allowed}.",
     ]
     if checked.rounding is not None:
         lines.append(

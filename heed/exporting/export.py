@@ -74,7 +74,8 @@ def export(found: Found, directory: Path, wish: Wish, *, repository: str | None 
             done += 1
             bar(done)
 
-        write = _writer(found, wish, dtype, directory)
+        final = directory if repository is None else None
+        write = _writer(found, wish, dtype, final)
         checked = write(folder, step)
         step()
         shutil.copyfile(found.run / "recipe.yaml", folder / "recipe.yaml")
@@ -114,7 +115,7 @@ def sizes(directory: Path) -> dict[str, int]:
 
 
 def _writer(
-    found: Found, wish: Wish, dtype: str, final: Path
+    found: Found, wish: Wish, dtype: str, final: Path | None
 ) -> Callable[[Path, weights.Step], Checked]:
     if found.kind == "reward":
         if wish.what == "adapter":

@@ -31,6 +31,12 @@ class Base:
     stage: str
     outside: bool
 
+    def along(self, *, hub: bool) -> bool:
+        """Whether it is exported along: others find it nowhere else. On the hub, nobody finds a
+        directory of the user's either.
+        """
+        return not self.outside or (hub and Path(self.source).exists())
+
 
 @dataclass(frozen=True)
 class Found:
@@ -174,7 +180,9 @@ def _nothing(run: Path, stage: Stage) -> str:
             f"{stage.name!r} is a way to ask {policy!r} and leaves no weights of its own; export "
             f"{run}:{policy}."
         )
-    return f"The stage {stage.name!r} of {run} is a {stage.kind} stage, which leaves no weights."
+    return (
+        f"The stage {stage.name!r} of {run} is of the kind {stage.kind}, which leaves no weights."
+    )
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -32,8 +32,8 @@ def code(found: Found, what: str, checked: Checked, place: str, *, hub: bool) ->
     lines.insert(what == "adapter", f"from transformers import {', '.join(sorted(names))}")
     lines += ["", f"tokenizer = {checked.wording.reader}.from_pretrained(where)"]
     if what == "adapter":
-        outside = found.base.outside
-        base = repr(found.base.source) if outside else f'where + "/{BASE}"'
+        along = found.base.along(hub=hub)
+        base = f'where + "/{BASE}"' if along else repr(found.base.source)
         lines += [
             f"base = AutoModelForCausalLM.from_pretrained({base})",
             "model = PeftModel.from_pretrained(base, where)",

@@ -99,10 +99,11 @@ def export_policy(found: Found, folder: Path, dtype: str, shard: str, step: Step
 
 
 def export_adapter(
-    found: Found, folder: Path, final: Path, dtype: str, shard: str, step: Step
+    found: Found, folder: Path, final: Path | None, dtype: str, shard: str, step: Step
 ) -> Checked:
-    """The adapter alone, and in `base/` what it stands on where that is a policy of the run; the
-    adapter's config names the base as it lies under `final`, the folder's place in the end.
+    """The adapter alone, and in `base/` what it stands on where others find it nowhere else; the
+    adapter's config names the base as it lies under `final`, the folder's place in the end (None:
+    on the hub, where no path holds).
     """
     adapter = found.adapter
     if adapter is None:
@@ -114,17 +115,17 @@ def export_adapter(
     said = _said(found, lm)
     merged = probes.logprobs(lm.model, said)
     step()
-    base = found.base
-    wording = _save_tokenizer(lm, said, *([folder] if base.outside else [folder, folder / BASE]))
+    base, along = found.base, found.base.along(hub=final is None)
+    wording = _save_tokenizer(lm, said, *([folder, folder / BASE] if along else [folder]))
     generation_config(lm, found.sampling).save_pretrained(folder)
     del lm.model
-    if not base.outside:
+    if along:
         inner = load_language_model(base.source, device="cpu", dtype="float32")
         _save(inner.model, folder / BASE, dtype, shard, [], [])
         del inner
-    parameters = _copy_adapter(adapter, folder, _place(found, final), dtype)
+    parameters = _copy_adapter(adapter, folder, _place(base.source, along, final), dtype)
     step()
-    source = base.source if base.outside else folder / BASE
+    source = folder / BASE if along else base.source
     model = sources.load_weights(AutoModelForCausalLM, source, torch.float32)
     worn = PeftModel.from_pretrained(model, folder).eval()
     gap = probes.apart(merged, probes.logprobs(worn, said))
@@ -280,12 +281,13 @@ def _copy_adapter(adapter: Path, folder: Path, base: str, dtype: str) -> int:
     return sum(each.numel() for each in tensors.values())
 
 
-def _place(found: Found, final: Path) -> str:
+def _place(source: str, along: bool, final: Path | None) -> str:
     """What the adapter's config calls its base: a hub name, or a path from anywhere."""
-    if not found.base.outside:
-        return str((final / BASE).resolve())
-    path = Path(found.base.source)
-    return str(path.resolve()) if path.exists() else found.base.source
+    if along:
+        # On the hub only beside the adapter; no name there reads like this one.
+        return f"./{BASE}" if final is None else str((final / BASE).resolve())
+    path = Path(source)
+    return str(path.resolve()) if path.exists() else source
 
 
 def _classifier(folder: Path, dtype: torch.dtype) -> Any:

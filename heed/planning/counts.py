@@ -58,7 +58,7 @@ def sft(ground: Ground, stage: recipe.Sft) -> Counts:
     else:
         source = ground.recipe.stage(stage.records or "records")
         count = source.prompts if isinstance(source, recipe.Revise) else rows.count
-        held = count / EVERY if ground.data.all_train else ground.data.heldout
+        held = count / EVERY if ground.data.all_train else ground.data.heldout_demonstrations
         count = count - held if ground.data.all_train else count
     iterations = steps(count, stage.batch, stage.epochs)
     seen = iterations * stage.batch
@@ -226,7 +226,7 @@ def kto(ground: Ground, stage: recipe.Kto) -> Counts:
     """Answers by themselves, and as many under another prompt, which have no gradient."""
     pairs, root = ground.pairs(stage.comparisons), ground.root(stage.policy)
     row, answer = pairs.rows.row(stage.context), pairs.rows.target(stage.context)
-    train_rows, held = 2 * pairs.train, 2 * pairs.heldout
+    train_rows, held = 2 * pairs.train + pairs.unpaired, 2 * pairs.heldout + pairs.heldout_unpaired
     iterations = steps(train_rows, stage.batch, stage.epochs)
     seen = iterations * stage.batch
     measured = 2 * (train_rows + held) + seen + 2 * looks(stage, iterations) * held

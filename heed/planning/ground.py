@@ -35,11 +35,15 @@ JUDGED = 150
 
 @dataclass(frozen=True, slots=True)
 class PairsOf:
-    """Pairs of answers: to train on, held out, and what their rows are like."""
+    """Pairs of answers: to train on, held out, and what their rows are like; beside them, answers
+    labelled one by one.
+    """
 
     train: float
     heldout: float
     rows: Rows
+    unpaired: float = 0.0
+    heldout_unpaired: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -124,13 +128,19 @@ class Ground:
         """The comparisons of one stage or several, every label taken to prefer an answer."""
         parts = [self._pairs(self.recipe.stage(name)) for name in listed(comparisons)]
         return PairsOf(
-            sum(each.train for each in parts), sum(each.heldout for each in parts), parts[0].rows
+            sum(each.train for each in parts),
+            sum(each.heldout for each in parts),
+            parts[0].rows,
+            sum(each.unpaired for each in parts),
+            sum(each.heldout_unpaired for each in parts),
         )
 
     def _pairs(self, stage: Stage) -> PairsOf:
         if isinstance(stage, Records):
             data = self.data
-            return PairsOf(data.comparisons, data.heldout, data.corpus)
+            return PairsOf(
+                data.comparisons, data.heldout, data.corpus, data.unpaired, data.heldout_unpaired
+            )
         if isinstance(stage, Relabel):
             under = self._pairs(self.recipe.stage(stage.comparisons))
             ways = 2 if stage.reward else 1  # a soft label is a comparison in each order

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from heed.data.sources import files_of
 from heed.data.survey import survey
 from heed.errors import UserError
 from heed.models.chat import ChatFormat
 from heed.models.pair_format import PairFormat
 from heed.planning.ground import Ground
 from heed.planning.sizes import Size, of_architecture, of_backbone, of_model
-from heed.planning.texts import Data, Measure, by_characters, of_survey, of_world
+from heed.planning.texts import LOOK, Data, Measure, by_characters, of_survey, of_world
 from heed.recipe import Pretrain, Recipe, Records
 from heed.types import Prompt
 from heed.world.world import World
@@ -39,9 +40,10 @@ def _data(recipe: Recipe, given: ChatFormat | PairFormat | None) -> Data:
         vocabulary = max(
             (s.vocabulary for s in recipe.stages if isinstance(s, Pretrain)), default=0
         )
-        settings = next(stage for stage in recipe.stages if isinstance(stage, Records))
         sources = [recipe.data] if isinstance(recipe.data, str) else recipe.data
-        return of_survey(survey(sources), settings, measure, vocabulary)
+        first = next(stage for stage in recipe.stages if isinstance(stage, Records))
+        found = survey(sources, most=LOOK // max(1, len(files_of(sources))) + 1)
+        return of_survey(found, first, measure, vocabulary)
     world = World(recipe.world.seed, recipe.world.families)
     records = [stage for stage in recipe.stages if isinstance(stage, Records)]
     chat = given or ChatFormat(

@@ -150,7 +150,8 @@ def _configuration(source: str) -> dict[str, Any]:
         return _filled(AutoConfig.from_pretrained(source, trust_remote_code=False))
     except (OSError, ValueError, KeyError) as error:
         said = " ".join(str(error).split())
-        raise UserError(f"The configuration of {source!r} cannot be read: {said}") from error
+        where = "" if Path(source).exists() else f"There is no directory {source!r} here. "
+        raise UserError(f"{where}The configuration of {source!r} cannot be read: {said}") from error
 
 
 def of_backbone(source: str) -> Size:

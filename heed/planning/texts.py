@@ -8,18 +8,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import fmean
-from typing import TypeVar
+from typing import TypeVar, get_args
 
-from heed.data.splitting import conversation
 from heed.data.survey import Survey
+from heed.data.training_set import on, training_set
 from heed.recipe import Recipe, Records
-from heed.types import Demonstration, Prompt
+from heed.run import derive_seed
+from heed.types import Comparison, Demonstration, Prompt, Split, Unpaired
 from heed.world.arithmetic import Calculation
 from heed.world.facts import Fact
 from heed.world.world import World
 
 T = TypeVar("T")
+Kind = TypeVar("Kind", Comparison, Unpaired, Demonstration)
 LOOK = 1000
 """Texts looked at, of each sort."""
 CHARACTERS, MARKER = 3.5, 5
@@ -81,8 +84,9 @@ class Rows:
 class Data:
     """What the first stage will leave.
 
-    `prompts` and `heldout_prompts` count by family. `comparisons` and `heldout` are of transcripts;
-    the world has none before somebody is asked. `probes`: questions asked after a wrong opinion.
+    `prompts` and `heldout_prompts` count by family. `comparisons`, `heldout` and the answers that
+    are labelled one by one are of people's data; the world has none before somebody is asked.
+    `probes`: questions asked after a wrong opinion.
     """
 
     corpus: Rows
@@ -91,8 +95,12 @@ class Data:
     heldout_prompts: Mapping[str, int]
     all_train: bool = True
     """Whether every demonstration is of a training prompt, so that some are held out of them."""
+    heldout_demonstrations: int = 0
+    """Beside those that are trained on, where not all are of training prompts."""
     comparisons: int = 0
     heldout: int = 0
+    unpaired: int = 0
+    heldout_unpaired: int = 0
     probes: int = 0
     documents: float = 0.0
     """Tokens of a document that is looked up."""
@@ -143,35 +151,43 @@ def of_world(recipe: Recipe, world: World, measure: Measure, vocabulary: int) ->
 
 
 def of_survey(found: Survey, records: Records, measure: Measure, vocabulary: int = 0) -> Data:
-    """What a survey of somebody's data found, split as the records will be: by the data's own
-    split, or else by the share of the prompts that the settings hold out.
+    """What a survey of somebody's data found, all of it or the beginning of every file: some texts
+    of each sort are measured, and all are counted as the stage records will divide them.
     """
-    limit = records.limit or found.rows
-    pairs, single = _some(found.comparisons, limit), _some(found.unpaired, limit)
-    shown = _some(found.demonstrations, limit)
-    own = sum(prompt.split == "heldout" for prompt in found.prompts)
-    held = own / len(found.prompts) if own else records.heldout
-    asked = [pair.prompt for pair in pairs] + [answer.prompt for answer in single]
-    asked += [each.prompt for each in shown]
-    prompts = {conversation(prompt): prompt for prompt in asked}
-    chosen = [Demonstration(each.prompt, each.chosen) for each in _some(pairs)]
-    rejected = [Demonstration(each.prompt, each.rejected) for each in _some(pairs)]
-    apart = [Demonstration(each.prompt, each.text) for each in _some(single)]
-    good = [Demonstration(each.prompt, each.text) for each in _some(single) if each.desirable]
-    imitated = [*_some(shown)] or [*chosen, *good]
-    texts = 2 * len(pairs) + len(single) + len(shown)
-    count = len(shown) or len(pairs) + sum(each.desirable for each in single)
-    families = Counter(prompt.family for prompt in prompts.values())
+    made = training_set(
+        found, heldout=records.heldout, limit=None, seed=partial(derive_seed, 0, records.name)
+    )
+
+    def scale(rows: Sequence[object]) -> float:
+        there = len(rows) / found.share
+        return min(there, records.limit or there) / max(1, len(rows))
+
+    def count(rows: Sequence[Kind], split: Split) -> int:
+        return round(len(on(rows, split)) * scale(rows))
+
+    def imitated(split: Split) -> int:
+        if made.demonstrations:
+            return count(made.demonstrations, split)
+        good = [each for each in on(made.unpaired, split) if each.desirable]
+        return count(made.comparisons, split) + round(len(good) * scale(made.unpaired))
+
+    corpus = 2 * count(made.comparisons, "train")
+    corpus += count(made.unpaired, "train") + count(made.demonstrations, "train")
+    shown = on(made.imitated, "train") or made.corpus
+    kinds: tuple[Sequence[object], ...] = (made.comparisons, made.unpaired, made.demonstrations)
+    most = scale(max(kinds, key=len))
+    asked = {split: _families(made.prompts, split, most) for split in get_args(Split)}
     return Data(
-        corpus=_rows(
-            [*chosen, *rejected, *apart, *_some(shown)], round((1 - held) * texts), measure
-        ),
-        demonstrations=_rows(imitated or apart, round((1 - held) * count), measure),
-        prompts={family: round(n * (1 - held)) for family, n in families.items()},
-        heldout_prompts={family: round(n * held) for family, n in families.items()},
+        corpus=_rows(_some(made.corpus), corpus, measure),
+        demonstrations=_rows(_some(shown), imitated("train"), measure),
+        prompts=asked["train"],
+        heldout_prompts=asked["heldout"],
         all_train=False,
-        comparisons=round((1 - held) * len(pairs)),
-        heldout=round(held * len(pairs)),
+        heldout_demonstrations=imitated("heldout"),
+        comparisons=count(made.comparisons, "train"),
+        heldout=count(made.comparisons, "heldout"),
+        unpaired=count(made.unpaired, "train"),
+        heldout_unpaired=count(made.unpaired, "heldout"),
         vocabulary=vocabulary,
     )
 
@@ -183,9 +199,15 @@ def by_characters(prompt: Prompt, answer: str) -> tuple[int, int]:
     return round(said / CHARACTERS) + MARKER * turns, round(len(answer) / CHARACTERS) + 1
 
 
-def _some(items: Sequence[T], most: int = LOOK) -> list[T]:
-    """At most so many of them, from all over."""
-    return [*items[:: max(1, len(items) // max(1, most))]][:most]
+def _families(prompts: Sequence[Prompt], split: Split, scale: float) -> dict[str, int]:
+    """Prompts of one side, by family."""
+    seen = Counter(prompt.family for prompt in prompts if prompt.split == split)
+    return {family: round(count * scale) for family, count in seen.items()}
+
+
+def _some(items: Sequence[T]) -> list[T]:
+    """At most `LOOK` of them, from all over."""
+    return [*items[:: max(1, len(items) // LOOK)]][:LOOK]
 
 
 def _rows(items: Sequence[Demonstration], count: int, measure: Measure) -> Rows:

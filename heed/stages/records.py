@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from itertools import count
-from typing import TypeVar, get_args
+from typing import get_args
 
 from heed.data.aside import BROKEN, keep_apart, refusal, write_rejected
 from heed.data.sources import files_of
-from heed.data.splitting import conversation, held_out
 from heed.data.survey import Survey, survey
 from heed.data.tables import length
+from heed.data.training_set import TrainingSet, on, training_set
 from heed.errors import UserError
 from heed.files import write_records
 from heed.progress import Display
 from heed.recipe import Kto, Records, Sft, Stage, listed
 from heed.run import StageRun
 from heed.stages.workplace import Summary, Workplace
-from heed.types import Comparison, Demonstration, Prompt, Split, Unpaired
+from heed.types import Split
 from heed.world.world import World
 
-T = TypeVar("T", Comparison, Unpaired, Demonstration)
 MANY, STEP = 20_000, 1000
 """Rows from which on reading them is shown, and how often."""
 _BOTH = "to train and to judge on"
@@ -53,59 +50,28 @@ def _from_world(world: World, settings: Records, stage: StageRun) -> Summary:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """What is trained and measured on, each prompt on its side of the split."""
-
-    comparisons: list[Comparison]
-    unpaired: list[Unpaired]
-    demonstrations: list[Demonstration]
-
-    @property
-    def prompts(self) -> list[Prompt]:
-        prompts = [
-            *(each.prompt for each in self.comparisons),
-            *(each.prompt for each in self.unpaired),
-            *(each.prompt for each in self.demonstrations),
-        ]
-        return list({prompt.id: prompt for prompt in prompts}.values())
-
-    @property
-    def imitated(self) -> list[Demonstration]:
-        """Demonstrations; where the data hold none, the answers that were chosen or called good."""
-        chosen = [Demonstration(each.prompt, each.chosen) for each in self.comparisons]
-        good = [Demonstration(each.prompt, each.text) for each in self.unpaired if each.desirable]
-        return self.demonstrations or [*chosen, *good]
-
-    @property
-    def corpus(self) -> list[Demonstration]:
-        """Every text of a training prompt."""
-        train = _of(self.comparisons, "train")
-        return [
-            *(Demonstration(each.prompt, each.chosen) for each in train),
-            *(Demonstration(each.prompt, each.rejected) for each in train),
-            *(Demonstration(each.prompt, each.text) for each in _of(self.unpaired, "train")),
-            *_of(self.demonstrations, "train"),
-        ]
-
-
 def _from_data(work: Workplace, settings: Records, stage: StageRun) -> Summary:
     found = _read(work, settings, stage)
-    kept = _kept(work, settings, stage, found)
+    kept = training_set(
+        found,
+        heldout=settings.heldout,
+        limit=settings.limit,
+        seed=lambda *names: work.seed(stage.name, *names),
+    )
     _check(work, stage, found, kept)
     folder = stage.directory
     write_records(folder / "prompts.jsonl", kept.prompts)
-    write_records(folder / "comparisons.jsonl", _of(kept.comparisons, "train"))
-    write_records(folder / "heldout.jsonl", _of(kept.comparisons, "heldout"))
-    write_records(folder / "unpaired.jsonl", _of(kept.unpaired, "train"))
-    write_records(folder / "heldout_unpaired.jsonl", _of(kept.unpaired, "heldout"))
+    write_records(folder / "comparisons.jsonl", on(kept.comparisons, "train"))
+    write_records(folder / "heldout.jsonl", on(kept.comparisons, "heldout"))
+    write_records(folder / "unpaired.jsonl", on(kept.unpaired, "train"))
+    write_records(folder / "heldout_unpaired.jsonl", on(kept.unpaired, "heldout"))
     write_records(folder / "demonstrations.jsonl", kept.imitated)
     write_records(folder / "corpus.jsonl", kept.corpus)
     counts = {"unpaired": len(kept.unpaired), "demonstrations": len(kept.demonstrations)}
     return {
         "prompts": len(kept.prompts),
         "heldout_prompts": sum(prompt.split == "heldout" for prompt in kept.prompts),
-        "comparisons": len(_of(kept.comparisons, "train")),
+        "comparisons": len(on(kept.comparisons, "train")),
         **{kind: count for kind, count in counts.items() if count},
         "set_aside": found.left_out,
         "notes": [found.message(), *_notes(found, kept, stage)],
@@ -138,50 +104,8 @@ def _counting(bar: Display) -> Callable[[str, int, int], None]:
     return heard
 
 
-def _kept(work: Workplace, settings: Records, stage: StageRun, found: Survey) -> _Kept:
-    """At most `limit` records of each kind, every prompt on its side."""
-
-    def some(records: Sequence[T], *kind: str) -> list[T]:
-        shuffled = list(records)
-        random.Random(work.seed(stage.name, "limit", *kind)).shuffle(shuffled)
-        return shuffled[: settings.limit]  # every file has its share
-
-    comparisons = some(found.comparisons)
-    unpaired = some(found.unpaired, "unpaired")
-    demonstrations = some(found.demonstrations, "demonstrations")
-    held = held_out(
-        [
-            [each.prompt for each in comparisons],
-            [each.prompt for each in unpaired],
-            [each.prompt for each in demonstrations],
-        ],
-        settings.heldout,
-        work.seed(stage.name),
-    )
-    return _Kept(
-        [_sided(each, held) for each in comparisons],
-        [_sided(each, held) for each in unpaired],
-        [_sided(each, held) for each in demonstrations],
-    )
-
-
-def _sided(made: T, held: Collection[str]) -> T:
-    split: Split = "heldout" if conversation(made.prompt) in held else "train"
-    return replace(made, prompt=replace(made.prompt, split=split))
-
-
-def _of(records: Sequence[T], split: Split) -> list[T]:
-    return [each for each in records if each.prompt.split == split]
-
-
-def _check(work: Workplace, stage: StageRun, found: Survey, kept: _Kept) -> None:
+def _check(work: Workplace, stage: StageRun, found: Survey, kept: TrainingSet) -> None:
     """Raise UserError where the data do not hold what a later stage is trained on."""
-    if not kept.prompts:
-        raise UserError(
-            f"{', '.join(found.sources)}: not one row can be used ({found.message()}) Heed trains "
-            "on comparisons (prompt, chosen, rejected), on answers labelled one by one (prompt, "
-            "completion, label) and on demonstrations (messages)."
-        )
     for later in work.recipe.stages:
         why = _lacking(later, stage.name, kept)
         if why:
@@ -191,40 +115,40 @@ def _check(work: Workplace, stage: StageRun, found: Survey, kept: _Kept) -> None
             )
 
 
-def _lacking(later: Stage, name: str, kept: _Kept) -> str:
+def _lacking(later: Stage, name: str, kept: TrainingSet) -> str:
     """What a stage would be trained on and is not there, as a sentence; nothing where all is."""
     named = getattr(later, "comparisons", None)
     if isinstance(named, str | list) and listed(named) == [name]:
         return _labelled(kept) if isinstance(later, Kto) else _compared(kept)
-    if isinstance(later, Sft) and later.records == name and not _of(kept.imitated, "train"):
+    if isinstance(later, Sft) and later.records == name and not on(kept.imitated, "train"):
         return "there are no demonstrations, and no answer was chosen or called good."
     return ""
 
 
-def _compared(kept: _Kept) -> str:
+def _compared(kept: TrainingSet) -> str:
     """What is missing of comparisons to train and to judge on."""
     if not kept.comparisons:
         return "there are no comparisons (prompt, chosen, rejected)."
-    enough = all(_of(kept.comparisons, split) for split in get_args(Split))
+    enough = all(on(kept.comparisons, split) for split in get_args(Split))
     return "" if enough else f"{len(kept.comparisons)} usable comparisons are too few {_BOTH}."
 
 
-def _labelled(kept: _Kept) -> str:
+def _labelled(kept: TrainingSet) -> str:
     """What is missing of good and bad answers, which KTO wants of each to train on."""
     train, heldout = (
-        [*_of(kept.comparisons, split), *_of(kept.unpaired, split)] for split in get_args(Split)
+        [*on(kept.comparisons, split), *on(kept.unpaired, split)] for split in get_args(Split)
     )
     if not kept.comparisons and not kept.unpaired:
         return "there are no answers called good or bad (prompt, completion, label)."
     if not train or not heldout:
         return f"{len(train) + len(heldout)} usable answers are too few {_BOTH}."
-    labels = {each.desirable for each in _of(kept.unpaired, "train")}
-    if _of(kept.comparisons, "train") or len(labels) == 2:
+    labels = {each.desirable for each in on(kept.unpaired, "train")}
+    if on(kept.comparisons, "train") or len(labels) == 2:
         return ""
     return f"all answers are called {'good' if True in labels else 'bad'}; there are no others."
 
 
-def _fitting(kept: _Kept) -> str:
+def _fitting(kept: TrainingSet) -> str:
     """Which method the data are for, where they are for one alone."""
     if kept.comparisons:
         return ""
@@ -241,7 +165,7 @@ def _fitting(kept: _Kept) -> str:
     return ""
 
 
-def _notes(found: Survey, kept: _Kept, stage: StageRun) -> list[str]:
+def _notes(found: Survey, kept: TrainingSet, stage: StageRun) -> list[str]:
     """What a person should know of the data beside the counts."""
     held = sum(prompt.split == "heldout" for prompt in found.prompts)
     notes = {

@@ -46,6 +46,7 @@ def test_one_command_leaves_weights_a_report_and_what_to_do_next(
     for told in ("64 comparisons", "method: dpo", "sft first: true", "free", "Better?",
                  f"heed chat {out}:dpo", f"heed export {out}:dpo"):  # fmt: skip
         assert told in done.output, told
+    assert "gate leakage" not in done.output, "held-out answers are measured on, not imitated"
     AutoModelForCausalLM.from_pretrained(out / "dpo" / "policy")
     assert (out / "report.html").exists()
     page = (out / "align.yaml").read_text()

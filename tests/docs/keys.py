@@ -13,6 +13,7 @@ from docs.blocks import Block
 from pydantic import BaseModel, ValidationError
 
 from docsite.settings import group_of
+from heed import config
 from heed.config import load_recipe
 from heed.recipe import STAGES, Recipe, Rounds
 
@@ -86,7 +87,7 @@ def is_recipe(block: Block) -> bool:
 
 def check_yaml(block: Block, folder: Path) -> None:
     """Raise AssertionError where a recipe, or a piece of one, would be refused."""
-    value: Any = yaml.safe_load(block.text)
+    value: Any = config._compose(block.place, block.text).value
     if isinstance(value, list):
         for item in value:
             kind, given = (item, {}) if isinstance(item, str) else next(iter(item.items()))

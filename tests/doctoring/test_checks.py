@@ -113,6 +113,23 @@ def test_a_gpu_and_speeds() -> None:
     assert speed.says == "1,234 GF/s in float32, no bfloat16; 9 GB/s of memory"
 
 
+@pytest.mark.parametrize(
+    ("built", "driver", "remedy"),
+    [(None, None, ""), ("13.0", None, ""), ("13.0", "/bin/x", "new enough for CUDA 13.0"),
+     (None, "/bin/x", "install a torch that is built for CUDA")],
+)  # fmt: skip
+def test_no_gpu_to_be_seen(
+    built: str | None, driver: str | None, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(libraries.shutil, "which", lambda name: driver)
+    facts = {"threads": 2, "capability": "AVX2", "built_for_cuda": built, "mps": True, "cuda": []}
+    found = by_name(libraries.devices(libraries.Probed(torch=facts)))
+    assert found["cuda"].level == "note"
+    assert remedy in found["cuda"].remedy
+    assert bool(found["cuda"].remedy) == bool(remedy)
+    assert found["mps"].level == "note"
+
+
 def test_places_that_work_and_that_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     well = by_name(places.place("runs", tmp_path, needs_sqlite=True))
     assert well["runs"].level == "fine"

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ import pytest
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
+from heed.errors import UserError
+from heed.exporting import lineage
 from heed.exporting.export import Wish, export
 from heed.exporting.found import find
 from heed.exporting.markdown import block, code, escaped, table
+from heed.exporting.metadata import header
+from heed.run import fingerprint
 
 HOSTILE = (
     "<img src=x onerror=alert(1)> | **bold** [a](http://evil.example) `x` ![i](x) $y$ www.z.example"
@@ -45,7 +50,10 @@ def test_its_code_runs(toy_run: Callable[..., Path], stage: str, what: str, kind
     with contextlib.redirect_stdout(printed):
         exec(compile(program, "README.md", "exec"), {})
     said = printed.getvalue().strip()
-    assert re.fullmatch(r"-?\d+\.\d+", said) if stage == "reward" else isinstance(said, str)
+    if stage == "reward":
+        assert re.fullmatch(r"-?\d+\.\d+", said)
+        assert "| accuracy |" in text
+        assert "Is it better?" not in text
 
 
 def test_the_header_is_the_hubs(toy_run: Callable[..., Path]) -> None:
@@ -68,14 +76,26 @@ def test_a_base_on_the_hub_is_named(toy_run: Callable[..., Path]) -> None:
     run = toy_run(outside=True)
     found = find(run, "sft")
     hub = found.recipe.model_copy(update={"model": "owner/tiny", "data": ["people/prefs"]})
-    from dataclasses import replace
-
-    from heed.exporting.metadata import header
-
     text = header(replace(found, recipe=hub), "adapter", "toy", {})
     data = ModelCard(text).data.to_dict()
     assert (data["base_model"], data["base_model_relation"]) == ("owner/tiny", "adapter")
     assert data["datasets"] == ["people/prefs"]
+
+
+def test_data_of_files_are_told_by_their_hash(toy_run: Callable[..., Path]) -> None:
+    run = toy_run()
+    path = run.parent / "prefs.jsonl"
+    path.write_text("{}\n")
+    found = find(run, "dpo")
+    own = found.recipe.model_copy(update={"data": [str(path), "owner/prefs", "gone/prefs.jsonl"]})
+    here, hub, gone = lineage.sources(replace(found, recipe=own))
+    assert (here.name, here.hash, here.hub) == ("prefs.jsonl", fingerprint(str(path)), False)
+    assert (hub.name, hub.hash, hub.hub) == ("owner/prefs", None, True)
+    assert (gone.name, gone.hash, gone.hub) == ("prefs.jsonl", None, False)
+    (prompts,) = lineage.files(found)
+    assert (prompts.name, prompts.rows) == ("records/prompts.jsonl", 2)
+    assert ("collect", "comparisons", 7) in list(lineage.counts(found))
+    assert lineage.labelled_by(found) == {"collect": "simulated"}
 
 
 def test_what_was_not_measured_is_said(toy_run: Callable[..., Path]) -> None:
@@ -140,12 +160,10 @@ def test_code_holds_its_own_ticks() -> None:
 
 
 def test_a_stage_of_which_nothing_can_be_exported(toy_run: Callable[..., Path]) -> None:
-    from heed.errors import UserError
-
     run = toy_run()
     for stage, says in (
         ("best_of_n", "leaves no weights of its own; export"),
-        ("collect", "is a collect stage, which leaves no weights"),
+        ("collect", "is of the kind collect, which leaves no weights"),
         ("nothing", "has no stage 'nothing'. It has: records"),
     ):
         with pytest.raises(UserError, match=says):

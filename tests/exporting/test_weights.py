@@ -118,6 +118,21 @@ def test_an_adapter_on_a_given_model_names_it(toy_run: Callable[..., Path]) -> N
     torch.testing.assert_close(logits(worn), heeds(run / "sft/policy"), rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("outside", [True, False])
+def test_an_adapter_for_the_hub_holds_no_path(toy_run: Callable[..., Path], outside: bool) -> None:
+    run = toy_run(outside=outside)
+    folder, found = run.parent / "export", find(run, "sft")
+    made = export(found, folder, Wish("adapter"), repository="me/toy")
+    text = (folder / "adapter_config.json").read_text()
+    assert json.loads(text)["base_model_name_or_path"] == "./base"
+    assert str(run.parent) not in text
+    worn = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder / "base"), folder)
+    torch.testing.assert_close(logits(worn), heeds(run / "sft/policy"), rtol=0, atol=1e-4)
+    program = loading.code(found, "adapter", made.checked, "me/toy", hub=True)
+    assert "where = snapshot_download('me/toy')" in program
+    assert 'from_pretrained(where + "/base")' in program
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_reward_model_scores_as_in_heed(toy_run: Callable[..., Path], kind: str) -> None:
     run = toy_run(kind)

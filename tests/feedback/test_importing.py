@@ -48,7 +48,7 @@ WRONG: dict[str, dict[str, list[Any]]] = {
     },
     "items": {
         "prompt": [*NO_PROMPT, None],
-        "answers": [None, "x", [], ["a"], ["a", 1], ["a", "a"], ["a", "\x00"],
+        "answers": [None, "x", [], ["a"], ["a", 1], ["a", ""], ["a", "\x00"],
                     ["a", "b" * 500_000]],
         "known": [0, 9, "maybe", [1], [1, 3], [0, 1], [2, 2], True, 2.5, {}],
         "models": [["m"], 5, [1, 2]], "priority": ["high", [], True], "split": ["test", 5],

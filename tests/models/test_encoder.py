@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,12 @@ from heed.models.reward_model import (
     save_reward_model,
     with_adapter,
 )
+from heed.models.rows import pair_rows
 from heed.ops.batch import Sequences
+from heed.ops.order import Order
+from heed.rewards.bradley_terry import reward_modelling
 from heed.rewards.learned import LearnedReward
-from heed.types import Completion, Message, Prompt
+from heed.types import Comparison, Completion, Message, Prompt
 
 CPU = {"device": "cpu", "dtype": "float32"}
 SINGLE = Prompt.of("what is the capital of france ?")
@@ -180,7 +184,7 @@ def test_weights_that_are_not_of_the_head_must_be_there(tmp_path: Path) -> None:
     config.num_hidden_layers = 2
     config.intermediate_size = 64
     config.save_pretrained(path)
-    with pytest.raises(UserError, match="not all there"):
+    with pytest.raises(UserError, match=r"other shapes than config\.json says"):
         new_reward_model(path, **CPU)
 
 
@@ -238,3 +242,20 @@ def test_under_autocast_the_last_layer_is_exact(kind: str, tmp_path: Path) -> No
     assert score.dtype == torch.float32
     assert float(score.bfloat16().float() - score) != 0
     assert score.item() == pytest.approx(model.scores(row(model, COMPLETIONS[0])).item(), abs=0.1)
+
+
+@pytest.mark.parametrize("micro_tokens", [100, 300])
+def test_a_pass_holds_no_more_than_micro_tokens(tmp_path: Path, micro_tokens: int) -> None:
+    model = fresh("bert", tmp_path)
+    texts = ["one", "two red blue " * 6, "yes", "maybe " * 9] * 5
+    pairs = [Comparison(SINGLE, text, other) for text, other in pairwise(texts)]
+    rows = pair_rows(model.chat, pairs, 78)
+    seen: list[int] = []
+    model.model.register_forward_pre_hook(
+        lambda _module, _args, inputs: seen.append(inputs["input_ids"].numel()), with_kwargs=True
+    )
+    method = reward_modelling(model, rows, Order(len(pairs), len(pairs), 0))
+    for part in rows.split(micro_tokens):
+        method.loss(part)
+    assert max(seen) <= micro_tokens
+    assert sum(seen) < 1.5 * int(rows.cost().sum())  # rows of a length stand together

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import ARCHITECTURE, TOY
 from encoders import save_encoder
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from typer.testing import CliRunner
 
+from heed.cli.main import app
 from heed.config import load_recipe
 from heed.feedback.people import nobody
 from heed.models.language_model import new_language_model, save_language_model
@@ -94,3 +98,14 @@ def test_scores_are_calibrated_on_the_policys_samples(finished: Run) -> None:
 def test_what_was_trained_by_it_is_measured(finished: Run) -> None:
     found = json.loads((finished.directory / "evaluate" / "measures.json").read_text())
     assert all(found["policies"][name]["proxy"]["n"] > 0 for name in ("ppo", "best_of_n"))
+
+
+def test_an_export_is_read_by_transformers(finished: Run, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    said = CliRunner().invoke(app, ["export", f"{finished.directory}:reward", str(out)])
+    assert said.exit_code == 0, said.output
+    made, kept = (
+        AutoModelForSequenceClassification.from_pretrained(path).classifier.weight
+        for path in (out, finished.directory / "reward" / "model")
+    )
+    assert torch.equal(made, kept)
