@@ -9,7 +9,7 @@ from mkdocs.structure.files import File, Files
 
 from docsite.pages import reference
 
-AWAITED = ("data.md", "errors.md")
+AWAITED: tuple[str, ...] = ()
 """Pages that have a place in the navigation before they are written."""
 
 MODULES = "reference/modules/index.md"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,11 @@ def is_recipe(block: Block) -> bool:
 
 def check_yaml(block: Block, folder: Path) -> None:
     """Raise AssertionError where a recipe, or a piece of one, would be refused."""
+    said = [line for line in block.text.splitlines() if line.strip()]
+    if len(said) > 1 and len({line.partition(":")[0] for line in said}) == 1:
+        for line in said:  # alternatives, one a line
+            check_yaml(replace(block, text=line, title=""), folder)
+        return
     value: Any = config._compose(block.place, block.text).value
     if isinstance(value, list):
         for item in value:
@@ -96,7 +102,7 @@ def check_yaml(block: Block, folder: Path) -> None:
     elif "stages" in value:
         path = folder / (block.title or "page.yaml")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(block.text, encoding="utf-8")
+        path.write_text(("" if "name" in value else "name: page\n") + block.text, encoding="utf-8")
         load_recipe(str(path))
     else:
         _validate(Recipe, {"name": "page"}, value, block)

@@ -29,6 +29,7 @@ NOT_RUN = (
     ("heed label", "", "serves people until they stop it: tests/cli/test_label.py"),
     ("heed watch", "--web", "serves people until they stop it: tests/cli/test_watch.py"),
     ("heed compare", "people", "waits for people's votes: tests/cli/test_compare.py"),
+    ("heed run hh_encoder", "", "needs real weights from a package: tests/stages/test_encoders.py"),
     ("heed", "track=", "trackers' packages take long to load: tests/tracking"),
     ("heed", "--push", "uploads to the hub: tests/exporting/test_hub.py"),
 )

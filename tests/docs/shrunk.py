@@ -32,7 +32,7 @@ STAGE: dict[str, dict[str, Any]] = {
     "ensemble": {**TRAINED, "calibration": 16},
     "ppo": DRAWN, "rloo": DRAWN, "grpo": DRAWN, "reinforce": DRAWN,
     "rejection": {"rounds": 1, "prompts": 8, "batch": 8},
-    "reward_conditioned": {**TRAINED, "samples": 64},
+    "reward_conditioned": {**TRAINED, "samples": 64, "batch": 16},
     "dpo": TRAINED, "kto": TRAINED,
     "weak_to_strong": TRAINED,
     "evaluate": {"samples": 8, "seen": 4, "opinions": 0},

@@ -85,7 +85,10 @@ def test_measures_and_modules_are_all_there() -> None:
     assert not any("::: heed.cli" in page or "._" in page for page in pages.values())
 
 
-def test_a_page_that_is_awaited_is_left_out(tmp_path: Path) -> None:
+def test_a_page_that_is_awaited_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks, "AWAITED", ("data.md",))
     nav = [{"Parts": [{"Data": "data.md"}, {"Costs": "costs.md"}]}, {"All": hooks.MODULES}]
     first, second = hooks._placed(nav, tmp_path)
     assert first == {"Parts": [{"Costs": "costs.md"}]}

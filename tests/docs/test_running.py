@@ -16,6 +16,11 @@ from docs.workshop import write_files, write_model
 from heed.cli.run import carry_out
 from heed.config import load_recipe
 
+PREPARED = """\
+heed align my-model prefs.jsonl --out runs/mine
+heed prefs import prefs.jsonl
+"""
+"""What pages take for granted beside `runs/demo`: a run of one's own, and a store with labels."""
 PAGES = {str(path.relative_to(ROOT)): blocks(path) for path in pages()}
 RUN = {
     name: page
@@ -36,12 +41,13 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with the files, the models and the finished run that pages name."""
     folder = tmp_path_factory.mktemp("workshop")
     write_files(folder)
-    write_model(folder / "my-model")
+    for name in ("my-model", "model-a", "path/to/model"):
+        write_model(folder / name)
     with small_recipes(), inside(folder):
         carry_out(load_recipe("quickstart"), Path("runs/demo"), fresh=False)
         for name in ("quickstart", "tight"):
             shutil.copytree("runs/demo", f"runs/{name}")
-        run_page([Block("workshop", 1, "sh", "heed align my-model prefs.jsonl --out runs/mine")])
+        run_page([Block("workshop", 1, "sh", PREPARED)])
         yield folder
 
 

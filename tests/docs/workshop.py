@@ -79,5 +79,6 @@ def write_model(folder: Path) -> None:
     from heed.models.language_model import new_language_model, save_language_model
     from heed.models.tokenizers import train_bpe
 
+    folder.parent.mkdir(parents=True, exist_ok=True)
     texts = [" ".join(row.values()) for row in preferences()]
     save_language_model(new_language_model(train_bpe(texts, 300), TINY, 0), folder)
