@@ -60,7 +60,8 @@ def steps(limit: int, iterations: int) -> Iterator[Step]:
     """The commands, in order; my-model and prefs.jsonl.gz lie in the directory."""
     few = f"--set records.limit={limit}"
     short = f"--set ppo.iterations={iterations} --set ppo.rollouts=32"
-    yield Step(f"python3 -m venv env && env/bin/pip install --quiet {CHECKOUT}", "An environment")
+    install = f"env/bin/pip install --quiet --constraint {CHECKOUT}/constraints.txt {CHECKOUT}"
+    yield Step(f"python3 -m venv env && {install}", "An environment")
     yield Step("heed --version")
     yield Step("heed doctor", "What this machine can do")
     yield Step(f"heed init my-model prefs.jsonl.gz {few}", "The recipe that would be run, and why")
@@ -145,8 +146,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, help="an empty directory that is kept")
     parser.add_argument("--about", default="", help="a sentence on the model")
-    parser.add_argument("--limit", type=int, default=300, help="comparisons that are read")
-    parser.add_argument("--iterations", type=int, default=10, help="rounds of PPO")
+    parser.add_argument("--limit", type=int, default=160, help="comparisons that are read")
+    parser.add_argument("--iterations", type=int, default=6, help="rounds of PPO")
     given = parser.parse_args()
     work = given.work or Path(tempfile.mkdtemp())
     work.mkdir(parents=True, exist_ok=True)

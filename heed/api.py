@@ -23,6 +23,7 @@ from heed.naming import Say, Speaker, load, of_run, policies_of, who
 from heed.recipe import Recipe, Sampling
 from heed.run import Run
 from heed.types import Comparison, Completion, Message, Prompt, RewardFn, Sampler
+from heed.upgrade import take_over
 
 if TYPE_CHECKING:
     from heed.aligning import Prepared
@@ -78,6 +79,7 @@ def run_recipe(
     *,
     overrides: Sequence[str] = (),
     say: Say = lambda _: None,
+    keep_finished: bool = False,
 ) -> OpenRun:
     """Run a recipe to its end, as `heed run` does: finished stages are skipped, an unfinished one
     goes on where it was.
@@ -87,10 +89,11 @@ def run_recipe(
         out: the run's directory.
         overrides: settings as --set takes them, where `recipe` is a name or a file.
         say: hears a line about each stage. Bars go to standard error.
+        keep_finished: take over what another version of Heed finished under the same settings.
 
     Raises:
-        UserError: the recipe is wrong, a stage cannot work with what it is given, or another
-            process holds the directory.
+        UserError: the recipe is wrong, a stage cannot work with what it is given, another process
+            holds the directory, or another version's run or somebody else's files stand there.
         Interrupted: Ctrl-C, after the iteration under way was saved; the same call goes on.
     """
     if isinstance(recipe, Recipe):
@@ -108,6 +111,8 @@ def run_recipe(
 
     place = Run(chosen, Path(out))
     with place.locked():
+        for line in take_over(place, keep_finished=keep_finished):
+            say(line)
         carry_out(place, say)
     return OpenRun(place.directory)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,11 +18,11 @@ import typer
 from heed.cli import choosing
 from heed.cli.choosing import Adapter, Imitate, Method, Model, Prefs, Seed, SkipBroken, Wish
 from heed.cli.plan import PROBE, page, refuse
-from heed.cli.run import Fresh, Overrides, carry_out
+from heed.cli.run import Fresh, KeepFinished, Overrides, carry_out
 from heed.config import load_recipe
 from heed.errors import UserError
 from heed.files import write_json, write_text
-from heed.lock import in_use
+from heed.lock import locked
 from heed.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def align(
     skip_broken: SkipBroken = False,
     seed: Seed = 0,
     fresh: Fresh = False,
+    keep_finished: KeepFinished = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done and what it would cost.")
     ] = False,
@@ -55,6 +57,11 @@ def align(
 
     [dim]Example:[/]  heed align ./my-model prefs.jsonl --method dpo --out runs/mine
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(
+            "heed align is one process: several would each choose a recipe. Write it with heed "
+            "init --out mine.yaml, then run torchrun --nproc-per-node N -m heed run mine.yaml."
+        )
     wish = choosing.wish_of(model, prefs, method, lora, sft, set_, seed, skip_broken)
     directory = out or Path("runs") / choosing.name_of(wish)
     recipe = _kept(wish, directory)
@@ -65,10 +72,11 @@ def align(
         _plan(prepared)
         recipe = prepared.recipe
         if not dry_run:
-            _keep(prepared, wish, directory)
+            with locked(directory):  # the recipe of a process at work is not replaced
+                _keep(prepared, wish, directory)
     if dry_run:
         return
-    carry_out(recipe, directory, fresh=fresh)
+    carry_out(recipe, directory, fresh=fresh, keep_finished=keep_finished)
     if recipe.seeds == 1:
         from heed.cli.aligned import ending
 
@@ -123,13 +131,6 @@ def _plan(prepared: Prepared) -> None:
 
 
 def _keep(prepared: Prepared, wish: Wish, directory: Path) -> None:
-    """Write the recipe and the wish. Raises UserError while another process works there."""
-    if in_use(directory):
-        raise UserError(
-            f"Another process works in {directory}. Wait for it, stop it, or name another "
-            "directory with --out."
-        )
-    directory.mkdir(parents=True, exist_ok=True)
     path = directory / PAGE
     write_text(path, prepared.text)
     write_json(directory / WISH, {"wish": asdict(wish), "written": _mark(path)})

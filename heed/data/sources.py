@@ -24,7 +24,7 @@ def files_of(sources: Sequence[str]) -> list[str]:
     A directory stands for all the tables in it, at any depth, by name.
 
     Raises:
-        UserError: a directory holds none.
+        UserError: a directory holds none, or cannot be read.
     """
     found = [file for source in sources for file in _files(Path(source), source)]
     return list(dict.fromkeys(found))
@@ -33,7 +33,13 @@ def files_of(sources: Sequence[str]) -> list[str]:
 def _files(path: Path, source: str) -> list[str]:
     if not path.is_dir() or is_saved(path):
         return [source]
-    found = [str(file) for file in sorted(_tables(path))]
+    try:
+        found = [str(file) for file in sorted(_tables(path))]
+    except OSError as error:
+        raise UserError(
+            f"{path}: the directory cannot be read to its end ({error.strerror}: "
+            f"{error.filename}). Name the files themselves, or repair it."
+        ) from error
     if not found:
         raise UserError(
             f"{path} holds no {', '.join(CONTAINERS)} file (plain or, if text, .gz). Give the "
@@ -51,7 +57,7 @@ def _tables(directory: Path) -> Iterator[Path]:
                 yield entry
         elif is_saved(entry):
             yield entry
-        else:
+        elif not entry.is_symlink():  # which may lead back up
             yield from _tables(entry)
 
 

@@ -17,6 +17,7 @@ from heed.exporting.markdown import block, code, escaped, table
 from heed.exporting.metadata import ADAPTER, header
 from heed.exporting.probes import EXACT, Apart
 from heed.exporting.weights import BASE, Checked
+from heed.naming import POLICY
 from heed.provenance import provenance
 from heed.report import evidence
 from heed.report.answers import Answer, answers
@@ -115,7 +116,9 @@ def _what_it_is(card: Card) -> str:
     begins = "Its base was trained from scratch in the run itself."
     if found.begins:
         on_hub = lineage.is_hub_name(found.begins)
-        begins = f"It began as {code(found.begins if on_hub else Path(found.begins).name)}."
+        path = Path(found.begins)
+        local = "/".join(path.parts[-2:]) if path.name == POLICY else path.name
+        begins = f"It began as {code(found.begins if on_hub else local)}."
     lines = [
         f"{kind}; the result of the stage {code(found.name)} ({escaped(found.stage.kind)}) of the "
         f"run {code(found.recipe.name)}, made with Heed. {begins} "
@@ -248,7 +251,9 @@ def _drawn(drawn: Mapping[str, str]) -> str:
 def _how_it_was_made(card: Card) -> str:
     rows = []
     for stage in card.found.lineage:
-        settings = ", ".join(f"{code(k)} {code(v)}" for k, v in lineage.settings_of(stage).items())
+        given = {} if lineage.as_it_is(card.found, stage) else lineage.settings_of(stage)
+        settings = ", ".join(f"{code(name)} {code(value)}" for name, value in given.items())
+        settings = settings if given or not stage.trains else "the given model, as it is"
         seconds = lineage.took(card.found, stage)
         rows.append(
             [code(stage.name), escaped(stage.kind), settings, duration(seconds) if seconds else ""]
@@ -277,11 +282,12 @@ def _data(card: Card) -> str:
     counted: dict[str, list[str]] = {}
     for stage, what, n in lineage.counts(found):
         counted.setdefault(stage, []).append(f"{n:,} {escaped(what)}")
-    lines += [f"- {code(stage)}: {', '.join(said)}." for stage, said in counted.items()]
-    lines += [
+    told = [f"- {code(stage)}: {', '.join(said)}." for stage, said in counted.items()]
+    told += [
         f"- labels of {code(stage)}: {escaped(who)}."
         for stage, who in lineage.labelled_by(found).items()
     ]
+    lines.append("\n".join(told))
     rows = [[code(f.name), f"{f.rows:,}", code(f.sha256[: lineage.SHORT])]
             for f in lineage.files(found)]  # fmt: skip
     if rows:
@@ -290,7 +296,7 @@ def _data(card: Card) -> str:
             "out of training:"
         )
         lines.append(table(["File of the run", "Rows", "SHA-256 (beginning)"], rows))
-    return "\n\n".join(lines)
+    return "\n\n".join(line for line in lines if line)
 
 
 def _hash(source: lineage.DataSource) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from heed.exporting.found import Found, done
 from heed.exporting.hashes import sha256
-from heed.recipe import Collect, Records, Stage
+from heed.recipe import Collect, Pretrain, Records, Stage
 from heed.run import fingerprint
 
 WORLD = "world"
@@ -54,6 +54,11 @@ def settings_of(stage: Stage) -> dict[str, Any]:
     given = stage.model_dump()
     found = {name: _at(given, name) for name in SETTINGS}
     return {name: value for name, value in found.items() if value not in (None, [], "")}
+
+
+def as_it_is(found: Found, stage: Stage) -> bool:
+    """Whether a stage hands on a given model and trained nothing."""
+    return isinstance(stage, Pretrain) and "source" in _summary(found, stage)
 
 
 def took(found: Found, stage: Stage) -> float | None:

@@ -118,6 +118,13 @@ def test_a_run_of_another_recipe_is_left_alone(prefs: Path, tmp_path: Path) -> N
     assert "did not make" in done.output
 
 
+def test_several_processes_are_sent_to_init(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    done = runner.invoke(app, ["align", "model", "prefs.jsonl"])
+    assert done.exit_code == 2
+    assert "torchrun" in done.output
+
+
 def test_a_model_without_a_tokenizer_is_refused(prefs: Path, tmp_path: Path) -> None:
     model = save_model(tmp_path / "model")
     for name in ("tokenizer.json", "tokenizer_config.json"):

@@ -26,6 +26,7 @@ def without_card(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("heed.exporting.export.write_card", lambda card, folder: None)
 
 
+@pytest.mark.slow  # the card of a real run draws its report
 def test_a_policy_of_a_run(
     finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

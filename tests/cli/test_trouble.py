@@ -153,6 +153,23 @@ def test_a_second_process_is_refused_by_all_that_write(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
 
 
+def test_the_recipe_of_a_process_at_work_is_not_replaced(tmp_path: Path) -> None:
+    from heed.models.language_model import new_language_model, save_language_model
+    from heed.models.tokenizers import train_bpe
+
+    sizes = {"model_type": "llama", "hidden_size": 16, "intermediate_size": 32,
+             "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2,
+             "max_position_embeddings": 512}  # fmt: skip
+    model, rows, out = tmp_path / "lm", tmp_path / "rows.jsonl", tmp_path / "run"
+    save_language_model(new_language_model(train_bpe(["hello there"], 300), sizes, 0), model)
+    row = {"chosen": "This.", "rejected": "That."}
+    rows.write_text("".join(f"{json.dumps({'prompt': f'Q{n}?', **row})}\n" for n in range(60)))
+    with locked(out):
+        result = runner.invoke(app, ["align", str(model), str(rows), "--out", str(out)])
+        assert f"{out} is in use by process " in said(result)
+        assert [path.name for path in out.iterdir()] == [".lock"]
+
+
 def test_what_is_no_trouble_of_a_disk() -> None:
     assert of_the_disk(OSError("a library's own words")) is None
     assert of_the_disk(OSError(errno.EIO, "Input/output error")) is None

@@ -37,7 +37,6 @@ def carded(run: Path, stage: str, **wish: Any) -> tuple[Path, str]:
 @pytest.mark.parametrize(
     ("stage", "what", "kind"),
     [
-        ("dpo", "merged", "llama"),
         ("dpo", "merged", "qwen2"),
         ("dpo", "adapter", "gpt2"),
         ("reward", "merged", "gpt2"),
@@ -70,6 +69,14 @@ def test_the_header_is_the_hubs(toy_run: Callable[..., Path]) -> None:
     assert gold["args"] == {"low": 0.25, "high": 0.75, "n": 8}
     assert (folder / "recipe.yaml").read_text() == (run / "recipe.yaml").read_text()
     assert (folder / "figures" / "better.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_a_given_model_has_no_settings_of_a_training(toy_run: Callable[..., Path]) -> None:
+    _, text = carded(toy_run(outside=True), "sft")
+    (row,) = [line for line in text.splitlines() if line.startswith("| `pretrain` |")]
+    assert "the given model, as it is" in row
+    assert "epochs" not in row
+    assert "It began as `base`." in text
 
 
 def test_a_base_on_the_hub_is_named(toy_run: Callable[..., Path]) -> None:
