@@ -147,6 +147,12 @@ def test_a_policy_gradient_asks_each_prompt_once_within_bounds() -> None:
     assert rounds == [20, 30, 60]
 
 
+def test_fewer_words_are_tried_on_a_large_reward_model_without_a_gpu() -> None:
+    assert recipe(FACTS, "dpo").gates.exploits.words == 10
+    assert recipe(GPU, "dpo").gates.exploits.words == 40
+    assert recipe(replace(FACTS, weights=9_000_000), "dpo").gates.exploits.words == 40
+
+
 def test_precision_goes_by_device_and_size() -> None:
     assert device.precision(FACTS).value == "float32"
     assert device.precision(GPU).value == "float32"  # 25M are few

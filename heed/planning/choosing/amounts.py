@@ -28,6 +28,9 @@ ROUNDS = {True: (40, 200), False: (20, 60)}
 OF_ONE = 4
 """Answers to one prompt at most: further ones say little that is new."""
 CALIBRATION = {True: 512, False: 256}
+HEAVY = 10e6
+"""Weights from which on the words that may buy score are fewer without a GPU."""
+WORDS = 10
 
 
 def heldout(facts: Facts) -> Reason:
@@ -85,3 +88,11 @@ def samples(facts: Facts, share: float) -> Reason:
     held = max(1, round(share * facts.asked))
     each = min(OF_ONE, -(-JUDGED[facts.cuda] // held))
     return Reason("samples", each * held, f"answers of each policy, {each} to each held-out prompt")
+
+
+def words(facts: Facts) -> list[Reason]:
+    """How many words are tried on a reward model, where 40 would outlast its training."""
+    if facts.cuda or facts.weights < HEAVY or not facts.has("comparisons"):
+        return []
+    why = "words that may buy score, each tried in 64 answers: fewer than 40, for a CPU's sake"
+    return [Reason("gates.exploits.words", WORDS, why)]

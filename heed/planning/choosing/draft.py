@@ -138,7 +138,7 @@ def draft(facts: Facts, outline: Outline, head: Iterable[Reason], *, skip: bool)
         policies[own] = own
     parts.append(_evaluate(facts, outline, policies, share, judged=judged))
     parts.append(Part("report", "report", ()))
-    return Draft((*head, device.precision(facts)), tuple(parts))
+    return Draft((*head, device.precision(facts), *amounts.words(facts)), tuple(parts))
 
 
 def _sft(facts: Facts, outline: Outline, share: float) -> Part:
