@@ -39,7 +39,10 @@ def align(
     sft: Imitate = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="The run's directory; runs/MODEL-METHOD if left out."),
+        typer.Option(
+            "--out",
+            help="The run's directory; runs/MODEL-METHOD if left out, or runs/MODEL-aligned.",
+        ),
     ] = None,
     set_: Overrides = None,
     skip_broken: SkipBroken = False,

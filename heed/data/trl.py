@@ -40,14 +40,26 @@ _NO = (False, 0, "0", "false", "False", "no")
 
 
 def preference(row: Row, reading: Reading) -> Entry:
-    """prompt (or implicit), chosen, rejected; margin, annotator, source, split where they stand."""
-    values = row.values
+    """prompt (or implicit), chosen, rejected; margin, annotator, source, split where they stand.
+
+    A prompt may be a record, as Heed's own `comparisons.jsonl` has it.
+    """
+    values = _unfolded(row.values)
     messages, chosen, rejected = _sides(values)
     family = fields.optional(values, "family")
     prompt = prompt_of(messages, family=family, split=fields.split(values))
     return preferred(
         row, prompt, chosen, rejected, strength=strength(values), by=author(values, reading)
     )
+
+
+def _unfolded(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row whose prompt is a record, as if the record's fields were columns."""
+    prompt = values.get("prompt")
+    if not isinstance(prompt, dict) or "messages" not in prompt:
+        return values
+    about = {name: prompt[name] for name in ("family", "split") if name in prompt}
+    return {**about, **values, "prompt": prompt["messages"]}
 
 
 def author(values: Mapping[str, Any], reading: Reading) -> Annotation:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from heed.data.survey import describe, survey
+from heed.files import write_records
+from heed.types import Comparison, Message, Prompt
 
 
 def test_pairs_are_surveyed(tmp_path: Path) -> None:
@@ -27,6 +30,16 @@ def write(path: Path, *rows: dict[str, Any]) -> str:
 
 
 ASK = {"prompt": "Why?", "chosen": "Because.", "rejected": "No."}
+
+
+def test_a_runs_own_comparisons_are_read(tmp_path: Path) -> None:
+    asked = Prompt("p1", (Message("user", "Why?"),), family="causes", split="heldout")
+    kept = Comparison(asked, "Because.", "No.", margin=1.0, annotator="ada", source="people")
+    write_records(tmp_path / "comparisons.jsonl", [kept])
+    found = survey([str(tmp_path / "comparisons.jsonl")])
+    (read,) = found.comparisons
+    assert not found.broken
+    assert read == replace(kept, prompt=replace(asked, id=read.prompt.id))
 
 
 def test_what_says_nothing_new_is_counted_by_reason(tmp_path: Path) -> None:
