@@ -88,8 +88,8 @@ def reachable(environ: Mapping[str, str]) -> Check:
     began = time.monotonic()
     try:
         answer = httpx2.head(address, timeout=PATIENCE, follow_redirects=True)
-    except httpx2.HTTPError as error:
-        why = type(error).__name__
+    except Exception as error:  # an address or a proxy that is none raises whatever it likes,
+        why = type(error).__name__  # with passwords in its words
         return Check(
             GROUP, "reachable", "note", f"{plain(address)} does not answer ({why})",
             "see to the network or the proxy, or work offline with a local model", False,

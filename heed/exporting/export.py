@@ -90,6 +90,11 @@ def export(found: Found, directory: Path, wish: Wish, *, repository: str | None 
 
 def check_place(directory: Path, force: bool) -> None:
     """Raises UserError where something stands that may not be overwritten."""
+    if directory.exists() and Path.cwd().is_relative_to(directory.resolve()):
+        raise UserError(
+            f"{directory} is the folder that you are in, or holds it, and an export takes the "
+            "whole of a folder's place. Name another directory."
+        )
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return
     ours = (directory / MARK).is_file()

@@ -63,6 +63,16 @@ def test_nothing_but_an_export_is_replaced(finished_run: Path, tmp_path: Path) -
     assert "not overwritten" in said
 
 
+@pytest.mark.parametrize("place", [".", "../here", ".."])
+def test_the_folder_that_one_is_in_is_not_replaced(
+    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    run = finished_run.resolve()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert "is the folder that you are in, or holds it" in told(f"{run}:ppo", place, code=2)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
