@@ -105,6 +105,12 @@ def test_what_an_older_format_finished_is_refused_until_the_user_says(tmp_path: 
     assert list(take_over(run)) == []
 
 
+def test_to_keep_and_to_throw_away_is_no_wish(tmp_path: Path) -> None:
+    finished(tmp_path)
+    said = refused(tmp_path, "--fresh", "--keep-finished")
+    assert "Give one of the two" in said
+
+
 def test_only_the_same_settings_are_taken_over(tmp_path: Path) -> None:
     finished(tmp_path)
     of_format_0(tmp_path)
