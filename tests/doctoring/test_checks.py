@@ -223,6 +223,13 @@ def test_an_address_or_a_proxy_that_is_none_is_a_line_of_the_page(
     assert "verysecret" not in str(found.to_json())
 
 
+@pytest.mark.parametrize(
+    "address", ["me:verysecret@hub.example/x", "//[verysecret", "verysecret", "http:verysecret"]
+)
+def test_an_address_without_its_scheme_shows_no_password(address: str) -> None:
+    assert hub.plain(address) == "an address that is none"
+
+
 def test_a_token_on_disk_is_seen_and_not_read(tmp_path: Path) -> None:
     environ = {"HF_HOME": str(tmp_path)}
     assert not hub.token(environ)
