@@ -26,6 +26,11 @@ PASSED = ("HOME", "LANG", "TMPDIR")
 PREFIXES = ("PIP_", "SSL_", "REQUESTS_", "CURL_", "OMP_")
 """What of this shell's environment the commands see, beside a path of their own: where packages and
 certificates are found, how many threads run."""
+SHORT = (
+    "--set records.limit={limit} --set dtype=bfloat16 --set reward.calibration=64 "
+    "--set reward.sampling.max_new_tokens=48 --set evaluate.sampling.max_new_tokens=48"
+)
+"""What makes it short enough for two cores."""
 SHOWN = 34
 """Lines of a command's output that are printed; of a longer one its beginning and its end."""
 WIDTH = "100"
@@ -56,33 +61,34 @@ class Step:
     program: str = ""
 
 
-def steps(limit: int, iterations: int) -> Iterator[Step]:
+def steps(limit: int) -> Iterator[Step]:
     """The commands, in order; my-model and prefs.jsonl.gz lie in the directory."""
-    few = f"--set records.limit={limit}"
-    short = f"--set ppo.iterations={iterations} --set ppo.rollouts=32"
     install = f"env/bin/pip install --quiet --constraint {CHECKOUT}/constraints.txt {CHECKOUT}"
+    align = "heed align model prefs.jsonl.gz --no-sft"
+    ppo = "--method ppo --set ppo.iterations=4 --set ppo.rollouts=16"
     yield Step(f"python3 -m venv env && {install}", "An environment")
     yield Step("heed --version")
     yield Step("heed doctor", "What this machine can do")
-    yield Step(f"heed init my-model prefs.jsonl.gz {few}", "The recipe that would be run, and why")
-    yield Step(f"heed align my-model prefs.jsonl.gz --full {few} --out runs/dpo", "DPO, whole")
-    yield Step(f"heed align my-model prefs.jsonl.gz --lora {few} --out runs/dpo-lora", "DPO, LoRA")
+    yield Step("heed init my-model prefs.jsonl.gz --out mine.yaml", "What would be run, and why")
+    short = SHORT.format(limit=limit)
     yield Step(
-        f"heed align my-model prefs.jsonl.gz --method ppo --full {few} {short} --out runs/ppo",
-        "PPO, whole",
+        f"heed align my-model prefs.jsonl.gz --method sft {short} --set sft.epochs=1 "
+        "--out runs/sft",
+        "First, imitation",
     )
-    yield Step(
-        f"heed align my-model prefs.jsonl.gz --method ppo --lora {few} {short} --out runs/ppo-lora",
-        "PPO, LoRA",
-    )
+    yield Step("heed export runs/sft:sft model")
+    yield Step(f"{align} --full {short} --set dpo.epochs=1 --out runs/dpo", "DPO, whole")
+    yield Step(f"{align} --lora {short} --set dpo.epochs=1 --out runs/dpo-lora", "DPO, LoRA")
+    yield Step(f"{align} --full {short} {ppo} --out runs/ppo", "PPO, whole")
+    yield Step(f"{align} --lora {short} {ppo} --out runs/ppo-lora", "PPO, LoRA")
     yield Step("heed export runs/dpo:dpo out/dpo", "What comes out, without Heed")
     yield Step("heed export runs/ppo-lora:ppo out/ppo-lora")
-    yield Step("heed export runs/ppo-lora:ppo out/ppo-adapter --adapter")
+    yield Step("heed export runs/dpo-lora:dpo out/dpo-adapter --adapter")
     for folder in ("out/dpo", "out/ppo-lora"):
         yield Step("python3 answer.py", program=TRANSFORMERS.format(folder=folder))
-    yield Step("python3 adapter.py", program=PEFT.format(folder="out/ppo-adapter"))
+    yield Step("python3 adapter.py", program=PEFT.format(folder="out/dpo-adapter"))
     yield Step("heed sample runs/ppo:ppo 'How do I boil an egg?' -n 2", "And with it")
-    yield Step("heed compare runs/dpo:dpo runs/ppo:ppo --judge runs/dpo:reward --samples 100")
+    yield Step("heed compare runs/dpo:dpo runs/ppo:ppo --judge runs/dpo:reward --out runs/compare")
 
 
 def environment(work: Path) -> dict[str, str]:
@@ -146,14 +152,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, help="an empty directory that is kept")
     parser.add_argument("--about", default="", help="a sentence on the model")
-    parser.add_argument("--limit", type=int, default=160, help="comparisons that are read")
-    parser.add_argument("--iterations", type=int, default=6, help="rounds of PPO")
+    parser.add_argument("--limit", type=int, default=100, help="comparisons that are read")
     given = parser.parse_args()
     work = given.work or Path(tempfile.mkdtemp())
     work.mkdir(parents=True, exist_ok=True)
     shutil.copytree(given.model, work / "my-model", dirs_exist_ok=True)
     shutil.copyfile(given.prefs, work / "prefs.jsonl.gz")
-    done = [(step, *ran(step, work)) for step in steps(given.limit, given.iterations)]
+    done = [(step, *ran(step, work)) for step in steps(given.limit)]
     given.out.write_text(page(done, given.about), encoding="utf-8")
 
 

@@ -290,7 +290,7 @@ def test_a_given_model_is_not_pretrained(
     model = finished_run / "pretrain" / "policy"
     run = tmp_path / "own"
     assert redone(run, tiny_settings, f"model={model}", only="sft") == STAGES[:3]
-    assert read(run / "pretrain" / "done.json")["summary"] == {"source": str(model)}
+    assert read(run / "pretrain" / "done.json")["summary"] == {"source": str(model), "notes": []}
     assert not (run / "pretrain" / "policy").exists()
     assert rows(run, "sft") == rows(finished_run, "sft")  # the same base, the same steps
 
