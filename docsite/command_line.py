@@ -24,7 +24,9 @@ kept: the same command goes on.
 """
 MARKUP = re.compile(r"\[/?(?:dim|bold|red|green|yellow| )*\]")
 PAGE = re.compile(r"docs/(?P<page>[a-z-]+)\.md")
-EXAMPLE = re.compile(r"Example:\s*(.*)")
+EXAMPLE = re.compile(r"^Examples?:\s*`?")
+COMMAND = re.compile(r"(?:\s{2,}|\n)(?=heed )")
+"""Where a command begins behind another; what is no beginning goes on with it."""
 
 
 def command_line() -> str:
@@ -52,11 +54,10 @@ def _verb(words: str, command: Any) -> Iterator[str]:
     text = MARKUP.sub("", "\n\n".join(filter(None, (command.help, command.epilog))))
     for paragraph in re.split(r"\n\s*\n", text):
         said = " ".join(paragraph.split()).strip()
-        example = EXAMPLE.match(said)
-        if example:
-            yield f"```sh\n{example[1].strip('`')}\n```\n"
-        elif said.startswith("heed "):
-            yield f"```sh\n{said}\n```\n"
+        shown = EXAMPLE.sub("", paragraph.strip())
+        if shown.startswith("heed "):
+            lines = [" ".join(line.split()).strip("`") for line in COMMAND.split(shown)]
+            yield "```sh\n" + "\n".join(lines) + "\n```\n"
         elif said:
             yield f"{PAGE.sub(_linked, escape(said, quote=False))}\n"
     context = command.make_context(words, [], resilient_parsing=True)

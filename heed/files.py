@@ -129,9 +129,14 @@ def _exchange(new: Path, path: Path) -> None:
     """
     aside = path.with_name(f".{path.name}.old")
     shutil.rmtree(aside, ignore_errors=True)
-    if path.exists():
-        path.rename(aside)
-    new.rename(path)
+    try:
+        if path.exists():
+            path.rename(aside)
+        new.rename(path)
+    except BaseException:  # Ctrl-C between the two, too
+        if aside.exists() and not path.exists():
+            aside.rename(path)
+        raise
     shutil.rmtree(aside, ignore_errors=True)
 
 

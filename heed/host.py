@@ -7,6 +7,7 @@ from pathlib import Path
 
 _MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
+_INACTIVE = re.compile(r"^inactive_file (\d+)$", re.MULTILINE)
 _AVAILABLE = re.compile(r"^MemAvailable:\s+(\d+) kB$", re.MULTILINE)
 
 
@@ -19,7 +20,10 @@ def available_memory() -> int | None:
     if found is None:
         return None
     free, limit, used = int(found[1]) * 1024, _number("memory.max"), _number("memory.current")
-    return free if limit is None or used is None else min(free, max(0, limit - used))
+    if limit is None or used is None:
+        return free
+    # What was read from files counts as used, and makes room for whoever asks.
+    return min(free, max(0, limit - max(0, used - _inactive_files())))
 
 
 def allowed_cores() -> float | None:
@@ -29,6 +33,15 @@ def allowed_cores() -> float | None:
         return int(quota) / int(period)
     except (OSError, ValueError):
         return None
+
+
+def _inactive_files() -> int:
+    """Bytes of files that the control group keeps in memory and nobody has read again."""
+    try:
+        found = _INACTIVE.search((_CGROUP / "memory.stat").read_text())
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
 
 
 def _number(name: str) -> int | None:

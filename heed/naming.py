@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,6 +107,16 @@ def of_run(run: Path, stage: str, word: str = "") -> Who:
     return Who(word or f"{run}:{stage}", stage, source or "", run, stage)
 
 
+def given_model(summary: Mapping[str, Any]) -> str:
+    """The model that a stage hands on as it is: `source`, as the recipe names it, and `directory`,
+    where that was; for a folder's name is another one elsewhere, or a model of the hub's.
+    """
+    source, directory = str(summary["source"]), summary.get("directory")
+    if directory is None or (Path(source).exists() and not Path(directory).exists()):
+        return source
+    return str(directory)
+
+
 def policy_directory(run: Path, stage: str) -> str | None:
     """Where a stage's policy stands: in the run, or where a base that is used as it is came from.
 
@@ -115,7 +125,7 @@ def policy_directory(run: Path, stage: str) -> str | None:
     marker = _marker(run / stage)
     summary = marker.get("summary", {})
     if "source" in summary and marker.get("kind", Pretrain.kind) == Pretrain.kind:
-        return str(summary["source"])
+        return given_model(summary)
     directory = run / stage / POLICY
     return str(directory) if directory.is_dir() else None
 

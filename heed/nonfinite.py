@@ -81,9 +81,10 @@ def nonfinite(
         f"{run.name}: the loss or its gradient stopped being a number at iteration {step[0]}, step "
         f"{step[1]} of it (loss {figures[0]:g}, gradient {figures[1]:g}). The step was not made; "
         f"{begins}. The worst of the {len(batch)} rows{_of_the_worst(rows)} stand in {file}. "
-        f"Lower optim.lr (it is {optim.lr:g}) or optim.clip_norm ({optim.clip_norm:g}), set dtype: "
-        "float32 if it is another, or take these rows out of the data. The stage then begins again "
-        "under the new settings, and those before it are kept."
+        f"Lower optim.lr (it is {optim.lr:g}) or optim.clip_norm ({optim.clip_norm:g}): the stage "
+        "then begins again under the new settings, and those before it are kept. Or set dtype: "
+        "float32 if it is another, or take these rows out of the data: then every stage is done "
+        "again."
     )
 
 

@@ -300,8 +300,9 @@ class Run:
         for name in OWN:
             for unfinished in self.directory.glob(f".{name}.*"):
                 unfinished.unlink()
-        write_text(self.directory / "recipe.yaml", dump_recipe(self.recipe))
+        # The first: it says that the others are a run's, and `heed.upgrade` refuses other people's.
         write_json(self.directory / "keys.json", self.keys)
+        write_text(self.directory / "recipe.yaml", dump_recipe(self.recipe))
         made_by = {"format": FORMAT, "revisions": dict(REVISIONS)}
         write_json(self.directory / "provenance.json", {**provenance(), **made_by})
 

@@ -28,7 +28,8 @@ from heed import __version__
 from heed.config import load_recipe
 from heed.errors import UserError
 from heed.files import write_json
-from heed.run import FORMAT, REVISIONS, Run, stage_keys
+from heed.recipe.checks import TRACKING
+from heed.run import FORMAT, OWN, REVISIONS, Run, stage_keys
 
 HEADER = 8
 """Bytes at the beginning of a safetensors file that say how long its table of tensors is."""
@@ -85,11 +86,14 @@ def refuse_newer(directory: Path) -> None:
 
 
 def _refuse_foreign(run: Run) -> None:
-    """A stage's folder is emptied before the stage begins: it must be a stage's."""
-    own = (run.directory / "keys.json").exists()
-    if (run.directory / "recipe.yaml").exists() and not own:
+    """The run's own files are replaced, and a stage's folder is emptied before the stage begins:
+    they must be a run's and a stage's.
+    """
+    written = [*OWN, *([TRACKING] if run.recipe.track else [])]
+    found = [name for name in written if (run.directory / name).exists()]
+    if found and not (run.directory / "keys.json").exists():
         raise UserError(
-            f"{run.directory} holds a recipe.yaml that no run wrote, and a run would replace it. "
+            f"{run.directory} holds a {found[0]} that no run wrote, and a run would replace it. "
             "Name another directory with --out."
         )
     for name in run.keys:

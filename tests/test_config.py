@@ -129,6 +129,15 @@ def test_a_store_with_a_password_is_refused_without_showing_it(
         assert "CRET" not in refusal(tmp_path, GOOD, wrong)
 
 
+def test_a_judge_s_address_with_a_password_is_refused_without_showing_it(tmp_path: Path) -> None:
+    address = "https://heed:S3CRET@judge.example/v1"
+    asked = f"{{source: judge, judge: {{address: '{address}', model: m}}}}"
+    told = refusal(tmp_path, GOOD.replace("{comparisons: 100}", asked))
+    assert "judge.address holds a user or a password" in told
+    assert "judge.key" in told
+    assert "CRET" not in told
+
+
 @pytest.mark.parametrize("store", ["labels.db", "postgresql://heed@db:5432/heed?sslmode=require"])
 def test_a_store_without_a_password_is_taken(tmp_path: Path, store: str) -> None:
     recipe = load_recipe(written(tmp_path, GOOD), [f"collect.people.store={store}"])

@@ -131,3 +131,24 @@ def test_discarding_is_one_step(tmp_path: Path) -> None:
     (tmp_path / ".a.old").mkdir()  # what a kill left of an earlier one
     discard(tmp_path / "a")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_a_directory_that_stepped_aside_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "old.txt").write_text("old")
+    rename = Path.rename
+
+    def broken(self: Path, target: Path) -> Path:
+        if target == place and (self / "new.txt").exists():
+            raise error
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", broken)
+    with pytest.raises((KeyboardInterrupt, OSError)), new_directory(place) as folder:
+        (folder / "new.txt").write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]
+    assert (place / "old.txt").read_text() == "old"

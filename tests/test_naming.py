@@ -54,6 +54,24 @@ def test_a_base_that_is_used_as_it_is(run: Path) -> None:
     assert policies_of(run) == ["base", "sft"]
 
 
+def test_a_base_that_was_named_from_another_folder(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run / "base" / "policy").rmdir()
+    made, elsewhere = tmp_path / "made", tmp_path / "elsewhere"
+    summary = {"source": "small", "directory": str(made / "small")}
+    marker = {"kind": "pretrain", "summary": summary}
+    (run / "base" / "done.json").write_text(json.dumps(marker))
+    (elsewhere / "small").mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
+    assert who(f"{run}:base").source == "small"  # all was moved
+    (made / "small").mkdir(parents=True)
+    assert who(f"{run}:base").source == str(made / "small")
+    (made / "small").rmdir()
+    (elsewhere / "small").rmdir()
+    assert who(f"{run}:base").source == str(made / "small")  # no name on the hub
+
+
 def test_models_and_addresses(tmp_path: Path) -> None:
     (tmp_path / "small").mkdir()
     assert who(str(tmp_path / "small")).name == "small"

@@ -14,6 +14,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 from heed.cli.main import app
+from heed.config import load_recipe
 from heed.errors import UserError
 from heed.losses.preference import PREFERENCE_LOSSES
 from heed.losses.sft import cross_entropy
@@ -28,6 +29,7 @@ from heed.offline import Offline
 from heed.ops.batch import Sequences
 from heed.ops.order import Order
 from heed.policies.dpo import dpo, with_reference
+from heed.run import stage_keys
 from heed.trainer import Trainer
 from heed.types import Comparison, Demonstration, Prompt
 
@@ -82,6 +84,20 @@ def test_the_step_is_not_made_and_the_rows_are_named(toy_lm: Any, place: Any) ->
     resumed = Trainer(poisoned(again, bad, when=99)[0], run.stage, run, 9, 0, None)
     assert resumed.train().iteration == 9
     assert len(data) == 8
+
+
+def test_what_it_says_is_done_again_is_done_again(tmp_path: Path) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text("{}\n{}\n")
+    named = f"data={data}"
+    before, slower, exact = (
+        stage_keys(load_recipe("hh", [named, *changes]))
+        for changes in ([], ["sft.optim.lr=1e-9"], ["dtype=float32"])
+    )
+    data.write_text("{}\n")
+    other = stage_keys(load_recipe("hh", [named]))
+    assert [name for name in before if before[name] == slower[name]] == ["records", "pretrain"]
+    assert not {*before.values()} & {*exact.values(), *other.values()}
 
 
 def test_a_row_of_pairs_shows_both_answers(toy_lm: Any, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from transformers import (
 from heed.cli.run import carry_out
 from heed.config import load_recipe
 from heed.errors import UserError
+from heed.exporting.found import find
 from heed.files import read_records
 from heed.models.language_model import load_language_model
 from heed.models.reward_model import load_reward_model
@@ -265,6 +266,22 @@ def test_settings_that_contradict_each_other(
 ) -> None:
     with pytest.raises(UserError, match=message):
         redone(run_copy, tiny_settings, setting)
+
+
+def test_a_given_model_is_found_from_elsewhere(
+    finished_run: Path,
+    tmp_path: Path,
+    tiny_settings: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, run = finished_run / "pretrain" / "policy", tmp_path / "own"
+    monkeypatch.chdir(model.parent)
+    redone(run, tiny_settings, "model=policy", only="pretrain")
+    summary = read(run / "pretrain" / "done.json")["summary"]
+    assert (summary["source"], summary["directory"]) == ("policy", str(model.resolve()))
+    monkeypatch.chdir(tmp_path)
+    found = find(run, "pretrain")
+    assert (found.source, found.begins) == (str(model.resolve()),) * 2
 
 
 def test_a_given_model_is_not_pretrained(

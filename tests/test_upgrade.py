@@ -15,7 +15,7 @@ from heed.config import load_recipe
 from heed.errors import UserError
 from heed.files import write_json
 from heed.recipe import STAGES, Recipe, Settings, Stage
-from heed.run import FORMAT, REVISIONS, Run
+from heed.run import FORMAT, OWN, REVISIONS, Run
 from heed.upgrade import check_whole, refuse_newer, take_over
 
 GOLDEN = Path(__file__).parent / "golden" / "settings.json"
@@ -103,6 +103,12 @@ def test_what_an_older_format_finished_is_refused_until_the_user_says(tmp_path: 
     assert done["seconds"] == 720.0
     run.prepare()
     assert list(take_over(run)) == []
+
+
+def test_to_keep_and_to_throw_away_is_no_wish(tmp_path: Path) -> None:
+    finished(tmp_path)
+    said = refused(tmp_path, "--fresh", "--keep-finished")
+    assert "Give one of the two" in said
 
 
 def test_only_the_same_settings_are_taken_over(tmp_path: Path) -> None:
@@ -205,6 +211,31 @@ def test_somebody_else_s_files_are_left_alone(tmp_path: Path) -> None:
     assert "recipe.yaml that no run wrote" in refused(tmp_path)
     (tmp_path / "recipe.yaml").rename(tmp_path / "sft")
     assert "is a file, and the stage 'sft' wants a folder" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("name", [name for name in OWN if name != "keys.json"])
+def test_no_file_of_somebody_else_s_is_replaced(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('{"step": 1}\n')  # a row without a stage, for one
+    assert f"holds a {name} that no run wrote" in refused(tmp_path)
+    refused(tmp_path, "--fresh")
+
+
+def test_what_trackers_would_replace_is_a_run_s(tmp_path: Path) -> None:
+    (tmp_path / "tracking" / "tensorboard").mkdir(parents=True)
+    assert list(take_over(run_in(tmp_path))) == []
+    assert "holds a tracking that" in refused(tmp_path, "--set", "track=tensorboard")
+
+
+def test_a_kill_in_the_first_write_is_no_somebody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    for name in ("write_text", "write_json"):
+        monkeypatch.setattr(f"heed.run.{name}", lambda path, _: written.append(path.name))
+    run_in(tmp_path).prepare()
+    for name in written:
+        (tmp_path / name).write_text("{}")
+        assert list(take_over(run_in(tmp_path))) == []
 
 
 def test_what_a_kill_left_half_written_is_nobody_else_s(tmp_path: Path) -> None:

@@ -66,6 +66,11 @@ def carry_out(
     Raises:
       UserError: the directory holds several seeds and the recipe asks for one, or the reverse.
     """
+    if fresh and keep_finished and only is None:
+        raise UserError(
+            "--fresh does every stage again, and --keep-finished takes over what is finished. Give "
+            "one of the two; heed train STAGE takes both, for the stages that it does not need."
+        )
     directory = out or Path("runs") / recipe.name
     several = recipe.seeds > 1
     _look_for_others(directory, several=several)

@@ -21,6 +21,7 @@ TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 PATIENCE = 5.0
 """Seconds for the hub's answer, and for counting the cache."""
 GB = 1e9
+NO_ADDRESS = "an address that is none"
 
 
 def hub(*, online: bool, environ: Mapping[str, str] = os.environ) -> Iterator[Check]:
@@ -88,8 +89,8 @@ def reachable(environ: Mapping[str, str]) -> Check:
     began = time.monotonic()
     try:
         answer = httpx2.head(address, timeout=PATIENCE, follow_redirects=True)
-    except httpx2.HTTPError as error:
-        why = type(error).__name__
+    except Exception as error:  # an address or a proxy that is none raises whatever it likes,
+        why = type(error).__name__  # with passwords in its words
         return Check(
             GROUP, "reachable", "note", f"{plain(address)} does not answer ({why})",
             "see to the network or the proxy, or work offline with a local model", False,
@@ -104,8 +105,9 @@ def plain(address: str) -> str:
         parts = urlsplit(address)
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
-        return "an address that is none"
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+        return NO_ADDRESS
+    # Without its scheme, a user would be read as one, and the password as a path.
+    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}" if parts.hostname else NO_ADDRESS
 
 
 def _size(folder: Path) -> tuple[int, bool]:

@@ -11,6 +11,7 @@ against what it was made of, and only then put in its place.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -90,19 +91,38 @@ def export(found: Found, directory: Path, wish: Wish, *, repository: str | None 
 
 def check_place(directory: Path, force: bool) -> None:
     """Raises UserError where something stands that may not be overwritten."""
+    if directory.exists() and Path.cwd().is_relative_to(directory.resolve()):
+        raise UserError(
+            f"{directory} is the folder that you are in, or holds it, and an export takes the "
+            "whole of a folder's place. Name another directory."
+        )
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return
-    ours = (directory / MARK).is_file()
-    if not ours:
+    written = _written(directory)
+    if written is None:
         raise UserError(
             f"{directory} exists and is no export of Heed's, so it is not overwritten. Name "
             "another directory."
+        )
+    if others := sorted(sizes(directory).keys() - written):
+        raise UserError(
+            f"{directory} holds an export and what is none of it ({others[0]}), which would be "
+            "lost. Move that, or name another directory."
         )
     if not force:
         raise UserError(
             f"{directory} holds an export already. Name another directory, or replace it with "
             "--force."
         )
+
+
+def _written(directory: Path) -> set[str] | None:
+    """The files of an export that stands there, by its own account; None where there is none."""
+    try:
+        account = json.loads((directory / MARK).read_text(encoding="utf-8"))
+        return {MARK, *account["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def sizes(directory: Path) -> dict[str, int]:

@@ -13,7 +13,7 @@ from heed.config import load_recipe
 from heed.errors import UserError
 from heed.models.adapters import FOLDER
 from heed.models.source import is_adapter
-from heed.naming import POLICY, last_policy
+from heed.naming import POLICY, given_model, last_policy
 from heed.recipe import Evaluate, Pretrain, Recipe, Records, Sampling, Stage
 
 Kind = Literal["policy", "reward"]
@@ -74,8 +74,9 @@ class Found:
         """
         name = getattr(self.stage, "policy", None) or self.stage.name
         marker = done(self.run, name) or {}
-        given = marker.get("summary", {}).get("source")
-        source = str(given or self.run / name / POLICY)
+        summary = marker.get("summary", {})
+        given = given_model(summary) if "source" in summary else None
+        source = given or str(self.run / name / POLICY)
         return Base(source, name, outside=given is not None and not is_adapter(source))
 
     @cached_property
@@ -85,7 +86,13 @@ class Found:
 
     @property
     def begins(self) -> str | None:
-        """The model that the recipe names; None where the run trained one from scratch."""
+        """The model that the recipe names, a directory by its whole path where that is known; None
+        where the run trained one from scratch.
+        """
+        for stage in self.recipe.stages:
+            summary = (done(self.run, stage.name) or {}).get("summary") or {}
+            if isinstance(stage, Pretrain) and "directory" in summary:
+                return given_model(summary)
         return self.recipe.model
 
     @cached_property
@@ -160,7 +167,7 @@ def _found(
         kind = "reward" if (folder / REWARD).is_dir() else "policy"
         source = folder / (REWARD if kind == "reward" else POLICY)
     if isinstance(stage, Pretrain) and "source" in summary:
-        return Found(run, recipe, stage, "policy", str(summary["source"]), summary)
+        return Found(run, recipe, stage, "policy", given_model(summary), summary)
     if not (source / "config.json").is_file():
         return None
     return Found(run, recipe, stage, kind, str(source), summary, member)

@@ -25,9 +25,16 @@ from transformers.models.auto.modeling_auto import (
 from heed.errors import UserError
 from heed.models import source as sources
 from heed.models.modes import seeded
+from heed.models.pair_format import PairFormat
 from heed.models.work import count_pass
 from heed.ops.batch import Sequences
+from heed.types import Prompt
 
+INSTEAD = "Use an encoder such as BERT, DeBERTa or ModernBERT."
+PROBED = 24
+"""Tokens of the longer row by which an architecture is tried."""
+UNMOVED = 1e-3
+"""How far a score may move with the shapes of the kernels that compute it, in float32."""
 POOLER = "pooler"
 """What transformers calls the layer that makes one vector of a text, within some backbones."""
 
@@ -133,7 +140,7 @@ def settled(model: Any, source: str | Path) -> Any:
     if not layers or layers[-1].out_features != 1:
         raise UserError(
             f"{source}: a {type(model).__name__} does not end in a linear layer, so it cannot be "
-            "a reward model here. Use an encoder such as BERT, DeBERTa or ModernBERT."
+            f"a reward model here. {INSTEAD}"
         )
     layers[-1].register_forward_hook(_in_full_precision)
     return model
@@ -145,9 +152,42 @@ def _in_full_precision(layer: Any, given: Any, _: Tensor) -> Tensor:
         return linear(hidden.to(weight.dtype), weight, layer.bias)
 
 
+@torch.no_grad()
+def check_padding(classifier: Any, pairs: PairFormat, source: str | Path) -> None:
+    """Score a row alone and beside a longer one, on the CPU: what fills it up may not count.
+
+    Raises UserError where they do, as in architectures that mix tokens without a mask (FNet,
+    ConvBERT, Nystromformer), or where the classifier wants more than tokens. In half precision the
+    one is not told from rounding, so it is tried in float32 alone.
+    """
+    context = min(PROBED, longest(classifier, pairs.tokenizer) or PROBED)
+    rows = [pairs.fitted(Prompt.of("a"), text, context) for text in ("b", "b " * PROBED)]
+    try:
+        with torch.autocast("cpu", enabled=False):
+            alone, beside = (
+                _logits(classifier, Sequences.of(some, pairs.pad_id), typed=pairs.typed)[0]
+                for some in (rows[:1], rows)
+            )
+    except Exception as error:  # whatever an architecture says of inputs that it lacks
+        raise UserError(
+            f"{source}: a {type(classifier).__name__} cannot be a reward model here: it cannot "
+            f"score a text by its tokens alone ({sources.reason(error)}) {INSTEAD}"
+        ) from error
+    if alone.dtype == torch.float32 and (alone - beside).abs() > UNMOVED * (1 + alone.abs()):
+        raise UserError(
+            f"{source}: a {type(classifier).__name__} cannot be a reward model here: it scores a "
+            f"text otherwise once a longer one is scored with it ({alone:.3g}, then {beside:.3g}), "
+            f"for it does not leave out the padding between. {INSTEAD}"
+        )
+
+
 def logits(classifier: Any, sequences: Sequences, *, typed: bool) -> Tensor:
     """The logit of each row, [B], float32 at least; `typed`: the target's tokens have type 1."""
     count_pass(classifier.base_model, sequences.mask.sum())
+    return _logits(classifier, sequences, typed=typed)
+
+
+def _logits(classifier: Any, sequences: Sequences, *, typed: bool) -> Tensor:
     inputs = {"input_ids": sequences.ids, "attention_mask": sequences.mask.long()}
     if typed and _knows_types(classifier):
         inputs["token_type_ids"] = sequences.target.long()

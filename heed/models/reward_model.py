@@ -35,6 +35,7 @@ from heed.models.adapters import (
 from heed.models.chat import ChatFormat
 from heed.models.device import resolve_device, resolve_dtype
 from heed.models.encoder import (
+    check_padding,
     head_layers,
     in_head,
     is_encoder,
@@ -179,6 +180,8 @@ def new_reward_model(
         tokenizer = load_tokenizer(backbone)
         pairs = PairFormat(tokenizer)
         model = new_encoder(backbone, format_, seed)
+        check_vocabulary(model, tokenizer, backbone)
+        check_padding(model, pairs, backbone)
         return RewardModel(model.to(place).eval(), tokenizer, pairs)
     lm = load_language_model(backbone, device="cpu", dtype=str(format_).removeprefix("torch."))
     config = lm.model.config
@@ -279,6 +282,8 @@ def load_reward_model(
     tokenizer = load_tokenizer(source)
     check_vocabulary(model, tokenizer, source)
     chat = PairFormat(tokenizer) if encoder else ChatFormat(tokenizer)
+    if isinstance(chat, PairFormat):
+        check_padding(model, chat, source)
     return RewardModel(model.to(place).eval(), tokenizer, chat)
 
 

@@ -45,7 +45,10 @@ def check_weights(
 
 def check_vocabulary(model: Any, tokenizer: Any, source: str | Path) -> None:
     """Raise UserError where the tokenizer has an id that the embedding has no row for."""
-    rows = model.get_input_embeddings().weight.shape[0]
+    try:
+        rows = model.get_input_embeddings().weight.shape[0]
+    except NotImplementedError:  # CANINE has none: it reads characters
+        return
     token, last = max(tokenizer.get_vocab().items(), key=lambda item: item[1])
     if last >= rows:
         raise UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     Field,
@@ -94,7 +95,13 @@ class Speaker(Settings):
     """Further keys of every request, such as reasoning_effort; null leaves one out."""
 
     def check(self, where: str) -> None:
-        """Raise ValueError unless there is one model to ask."""
+        """Raise ValueError unless there is one model to ask, and no password in its address."""
+        if self.address is not None and "@" in urlsplit(self.address).netloc:
+            raise ValueError(
+                f"{where}.address holds a user or a password, and recipes are copied and shared; "
+                f"put what the server asks for into an environment variable, and its name into "
+                f"{where}.key"
+            )
         if (self.policy is None) == (self.address is None):
             raise ValueError(
                 f"set {where}.policy to a stage, or {where}.address to an OpenAI-compatible "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from heed.models.language_model import (
@@ -30,7 +31,8 @@ def pretrain(work: Workplace, settings: Pretrain, stage: StageRun) -> Summary:
     """Leaves `policy/`, or the `source` of the model that the recipe names."""
     if work.recipe.model is not None:
         given = load_language_model(work.recipe.model, device="cpu")  # a wrong name is an error
-        return {"source": work.recipe.model, "notes": [] if given.chat.templated else [PLAIN]}
+        notes = [] if given.chat.templated else [PLAIN]
+        return {"source": work.recipe.model, **_here(work.recipe.model), "notes": notes}
     corpus = work.records(settings.records, "corpus", Demonstration)
     model = new_language_model(
         _tokenizer(work, settings, corpus), settings.architecture, work.seed(stage.name)
@@ -53,6 +55,14 @@ def pretrain(work: Workplace, settings: Pretrain, stage: StageRun) -> Summary:
         save_language_model(model, stage.directory / "policy")
     parameters = sum(weight.numel() for weight in model.model.parameters())
     return {**summary, "parameters": parameters}
+
+
+def _here(model: str) -> Summary:
+    """Where a model lies that is named from the folder of this command: the next may be given in
+    another.
+    """
+    path = Path(model)
+    return {"directory": str(path.resolve())} if path.exists() and not path.is_absolute() else {}
 
 
 def _tokenizer(work: Workplace, settings: Pretrain, corpus: list[Demonstration]) -> Any:

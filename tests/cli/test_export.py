@@ -63,6 +63,31 @@ def test_nothing_but_an_export_is_replaced(finished_run: Path, tmp_path: Path) -
     assert "not overwritten" in said
 
 
+@pytest.mark.usefixtures("without_card")
+def test_what_stands_beside_an_export_is_not_lost(finished_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "reward"
+    told(f"{finished_run}:reward", folder)
+    (folder / "notes").mkdir()
+    (folder / "notes" / "thesis.txt").write_text("mine")
+    said = told(f"{finished_run}:reward", folder, "--force", code=2)
+    assert "what is none of it (notes/thesis.txt), which would be lost" in said
+    assert (folder / "notes" / "thesis.txt").read_text() == "mine"
+    (folder / "notes" / "thesis.txt").unlink()
+    told(f"{finished_run}:reward", folder, "--force")
+    (folder / "export.json").write_text("[]")
+    assert "is no export of Heed's" in told(f"{finished_run}:reward", folder, "--force", code=2)
+
+
+@pytest.mark.parametrize("place", [".", "../here", ".."])
+def test_the_folder_that_one_is_in_is_not_replaced(
+    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    run = finished_run.resolve()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert "is the folder that you are in, or holds it" in told(f"{run}:ppo", place, code=2)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -99,6 +99,10 @@ def test_what_verbs_say_of_themselves_could_be_given() -> None:
     assert len(examples) >= 10
     for line in examples:
         check(line)
+    assert not re.search(r"Examples?:", command_line())
+    shown = [line.text for line in examples]
+    assert "heed report runs/demo runs/tight --out tight.html" in shown
+    assert "heed export runs/demo:reward exports/demo-reward" in shown
 
 
 def _wrong() -> Iterator[tuple[str, str]]:

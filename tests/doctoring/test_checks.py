@@ -201,6 +201,35 @@ def test_nothing_secret_is_told(tmp_path: Path) -> None:
     assert found["reachable"].level == "note"
 
 
+@pytest.mark.parametrize(
+    ("address", "proxy", "why"),
+    [
+        ("http://me:verysecret@127.0.0.1:port", "", "InvalidURL"),
+        ("https://127.0.0.1:9", "no-such://me:verysecret@127.0.0.1:9", "ValueError"),
+    ],
+)
+def test_an_address_or_a_proxy_that_is_none_is_a_line_of_the_page(
+    address: str, proxy: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in hub.PROXIES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    monkeypatch.setenv("https_proxy", proxy)
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("NO_PROXY", "")
+    found = hub.reachable(os.environ)
+    assert found.level == "note"
+    assert f"does not answer ({why})" in found.says
+    assert "verysecret" not in str(found.to_json())
+
+
+@pytest.mark.parametrize(
+    "address", ["me:verysecret@hub.example/x", "//[verysecret", "verysecret", "http:verysecret"]
+)
+def test_an_address_without_its_scheme_shows_no_password(address: str) -> None:
+    assert hub.plain(address) == "an address that is none"
+
+
 def test_a_token_on_disk_is_seen_and_not_read(tmp_path: Path) -> None:
     environ = {"HF_HOME": str(tmp_path)}
     assert not hub.token(environ)

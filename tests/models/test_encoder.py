@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,53 @@ def test_what_is_neither_encoder_nor_decoder_is_refused(
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(UserError, match="is no encoder"):
         new_reward_model(tmp_path, **CPU)
+
+
+SIZES = {
+    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
+    "max_position_embeddings": 80, "initializer_range": 0.2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes", "says"),
+    [
+        ("fnet", SIZES, "scores a text otherwise once a longer one is scored with it"),
+        ("nystromformer", SIZES, "does not leave out the padding"),
+        ("convbert", {**SIZES, "embedding_size": 32}, "does not leave out the padding"),
+        ("tapas", SIZES, "cannot score a text by its tokens alone (too many indices"),
+    ],
+)
+def test_what_does_not_score_a_text_by_itself_is_refused(
+    kind: str, sizes: dict[str, Any], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(KINDS, kind, sizes)
+    with pytest.raises(UserError, match=re.escape(says)):
+        fresh(kind, tmp_path)
+
+
+def test_a_saved_one_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "fnet", SIZES)
+    auto = AutoModelForSequenceClassification
+    path = save_encoder("fnet", tmp_path / "fnet", auto=auto, num_labels=1)
+    with pytest.raises(UserError, match="does not leave out the padding"):
+        load_reward_model(path, **CPU)
+
+
+def test_half_precision_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        model = fresh("bert", tmp_path)
+    save_reward_model(model, tmp_path / "saved")
+    load_reward_model(tmp_path / "saved", device="cpu", dtype="bfloat16")
+
+
+def test_a_tokenizer_larger_than_the_embedding_is_refused(tmp_path: Path) -> None:
+    path = save_encoder("bert", tmp_path / "bert")
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    tokenizer.add_tokens(["<new>"])
+    tokenizer.save_pretrained(path)
+    with pytest.raises(UserError, match="the tokenizer is larger than the model's embedding"):
+        new_reward_model(path, **CPU)
 
 
 @pytest.mark.parametrize("kind", KINDS)
