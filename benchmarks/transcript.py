@@ -27,8 +27,9 @@ PREFIXES = ("PIP_", "SSL_", "REQUESTS_", "CURL_", "OMP_")
 """What of this shell's environment the commands see, beside a path of their own: where packages and
 certificates are found, how many threads run."""
 SHORT = (
-    "--set records.limit={limit} --set dtype=bfloat16 --set reward.calibration=64 "
-    "--set reward.sampling.max_new_tokens=48 --set evaluate.sampling.max_new_tokens=48"
+    "--set records.limit={limit} --set dtype=bfloat16 --set gates.exploits.words=2 "
+    "--set reward.calibration=32 --set reward.sampling.max_new_tokens=32 "
+    "--set evaluate.seen=0 --set evaluate.sampling.max_new_tokens=32"
 )
 """What makes it short enough for two cores."""
 SHOWN = 34
@@ -152,7 +153,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, help="an empty directory that is kept")
     parser.add_argument("--about", default="", help="a sentence on the model")
-    parser.add_argument("--limit", type=int, default=100, help="comparisons that are read")
+    parser.add_argument("--limit", type=int, default=60, help="comparisons that are read")
     given = parser.parse_args()
     work = given.work or Path(tempfile.mkdtemp())
     work.mkdir(parents=True, exist_ok=True)
