@@ -64,6 +64,10 @@ def who(word: str) -> Who:
     Raises:
         UserError: nobody; it says what there is instead.
     """
+    if not word.strip():
+        raise UserError(
+            "Nobody is named. Give RUN:STAGE, a run, a model's directory, a hub name or an address."
+        )
     if word.startswith(REMOTE):
         return Who(word, called(word), word)
     if (found := run_of(word)) is not None:

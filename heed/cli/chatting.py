@@ -29,6 +29,8 @@ CHOICES: Mapping[str, Verdict] = {
 }
 """What may be said of two answers; which is better, as a ranking without a strength."""
 
+ASKS = "Which is better? 1, 2, t (tie), b (both bad), Enter skips: "
+
 
 @dataclass
 class Chat:
@@ -101,11 +103,12 @@ class Chat:
     def answer(self) -> None:
         """Have the waiting message answered, by one or by both.
 
-        Raises UserError where it cannot be; the message is taken back then.
+        Raises UserError where it cannot be; the message is taken back then, as it is where Ctrl-C
+        came while nothing was written.
         """
         try:
             said = self._both() if self.other is not None else self._one()
-        except UserError:
+        except (UserError, KeyboardInterrupt):
             self.talk.forget_exchange()
             raise
         if said is None:
@@ -230,9 +233,13 @@ class Chat:
         self.choices += 1
 
     def _choice(self) -> Verdict | None:
-        """What the user says of the two; None for nothing."""
+        """What the user says of the two; None for nothing, which Ctrl-C says, too."""
         while True:
-            line = self.screen.read("Which is better? 1, 2, t (tie), b (both bad), Enter skips: ")
+            try:
+                line = self.screen.read(ASKS)
+            except KeyboardInterrupt:
+                self.screen.end()
+                return None
             word = (line or "").strip().lower()
             if word in CHOICES or not word:
                 return CHOICES.get(word)

@@ -28,11 +28,11 @@ runner = CliRunner()
 
 
 class Scripted(Screen):
-    """A terminal whose user says what was written down; `stop` is the piece at which Ctrl-C is
-    pressed.
+    """A terminal whose user says what was written down, None for Ctrl-C; `stop` is the piece at
+    which Ctrl-C is pressed.
     """
 
-    def __init__(self, lines: Sequence[str] = (), stop: int | None = None) -> None:
+    def __init__(self, lines: Sequence[str | None] = (), stop: int | None = None) -> None:
         self.interactive = True
         self.console = Console(file=io.StringIO(), width=60)
         self.lines = list(lines)
@@ -41,7 +41,12 @@ class Scripted(Screen):
         self.notes: list[str] = []
 
     def read(self, mark: str = "> ") -> str | None:
-        return self.lines.pop(0) if self.lines else None
+        if not self.lines:
+            return None
+        line = self.lines.pop(0)
+        if line is None:
+            raise KeyboardInterrupt
+        return line
 
     def begin(self, label: str) -> None:
         self.notes.append(label)
@@ -65,7 +70,7 @@ def session(tmp_path: Path, toy_lm: Any) -> Callable[..., Chat]:
     """A conversation with the toy run's sft and base; `settings` are Chat's own."""
     run = toy_run(tmp_path / "run", toy_lm)
 
-    def make(lines: Sequence[str] = (), stop: int | None = None, **settings: Any) -> Chat:
+    def make(lines: Sequence[str | None] = (), stop: int | None = None, **settings: Any) -> Chat:
         named = [who(f"{run}:sft"), who(f"{run}:base")]
         kept = Kept(tmp_path / "kept.jsonl", "me")
         talk = settings.pop("talk", None) or Conversation()
@@ -244,6 +249,26 @@ def test_equal_answers_are_no_comparison_and_ctrl_c_ends_one(session: Any) -> No
     assert stopped.choices == 0
     assert roles(stopped).startswith("ua")
     assert not stopped.kept.path.exists()
+
+
+def test_ctrl_c_in_place_of_a_choice_keeps_none_and_the_talk_goes_on(session: Any) -> None:
+    held = hold(session(["/compare base", "good ?", None, "bad ?", "2"]))
+    assert roles(held) == "uaua"
+    assert held.choices == 1
+    assert any(note.startswith("Not kept.") for note in held.screen.notes)
+
+
+def test_ctrl_c_before_an_answer_takes_the_message_back(
+    session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    waiting = session(["good ?"])
+    monkeypatch.setattr(waiting, "_sampler", interrupted)
+    assert verb._hear(waiting)
+    assert waiting.talk.turns == []
+    assert "Stopped." in waiting.screen.notes
 
 
 def test_scores_are_the_runs_rewards(session: Any, toy_lm: Any) -> None:
