@@ -65,6 +65,8 @@ def chat(
     """
     if not 0.0 < top_p <= 1.0:
         raise UserError(f"--top-p {top_p}: give a probability above 0 and at most 1.")
+    if not annotator.strip():
+        raise UserError("--annotator is empty; choices are of somebody, so give a name.")
     kept = Kept(keep, annotator)
     session = Chat(
         [who(word) for word in words], Screen(), kept, Conversation(system), temperature, top_p,

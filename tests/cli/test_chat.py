@@ -316,6 +316,9 @@ def test_piped_a_line_is_a_message_and_answers_alone_are_printed(
     assert len(answers) == 2
     one = runner.invoke(app, ["sample", str(run), "good ?", *words[2:]])
     assert one.stdout.splitlines() == answers[:1]
+    nobody = runner.invoke(app, [*words, "--annotator", " "])
+    assert nobody.exit_code == 2
+    assert "--annotator is empty" in nobody.stderr
     wrong = runner.invoke(app, words, input="/policy leash\n")
     assert wrong.exit_code == 2
     assert "Traceback" not in wrong.output
