@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from heed.cli.conversation import Conversation, Kept
 from heed.cli.shown import Screen, loading
 from heed.errors import UserError
-from heed.naming import Speaker, Who, load, of_run, policies_of, reward_stage, who, workplace
+from heed.naming import Speaker, Who, answering, load, of_run, reward_stage, who, workplace
 from heed.run import derive_seed
 from heed.types import Completion, Prompt, RewardFn, Sampler, Verdict
 
@@ -91,7 +91,7 @@ class Chat:
             if name in (each.word, each.name):
                 return each
         run = self.speaks.run
-        if run is not None and name in policies_of(run):
+        if run is not None and name in answering(run):
             return of_run(run, name)
         return who(name)
 

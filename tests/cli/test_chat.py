@@ -19,9 +19,11 @@ from heed.cli.chatting import Chat
 from heed.cli.conversation import Conversation, Kept
 from heed.cli.main import app
 from heed.cli.shown import Screen, safe
+from heed.config import load_recipe
 from heed.data.survey import survey
 from heed.errors import UserError
 from heed.naming import who
+from heed.run import Run
 from heed.types import Message, Prompt
 
 runner = CliRunner()
@@ -161,6 +163,18 @@ def test_settings_and_names(session: Any) -> None:
     for part in ("'warm' is no number", "'0' is no number", "no command /sing", "no run at nobody",
                  ":base answers. Others: ", "/compare [NAME|off]"):  # fmt: skip
         assert part in notes
+
+
+def test_a_stage_that_answers_by_anothers_policy_is_found_by_its_name(session: Any) -> None:
+    held = session(["/policy system_prompt"])
+    recipe = held.speaks.run / "recipe.yaml"
+    recipe.write_text(f"{recipe.read_text()}  - system_prompt: {{policy: sft, text: red}}\n")
+    place = Run(load_recipe(str(recipe)), held.speaks.run).stage("system_prompt")
+    place.directory.mkdir()
+    marker = {"key": place.key, "kind": "system_prompt", "summary": {}}
+    (place.directory / "done.json").write_text(json.dumps(marker))
+    hold(held)
+    assert held.speaks.stage == "system_prompt"
 
 
 def test_choices_become_comparisons(session: Any, tmp_path: Path) -> None:
