@@ -124,7 +124,9 @@ class Chat:
         """
         if not self.said:
             raise UserError("There is no answer to score yet.")
-        run, _, stage = name.rpartition(":")
+        run, colon, stage = name.rpartition(":")
+        if not colon and (Path(name) / "recipe.yaml").exists():
+            run, stage = name, ""
         place = Path(run) if run else self.speaks.run
         if place is None:
             raise UserError(
@@ -136,6 +138,10 @@ class Chat:
             with loading(f"the reward of {place}"):
                 work = workplace(place, self.screen.note)
                 stage = stage or reward_stage(work, self.speaks.stage)
+                scoring = [each.name for each in work.recipe.stages if each.scores]
+                if stage not in scoring:
+                    there = ", ".join(scoring) or "none"
+                    raise UserError(f"{place} has no reward {stage!r}. It has: {there}.")
                 self._rewards[key] = work.reward(stage)
         for each, value in zip(self.said, self._rewards[key](self.said), strict=True):
             self.screen.note(f"{each.model}: {value:+.2f} (higher is better)")

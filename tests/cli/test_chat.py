@@ -295,7 +295,12 @@ def test_scores_are_the_runs_rewards(session: Any, toy_lm: Any) -> None:
     assert f"sft: {value:+.2f} (higher is better)" in held.screen.notes
     again = hold(session(["good ?", f"/score {run}:reward", f"/score {run}:sft"]))
     assert f"sft: {value:+.2f} (higher is better)" in again.screen.notes
-    assert any("'sft' is no reward" in note for note in again.screen.notes)
+    assert any("has no reward 'sft'. It has: reward." in note for note in again.screen.notes)
+    lines = ["good ?", f"/score {run}", "/score nonsense", "/score nowhere:reward"]
+    notes = hold(session(lines)).screen.notes
+    assert f"sft: {value:+.2f} (higher is better)" in notes
+    assert any("has no reward 'nonsense'" in note for note in notes)
+    assert any("nowhere" in note for note in notes)
 
 
 def test_a_file_of_something_else_is_left_alone(session: Any) -> None:
