@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -72,6 +72,12 @@ def prepare(
     Raises UserError for a model or data that cannot be read, and for a method that the data do not
     suit.
     """
+    if adapter not in (None, *get_args(Adapter)):
+        raise UserError(
+            f"There is no adapter {adapter!r}. Choose {' or '.join(get_args(Adapter))}."
+        )
+    if not prefs:
+        raise UserError("There are no preferences: name a file, a directory or a data set.")
     of_model(model)  # a wrong name or directory is said as such
     chat = ChatFormat(load_tokenizer(model))
     found = survey(prefs, progress=progress)

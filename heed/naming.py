@@ -64,6 +64,10 @@ def who(word: str) -> Who:
     Raises:
         UserError: nobody; it says what there is instead.
     """
+    if not word.strip():
+        raise UserError(
+            "Nobody is named. Give RUN:STAGE, a run, a model's directory, a hub name or an address."
+        )
     if word.startswith(REMOTE):
         return Who(word, called(word), word)
     if (found := run_of(word)) is not None:
@@ -101,8 +105,8 @@ def of_run(run: Path, stage: str, word: str = "") -> Who:
         UserError: the stage has no policy, or none yet.
     """
     source = policy_directory(run, stage)
-    if source is None and stage not in _answering(run):
-        there = ", ".join(sorted(policies_of(run))) or "none yet"
+    if source is None and stage not in _weightless(run):
+        there = ", ".join(answering(run)) or "none yet"
         raise UserError(f"{run} has no policy {stage!r}. It has: {there}.")
     return Who(word or f"{run}:{stage}", stage, source or "", run, stage)
 
@@ -135,6 +139,14 @@ def policies_of(run: Path) -> list[str]:
     stages = sorted(path.parent.name for path in run.glob("*/done.json"))
     there = {path.parent.name for path in run.glob(f"*/{POLICY}")}
     return sorted(there | {name for name in stages if policy_directory(run, name)})
+
+
+def answering(run: Path) -> list[str]:
+    """Names of a run's stages that can be asked, by name: those that left a policy, and finished
+    ones that answer by another's.
+    """
+    others = [name for name in _weightless(run) if (run / name / "done.json").exists()]
+    return sorted({*policies_of(run), *others})
 
 
 def last_policy(run: Path) -> str:
@@ -296,7 +308,7 @@ def _recipe(run: Path) -> Recipe:
     return load_recipe(str(run / "recipe.yaml"))
 
 
-def _answering(run: Path) -> list[str]:
+def _weightless(run: Path) -> list[str]:
     """Stages of a run that answer prompts without a policy of their own."""
     try:
         stages = _recipe(run).stages

@@ -89,3 +89,7 @@ def test_what_cannot_be_read_is_said(own: tuple[str, list[str]], tmp_path: Path)
         prepare(str(tmp_path / "none"), prefs)
     with pytest.raises(UserError, match="nowhere"):
         prepare(model, [str(tmp_path / "nowhere.jsonl")])
+    with pytest.raises(UserError, match="no adapter 'qlora'"):
+        prepare(model, prefs, adapter="qlora")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="no preferences"):
+        prepare(model, [])

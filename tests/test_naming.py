@@ -88,6 +88,7 @@ def test_nobody(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         "runs/none": r"no run and no model at runs/none\.",
         "./mime": r"no run and no model at \./mime\. In \. there are: mine\.",
         "mime:sft": r"There is no run at mime",
+        "": r"Nobody is named",
         "a b": r"no run and no model at a b",
     }
     for word, message in said.items():

@@ -27,6 +27,7 @@ from heed.recipe import Recipe
 
 if TYPE_CHECKING:
     from heed.aligning import Prepared
+    from heed.planning.ground import Ground
 
 PAGE, WISH = "align.yaml", "align.json"
 
@@ -72,11 +73,15 @@ def align(
         prepared = choosing.chosen(wish, choosing.plain(directory.name))
         choosing.refuse_broken(prepared, wish, directory / "records.aside")
         choosing.tell(prepared)
-        _plan(prepared)
+        _plan(prepared.recipe, prepared.ground)
         recipe = prepared.recipe
         if not dry_run:
             with locked(directory):  # the recipe of a process at work is not replaced
                 _keep(prepared, wish, directory)
+    elif dry_run:
+        from heed.planning.look import look
+
+        _plan(recipe, look(recipe))
     if dry_run:
         return
     carry_out(recipe, directory, fresh=fresh, keep_finished=keep_finished)
@@ -122,15 +127,15 @@ def _kept(wish: Wish, directory: Path) -> Recipe | None:
     return None
 
 
-def _plan(prepared: Prepared) -> None:
+def _plan(recipe: Recipe, ground: Ground) -> None:
     """Print what the recipe will cost. Raises UserError where it does not fit into the memory."""
     from heed.planning.plan import make_plan
     from heed.stages.planned import machine_of
 
-    machine = machine_of(prepared.recipe, PROBE)
-    made = make_plan(prepared.ground, machine)
+    machine = machine_of(recipe, PROBE)
+    made = make_plan(ground, machine)
     typer.echo("\n" + "\n".join(page(made)) + "\n")
-    refuse(made, prepared.ground, machine)
+    refuse(made, ground, machine)
 
 
 def _keep(prepared: Prepared, wish: Wish, directory: Path) -> None:

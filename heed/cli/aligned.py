@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from heed.recipe import Evaluate, OnPolicy, Recipe, Reward, TrainingStage
+from heed.report.estimates import estimate
+from heed.report.measures import rate
 from heed.run import Run
 from heed.stats.intervals import Estimate
 from heed.stats.win_rates import win_rate
@@ -60,10 +62,7 @@ def better(directory: Path, recipe: Recipe, last: str) -> list[str]:
     }
     if not rates:
         return []
-    each = " and ".join(
-        f"{name}'s on {rate.mean:.0f}% [{rate.low:.0f}, {rate.high:.0f}]"
-        for name, rate in rates.items()
-    )
+    each = " and ".join(f"{name}'s on {rate(found)}" for name, found in rates.items())
     asked = next(iter(rates.values())).n
     return [
         f"Better? By the reward model, {last}'s answers score above {each} of {asked:,} held-out "
@@ -81,14 +80,16 @@ def _wins(new: Mapping[str, float], old: Mapping[str, float]) -> Estimate | None
 
 
 def _trusted(directory: Path, recipe: Recipe, last: str, reward: str) -> list[str]:
-    found = Run(recipe, directory, writes=False).stage(reward).done_summary().get("accuracy")
+    done = Run(recipe, directory, writes=False).stage(reward).done_summary()
+    found = estimate(done.get("accuracy"))
     trained_on = isinstance(recipe.stage(last), OnPolicy)
     beside = (
         f" It is also what {last} was trained on, so ask another judge, too." if trained_on else ""
     )
     if not found:
         return [beside.strip()] if beside else []
+    percent = Estimate(100 * found.mean, 100 * found.low, 100 * found.high, found.n)
     return [
-        f"That model prefers what people preferred in {found['mean']:.0%} [{found['low']:.0%}, "
-        f"{found['high']:.0%}] of held-out comparisons.{beside}"
+        f"That model prefers what people preferred in {rate(percent)} of held-out comparisons."
+        f"{beside}"
     ]

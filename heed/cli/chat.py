@@ -13,7 +13,7 @@ from heed.cli.chatting import Chat
 from heed.cli.conversation import Conversation, Kept
 from heed.cli.shown import Screen
 from heed.errors import UserError
-from heed.naming import policies_of, who
+from heed.naming import answering, who
 
 Words = Annotated[
     list[str],
@@ -65,6 +65,8 @@ def chat(
     """
     if not 0.0 < top_p <= 1.0:
         raise UserError(f"--top-p {top_p}: give a probability above 0 and at most 1.")
+    if not annotator.strip():
+        raise UserError("--annotator is empty; choices are of somebody, so give a name.")
     kept = Kept(keep, annotator)
     session = Chat(
         [who(word) for word in words], Screen(), kept, Conversation(system), temperature, top_p,
@@ -130,7 +132,7 @@ def _policy(session: Chat, name: str) -> bool:
     here = session.speaks
     named = [each.word for each in session.named[1:]]
     known = {each.stage for each in session.named if each.run == here.run}
-    stages = [each for each in policies_of(here.run) if each not in known] if here.run else []
+    stages = [each for each in answering(here.run) if each not in known] if here.run else []
     session.screen.note(f"{here.word} answers.{_listed(' Others: ', [*named, *stages])}")
     return True
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from heed.cli.conversation import Conversation, Kept
 from heed.cli.shown import Screen, loading
 from heed.errors import UserError
-from heed.naming import Speaker, Who, load, of_run, policies_of, reward_stage, who, workplace
+from heed.naming import Speaker, Who, answering, load, of_run, reward_stage, who, workplace
 from heed.run import derive_seed
 from heed.types import Completion, Prompt, RewardFn, Sampler, Verdict
 
@@ -28,6 +28,8 @@ CHOICES: Mapping[str, Verdict] = {
     "b": "both_bad",
 }
 """What may be said of two answers; which is better, as a ranking without a strength."""
+
+ASKS = "Which is better? 1, 2, t (tie), b (both bad), Enter skips: "
 
 
 @dataclass
@@ -89,7 +91,7 @@ class Chat:
             if name in (each.word, each.name):
                 return each
         run = self.speaks.run
-        if run is not None and name in policies_of(run):
+        if run is not None and name in answering(run):
             return of_run(run, name)
         return who(name)
 
@@ -101,11 +103,12 @@ class Chat:
     def answer(self) -> None:
         """Have the waiting message answered, by one or by both.
 
-        Raises UserError where it cannot be; the message is taken back then.
+        Raises UserError where it cannot be; the message is taken back then, as it is where Ctrl-C
+        came while nothing was written.
         """
         try:
             said = self._both() if self.other is not None else self._one()
-        except UserError:
+        except (UserError, KeyboardInterrupt):
             self.talk.forget_exchange()
             raise
         if said is None:
@@ -121,7 +124,9 @@ class Chat:
         """
         if not self.said:
             raise UserError("There is no answer to score yet.")
-        run, _, stage = name.rpartition(":")
+        run, colon, stage = name.rpartition(":")
+        if not colon and (Path(name) / "recipe.yaml").exists():
+            run, stage = name, ""
         place = Path(run) if run else self.speaks.run
         if place is None:
             raise UserError(
@@ -133,6 +138,10 @@ class Chat:
             with loading(f"the reward of {place}"):
                 work = workplace(place, self.screen.note)
                 stage = stage or reward_stage(work, self.speaks.stage)
+                scoring = [each.name for each in work.recipe.stages if each.scores]
+                if stage not in scoring:
+                    there = ", ".join(scoring) or "none"
+                    raise UserError(f"{place} has no reward {stage!r}. It has: {there}.")
                 self._rewards[key] = work.reward(stage)
         for each, value in zip(self.said, self._rewards[key](self.said), strict=True):
             self.screen.note(f"{each.model}: {value:+.2f} (higher is better)")
@@ -230,9 +239,13 @@ class Chat:
         self.choices += 1
 
     def _choice(self) -> Verdict | None:
-        """What the user says of the two; None for nothing."""
+        """What the user says of the two; None for nothing, which Ctrl-C says, too."""
         while True:
-            line = self.screen.read("Which is better? 1, 2, t (tie), b (both bad), Enter skips: ")
+            try:
+                line = self.screen.read(ASKS)
+            except KeyboardInterrupt:
+                self.screen.end()
+                return None
             word = (line or "").strip().lower()
             if word in CHOICES or not word:
                 return CHOICES.get(word)

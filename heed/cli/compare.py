@@ -20,7 +20,6 @@ from heed.lock import LOCK, locked
 if TYPE_CHECKING:
     from heed.cli.contestants import Entrant
     from heed.evaluation.reading import Cast
-    from heed.recipe import Sampling
     from heed.types import Prompt
 
 ITEMS, PLAN = "items.jsonl", "plan.json"
@@ -112,10 +111,11 @@ def compare(
                 "Name contestants and who judges them, as in heed compare runs/demo:ppo "
                 "runs/demo:sft --judge gold; or votes that were cast, with --annotations FILE."
             )
-        drawn = _sampling(temperature, max_new_tokens)
+        said = {"temperature": temperature, "max_new_tokens": max_new_tokens}
+        given = {name: value for name, value in said.items() if value is not None}
         with _alone(out):
             cast = _held(
-                words, judge, prompts, (limit, pairs, n), drawn, seed=seed, device=device, out=out
+                words, judge, prompts, (limit, pairs, n), given, seed=seed, device=device, out=out
             )
         title = " · ".join(name for name in dict.fromkeys(_names(cast)) if "decoy:" not in name)
     with _alone(out):
@@ -135,14 +135,6 @@ def _alone(out: Path) -> Iterator[None]:
             raise
 
 
-def _sampling(temperature: float | None, max_new_tokens: int | None) -> Sampling | None:
-    from heed.recipe import Sampling
-
-    given = {"temperature": temperature, "max_new_tokens": max_new_tokens}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    return Sampling.model_validate(chosen) if chosen else None
-
-
 def _names(cast: Cast) -> list[str]:
     return [name for vote in cast.votes for name in (vote.left, vote.right)]
 
@@ -160,7 +152,7 @@ def _held(
     judges: Sequence[str],
     file: Path | None,
     sizes: tuple[int | None, int | None, int],
-    drawn: Sampling | None,
+    given: Mapping[str, Any],
     *,
     seed: int,
     device: str,
@@ -175,11 +167,11 @@ def _held(
     from heed.stages.compare import asked
     from heed.types import Item
 
-    found = entrants(words, drawn, device)
+    found = entrants(words, given, device)
     questions = read_prompts(file) if file is not None else prompts_of(found)
     if sizes[0] is not None and sizes[0] < len(questions):
         questions = Random(seed).sample(questions, sizes[0])
-    settings = [sizes, None if drawn is None else drawn.model_dump(), seed]
+    settings = [sizes, given or None, seed]
     key = _begin(out, [[[each.name, each.mark] for each in found], _marks(questions), settings])
     asking = sources(judges, found, out, key, device, seed)
     if not (out / ITEMS).exists():

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from heed.data.outputs import conversation, read_outputs
 from heed.errors import UserError
@@ -17,9 +17,10 @@ from heed.run import fingerprint
 from heed.types import Completion, Prompt, Sampler
 
 if TYPE_CHECKING:
-    from heed.recipe import Sampling
     from heed.stages.workplace import Workplace
 
+Given = Mapping[str, Any]
+"""Settings of sampling that the user gave; all others are the run's own, or the model's."""
 Ask = Callable[[Sequence[Prompt], int, int], list[Completion]]
 """Prompts, answers a prompt, seed -> prompt-major completions."""
 
@@ -57,7 +58,7 @@ class Entrant:
         return Contestant.of(self.name, own, most)
 
 
-def entrants(words: Sequence[str], sampling: Sampling | None, device: str) -> list[Entrant]:
+def entrants(words: Sequence[str], given: Given, device: str) -> list[Entrant]:
     """One of each word, more of a file of several models; NAME=... names it.
 
     Raises:
@@ -67,7 +68,7 @@ def entrants(words: Sequence[str], sampling: Sampling | None, device: str) -> li
     for word in words:
         name, equals, source = word.partition("=")
         named = bool(equals) and "/" not in name
-        own = _entrants(source if named else word, sampling, device)
+        own = _entrants(source if named else word, given, device)
         found += [replace(each, name=name) for each in own] if named else own
     twice = [name for name, count in Counter(each.name for each in found).items() if count > 1]
     if twice:
@@ -86,18 +87,18 @@ def workplace(run: Path) -> Workplace:
     return place_of(run, lambda line: typer.echo(line, err=True), open_desk)
 
 
-def _entrants(source: str, sampling: Sampling | None, device: str) -> list[Entrant]:
+def _entrants(source: str, given: Given, device: str) -> list[Entrant]:
     if source.startswith(REMOTE):
-        return [_model(source, sampling, device)]
+        return [_model(source, given, device)]
     if (run := run_of(source)) is not None:
-        return [_policy(*run, sampling)]
+        return [_policy(*run, given)]
     path = Path(source)
     if (path / "recipe.yaml").exists():
-        return [_policy(path, who(source).stage, sampling)]
+        return [_policy(path, who(source).stage, given)]
     if path.is_file():
         return _file(path)
     if (path / "config.json").exists() or ("/" in source and not path.exists()):
-        return [_model(who(source).source, sampling, device)]
+        return [_model(who(source).source, given, device)]
     raise UserError(
         f"{source!r} is nothing to compare. Give RUN:POLICY (such as runs/demo:ppo), a model's "
         "directory or hub name, an address such as http://127.0.0.1:8000/v1#model, or a file of "
@@ -105,13 +106,13 @@ def _entrants(source: str, sampling: Sampling | None, device: str) -> list[Entra
     )
 
 
-def _policy(run: Path, stage: str, sampling: Sampling | None) -> Entrant:
+def _policy(run: Path, stage: str, given: Given) -> Entrant:
     from heed.recipe import Evaluate, Sampling
 
     work = workplace(run)
     place = finished(work, stage)
     measured = [each.sampling for each in work.recipe.stages if isinstance(each, Evaluate)]
-    drawn = sampling or next(iter(measured), Sampling())
+    drawn = next(iter(measured), Sampling()).model_copy(update=given)
 
     def ask(prompts: Sequence[Prompt], most: int, seed: int) -> list[Completion]:
         return work.candidate(stage, drawn).sampler.sample(prompts, n=most, seed=seed)
@@ -119,11 +120,11 @@ def _policy(run: Path, stage: str, sampling: Sampling | None) -> Entrant:
     return Entrant(stage, f"{run}:{place}", ask, work=work, stage=stage)
 
 
-def _model(source: str, sampling: Sampling | None, device: str) -> Entrant:
+def _model(source: str, given: Given, device: str) -> Entrant:
     name = called(source)
 
     def ask(prompts: Sequence[Prompt], most: int, seed: int) -> list[Completion]:
-        return model_sampler(source, name, sampling, device).sample(prompts, n=most, seed=seed)
+        return model_sampler(source, name, given, device).sample(prompts, n=most, seed=seed)
 
     return Entrant(name, fingerprint(source), ask)
 
@@ -162,14 +163,15 @@ def prompts_of(found: Sequence[Entrant]) -> list[Prompt]:
     )
 
 
-def model_sampler(source: str, name: str, sampling: Sampling | None, device: str) -> Sampler:
+def model_sampler(source: str, name: str, given: Given, device: str) -> Sampler:
     """A model's directory, loaded here, or a server by its address; an answer may be as long as
-    there is room for where `sampling` does not say.
+    there is room for where `given` does not say, and ends where the other's turn would begin.
     """
     from heed.recipe import Sampling
 
     speaker = load(Who(source, name, source), device=device)
-    drawn = sampling or Sampling(max_new_tokens=speaker.longest)
+    own = {"max_new_tokens": speaker.longest, "stop": list(speaker.stop)}
+    drawn = Sampling.model_validate({**own, **given})
     if not speaker.who.remote:
         longest = min(drawn.max_new_tokens, speaker.longest)
         drawn = drawn.model_copy(update={"max_new_tokens": longest})

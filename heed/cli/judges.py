@@ -12,7 +12,7 @@ from heed.feedback.judge import Judged, JudgeSource
 from heed.feedback.scored import ScoreSource
 from heed.judging.judge import Judge
 from heed.naming import REMOTE, called, finished, run_of
-from heed.recipe import People, Sampling
+from heed.recipe import People
 from heed.recipe.compare import GOLD, PEOPLE
 from heed.types import Source
 
@@ -63,10 +63,10 @@ def _source(
             "directory, an address such as http://127.0.0.1:8000/v1#model, or people."
         )
     name = run[1] if run is not None else called(word)
-    sampling = Sampling(temperature=0.0, max_new_tokens=LONGEST)
+    drawn = {"temperature": 0.0, "max_new_tokens": LONGEST}
     file = out / f"judgements-{''.join(c if c.isalnum() else '-' for c in name)}.jsonl"
     return JudgeSource(
-        Judge(model_sampler(word, name, sampling, device), name=name),
+        Judge(model_sampler(word, name, drawn, device), name=name),
         seed=seed,
         journal=Journal(file, Judged),
     )

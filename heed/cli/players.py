@@ -36,7 +36,8 @@ def sources(options: list[str]) -> dict[str, str]:
 
 
 def sampler(name: str, source: str) -> Sampler:
-    """The model behind a name: a server by its URL, or a directory loaded here.
+    """The model behind a name: a server by its URL, or a directory loaded here, whose answers end
+    where the other's turn would begin.
 
     Raises UserError where there is no such model.
     """
@@ -48,4 +49,4 @@ def sampler(name: str, source: str) -> Sampler:
             address, model or name, max_new_tokens=MAX_NEW_TOKENS, timeout=SECONDS, retries=0
         )
     speaker = load(Who(source, name, source))
-    return speaker.ask(Sampling(max_new_tokens=speaker.longest))
+    return speaker.ask(Sampling(max_new_tokens=speaker.longest, stop=list(speaker.stop)))

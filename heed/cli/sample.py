@@ -215,9 +215,11 @@ def _write(out: Path, answers: Sequence[Completion], n: int) -> None:
 
 def _row(group: Sequence[Completion]) -> dict[str, Any]:
     """As `heed.data` reads it: a demonstration of one answer, an item to label of several."""
+    from heed.data.outputs import conversation
+
     prompt = group[0].prompt
     row: dict[str, Any] = {"prompt": _written(prompt.messages)}
-    if prompt.id != prompt.text:
+    if prompt.id not in (prompt.text, conversation(prompt.messages)):
         row["prompt_id"] = prompt.id
     if prompt.family:
         row["family"] = prompt.family

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from heed.cli.contestants import Entrant, entrants
 from heed.errors import UserError
 from heed.files import read_records, write_records
-from heed.naming import Speaker, Who, load, longest_answer, who
+from heed.naming import MAX_NEW_TOKENS, Speaker, Who, load, longest_answer, who
 from heed.progress import Display
 from heed.recipe import BestOfN, Evaluate, Sampling
 from heed.run import derive_seed
@@ -60,6 +60,11 @@ class Seat:
         assert self.who is not None, "a file of answers is not asked"
         return _loaded(self.who, device).ask(drawn)
 
+    def stop(self, device: str) -> Sequence[str]:
+        """Where the other's turn would begin."""
+        assert self.who is not None, "a file of answers is not asked"
+        return _loaded(self.who, device).stop
+
     def lm(self, device: str) -> LanguageModel:
         """The weights behind it."""
         return inner(self.sampler(Sampling(), device)).lm
@@ -85,12 +90,12 @@ def seats(words: Sequence[str], device: str) -> list[Seat]:
     Raises:
         UserError: a word names nobody, or two have one name.
     """
-    entrants(words, None, device)  # their names together
+    entrants(words, {}, device)  # their names together
     found = []
     for word in words:
         name, equals, source = word.partition("=")
         bare = source if equals and "/" not in name else word
-        for each in entrants([word], None, device):
+        for each in entrants([word], {}, device):
             found.append(Seat(each, None if each.given else who(bare)))
     return found
 
@@ -99,17 +104,17 @@ def settings_of(
     found: Sequence[Seat], temperature: float | None, longest: int | None, device: str
 ) -> Sampling:
     """How all are asked: as the first run asks in its own evaluation, or else at temperature 1, as
-    long as there is room for in every context.
+    long as there is room for in every context, and to where the other's turn would begin.
     """
     recipes = [each.entrant.work.recipe for each in found if each.entrant.work is not None]
     own = [stage.sampling for recipe in recipes for stage in recipe.stages
            if isinstance(stage, Evaluate)]  # fmt: skip
     drawn = own[0] if own else None
     if drawn is None:
-        rooms = [longest] if longest else [
-            longest_answer(each.lm(device)) for each in found if each.local
-        ]  # fmt: skip
-        drawn = Sampling(max_new_tokens=min(rooms)) if rooms else Sampling(max_new_tokens=512)
+        local = [each for each in found if each.local]
+        rooms = [longest] if longest else [longest_answer(each.lm(device)) for each in local]
+        turns = {text for each in local for text in each.stop(device)}
+        drawn = Sampling(max_new_tokens=min([MAX_NEW_TOKENS, *rooms]), stop=sorted(turns))
     given = {"temperature": temperature, "max_new_tokens": longest}
     return drawn.model_copy(update={name: x for name, x in given.items() if x is not None})
 

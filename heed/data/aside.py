@@ -41,8 +41,10 @@ def keep_apart(survey: Survey, directory: Path) -> Kept:
     """Write every row that can be used to DIRECTORY/good/, and the broken ones to
     DIRECTORY/broken.jsonl.
 
-    The good ones are what their files hold, as JSON lines, and can take their place as `data`.
+    The good ones are what their files hold, as JSON lines, and can take their place as `data`; so
+    where they have, DIRECTORY-2 is written, and theirs stay as they are.
     """
+    directory = _apart(survey, directory)
     kept = Kept(directory / "good", directory / BROKEN)
     write_rejected(kept.broken, survey.broken)
     broken = {row.place for row in survey.broken}
@@ -50,7 +52,8 @@ def keep_apart(survey: Survey, directory: Path) -> Kept:
     for number, (file, format) in enumerate(survey.formats.items(), start=1):
         path = kept.good / f"{_stem(file)}.jsonl"
         if path in taken:
-            path = path.with_name(f"{number}-{path.name}")
+            # Behind the name, which may say that its rows are held out.
+            path = path.with_stem(f"{path.stem}-{number}")
         taken.add(path)
         with new_file(path) as good:
             for row in read_rows(file):
@@ -60,6 +63,16 @@ def keep_apart(survey: Survey, directory: Path) -> Kept:
         if FORMATS[format].companions:
             shutil.copyfile(companion(Path(file)), pairs_path(path))
     return kept
+
+
+def _apart(survey: Survey, directory: Path) -> Path:
+    """The directory, or one beside it where a file that was read lies in it."""
+    read = [Path(file).resolve() for file in survey.formats]
+    found, number = directory, 1
+    while any(file.is_relative_to(found.resolve()) for file in read):
+        number += 1
+        found = directory.with_name(f"{directory.name}-{number}")
+    return found
 
 
 def _stem(file: str) -> str:

@@ -40,8 +40,6 @@ class Distinct:
                 self.aside[EMPTY] += 1
             elif each.chosen == each.rejected:
                 self.aside[EQUAL] += 1
-            elif not each.weight:
-                self.aside[WEIGHTLESS] += 1
             elif (*who, each.chosen, each.rejected) in said:
                 self.duplicates += 1
             elif (*who, each.rejected, each.chosen) in said:

@@ -14,8 +14,8 @@ from typing import TypeVar
 from heed.data import fields
 from heed.data.comparisons import comparisons, undesirable
 from heed.data.describing import listed, of_length, share
-from heed.data.distinct import Distinct
-from heed.data.entries import Entry, Found
+from heed.data.distinct import WEIGHTLESS, Distinct
+from heed.data.entries import Aside, Entry, Found
 from heed.data.formats import FORMATS, TRANSCRIPTS
 from heed.data.labels import REPEATED, training_votes
 from heed.data.preferences import Gathering, Key, found_in, key
@@ -163,7 +163,8 @@ class _Found:
                 self.gathering.add(found.row.bad(str(error)))
                 return
             before = len(self.gathering.annotations)
-            self.gathering.add(found)
+            # What counts for nothing is no earlier row of one that counts.
+            self.gathering.add(found if worth[0] else Aside(found.row, WEIGHTLESS))
             self.worth |= {key(new): worth for new in self.gathering.annotations[before:]}
         else:
             self.gathering.add(found)

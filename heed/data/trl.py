@@ -95,10 +95,9 @@ def _sides(values: Mapping[str, Any]) -> tuple[tuple[Message, ...], str, str]:
 def _conversations(values: Mapping[str, Any]) -> tuple[tuple[Message, ...], str, str]:
     chosen = fields.messages(values.get("chosen"), "chosen")
     rejected = fields.messages(values.get("rejected"), "rejected")
-    # UltraFeedback writes the prompt a second time, as the conversations' first message.
-    if values.get("prompt") is not None and len(chosen) == len(rejected) == 1:
+    if values.get("prompt") is not None:
         prompt = fields.prompt(values)
-        chosen, rejected = prompt + chosen, prompt + rejected
+        chosen, rejected = _behind(prompt, chosen), _behind(prompt, rejected)
     for column, turns in (("chosen", chosen), ("rejected", rejected)):
         if turns[-1].role != "assistant":
             raise RowError(f"the column {column!r} does not end with an assistant's message")
@@ -107,6 +106,18 @@ def _conversations(values: Mapping[str, Any]) -> tuple[tuple[Message, ...], str,
     if len(chosen) == 1:
         raise SetAside(NO_PROMPT)
     return chosen[:-1], chosen[-1].content, rejected[-1].content
+
+
+def _behind(prompt: tuple[Message, ...], turns: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The whole conversation. UltraFeedback writes the prompt a second time, before the answer;
+    others a part of it, without its system message.
+    """
+    before = turns[:-1]
+    if prompt in (before[: len(prompt)], before[-len(prompt) :]):
+        return turns
+    if turns[0].role == "assistant":
+        return prompt + turns
+    return prompt + turns[-1:] if prompt[-len(before) :] == before else turns
 
 
 def _shared_beginning(first: str, second: str) -> str:

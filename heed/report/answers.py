@@ -17,6 +17,7 @@ from heed.report.measures import (
     Measure,
     measure_of,
     policy_name,
+    rate,
     stage_name,
     with_interval,
 )
@@ -242,8 +243,8 @@ def _higher(view: RunView, gaps: Sequence[Gap]) -> str:
     if often is None:
         return ""
     return (
-        f"; {policy_name(best.better)} scores above {policy_name(best.worse)} on "
-        f"{often.mean:.0f}% [{often.low:.0f}, {often.high:.0f}] of the held-out prompts"
+        f"; {policy_name(best.better)} scores above {policy_name(best.worse)} on {rate(often)} of "
+        "the held-out prompts"
     )
 
 

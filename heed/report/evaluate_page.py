@@ -10,7 +10,7 @@ from typing import Any
 from heed.files import write_json, write_text
 from heed.report.estimates import Table, tables
 from heed.report.figures import colours
-from heed.report.measures import Measure, measure_of, policy_name
+from heed.report.measures import Measure, measure_of, policy_name, with_interval
 from heed.report.paper import fill
 from heed.report.parts.costs import AGREEMENT, COSTS
 from heed.report.parts.rows import DIRECTIONS, column
@@ -127,7 +127,7 @@ def _preferences(found: Mapping[str, Any]) -> Iterator[Section]:
     about = (
         f"How often each prefers the chosen answer of {said['comparisons']:,} comparisons on "
         f"{said['prompts']:,} prompts; 50% is a coin's toss, the longer answer is right in "
-        f"{100 * longer.mean:.1f}% [{100 * longer.low:.1f}, {100 * longer.high:.1f}]."
+        f"{with_interval(longer, RIGHT)}."
     )
     for title, key, what in (
         ("Preferences", "accuracy", RIGHT),

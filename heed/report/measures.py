@@ -210,6 +210,12 @@ def with_interval(estimate: Estimate, what: Measure) -> str:
     return f"{figure(estimate.mean, what)} {interval(estimate, what)}".rstrip()
 
 
+def rate(percent: Estimate) -> str:
+    """A rate in percent with its interval, such as 62% [55, 69]."""
+    whole = Measure("", digits=0)
+    return f"{figure(percent.mean, whole)}% {interval(percent, whole)}".rstrip()
+
+
 def duration(seconds: float) -> str:
     """Seconds as a person says them."""
     if seconds < 100:

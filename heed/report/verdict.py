@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from heed.report.measures import measure_of, policy_name, with_interval
+from heed.report.measures import measure_of, policy_name, rate, with_interval
 from heed.report.read import Gap, RunView, StageView
 from heed.stats.intervals import Estimate
 from heed.stats.win_rates import win_rate
@@ -146,7 +146,7 @@ def _sentence(gap: Gap, view: RunView) -> str:
     }[verdict(gap)]
     often = higher(view, gap) if gap.measure == "proxy" else None
     if often is not None:
-        says += f"; higher on {often.mean:.0f}% [{often.low:.0f}, {often.high:.0f}] of the prompts"
+        says += f"; higher on {rate(often)} of the prompts"
     return f"{sides[0]} against {sides[1]}: a difference of {difference}, {says}."
 
 

@@ -120,8 +120,18 @@ def _lacking(later: Stage, name: str, kept: TrainingSet) -> str:
     named = getattr(later, "comparisons", None)
     if isinstance(named, str | list) and listed(named) == [name]:
         return _labelled(kept) if isinstance(later, Kto) else _compared(kept)
-    if isinstance(later, Sft) and later.records == name and not on(kept.imitated, "train"):
+    if isinstance(later, Sft) and later.records == name:
+        return _imitated(kept)
+    return ""
+
+
+def _imitated(kept: TrainingSet) -> str:
+    """What is missing of answers to imitate."""
+    if not on(kept.imitated, "train"):
         return "there are no demonstrations, and no answer was chosen or called good."
+    # Where none is held out, the stage keeps one of those to train on for itself.
+    if len(kept.imitated) == 1:
+        return f"1 usable demonstration is too little {_BOTH}."
     return ""
 
 

@@ -72,6 +72,25 @@ def test_one_command_leaves_weights_a_report_and_what_to_do_next(
     assert "was edited" in edited.stderr
 
 
+def test_where_one_prompt_judges_no_interval_is_told(tmp_path: Path) -> None:
+    model, out = save_model(tmp_path / "model"), tmp_path / "run"
+    few = write_rows(tmp_path / "few.jsonl", pairs()[:5])
+    done = runner.invoke(app, ["align", str(model), str(few), "--out", str(out), *words("dpo")])
+    assert done.exit_code == 0, done.output
+    assert "of 1 held-out prompts." in done.stdout
+    assert "That model prefers what people preferred in" in done.stdout
+    assert "nan" not in done.stdout
+    assert "[nan" not in (out / "report.html").read_text()
+
+
+def test_a_single_demonstration_is_too_little(tmp_path: Path) -> None:
+    model = save_model(tmp_path / "model")
+    one = write_rows(tmp_path / "one.jsonl", [{"prompt": "a", "completion": "b"}])
+    done = runner.invoke(app, ["align", str(model), str(one), "--out", str(tmp_path / "run")])
+    assert done.exit_code == 2
+    assert "1 usable demonstration is too little to train and to judge on" in done.stderr
+
+
 def test_init_writes_a_recipe_that_loads_and_never_over_a_file(prefs: Path, tmp_path: Path) -> None:
     model, out = save_model(tmp_path / "model", template=True), tmp_path / "mine.yaml"
     shown = runner.invoke(app, ["init", str(model), str(prefs), "--method", "ppo", "--lora"])
@@ -116,6 +135,19 @@ def test_a_run_of_another_recipe_is_left_alone(prefs: Path, tmp_path: Path) -> N
     done = runner.invoke(app, ["align", "model", str(prefs), "--out", str(tmp_path)])
     assert done.exit_code == 2
     assert "did not make" in done.output
+
+
+def test_a_dry_run_of_a_recipe_that_is_there_says_what_it_costs(
+    prefs: Path, tmp_path: Path
+) -> None:
+    model, out = save_model(tmp_path / "model"), tmp_path / "run"
+    written = runner.invoke(app, ["init", str(model), str(prefs), "--out", str(out / "align.yaml")])
+    assert written.exit_code == 0, written.output
+    done = runner.invoke(app, ["align", str(model), str(prefs), "--out", str(out), "--dry-run"])
+    assert done.exit_code == 0, done.output
+    assert "as before" in done.stderr
+    assert "Memory is the most that is held at once" in done.stdout
+    assert [path.name for path in out.iterdir()] == ["align.yaml"]
 
 
 def test_several_processes_are_sent_to_init(monkeypatch: pytest.MonkeyPatch) -> None:

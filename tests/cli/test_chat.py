@@ -19,20 +19,22 @@ from heed.cli.chatting import Chat
 from heed.cli.conversation import Conversation, Kept
 from heed.cli.main import app
 from heed.cli.shown import Screen, safe
+from heed.config import load_recipe
 from heed.data.survey import survey
 from heed.errors import UserError
 from heed.naming import who
+from heed.run import Run
 from heed.types import Message, Prompt
 
 runner = CliRunner()
 
 
 class Scripted(Screen):
-    """A terminal whose user says what was written down; `stop` is the piece at which Ctrl-C is
-    pressed.
+    """A terminal whose user says what was written down, None for Ctrl-C; `stop` is the piece at
+    which Ctrl-C is pressed.
     """
 
-    def __init__(self, lines: Sequence[str] = (), stop: int | None = None) -> None:
+    def __init__(self, lines: Sequence[str | None] = (), stop: int | None = None) -> None:
         self.interactive = True
         self.console = Console(file=io.StringIO(), width=60)
         self.lines = list(lines)
@@ -41,7 +43,12 @@ class Scripted(Screen):
         self.notes: list[str] = []
 
     def read(self, mark: str = "> ") -> str | None:
-        return self.lines.pop(0) if self.lines else None
+        if not self.lines:
+            return None
+        line = self.lines.pop(0)
+        if line is None:
+            raise KeyboardInterrupt
+        return line
 
     def begin(self, label: str) -> None:
         self.notes.append(label)
@@ -65,7 +72,7 @@ def session(tmp_path: Path, toy_lm: Any) -> Callable[..., Chat]:
     """A conversation with the toy run's sft and base; `settings` are Chat's own."""
     run = toy_run(tmp_path / "run", toy_lm)
 
-    def make(lines: Sequence[str] = (), stop: int | None = None, **settings: Any) -> Chat:
+    def make(lines: Sequence[str | None] = (), stop: int | None = None, **settings: Any) -> Chat:
         named = [who(f"{run}:sft"), who(f"{run}:base")]
         kept = Kept(tmp_path / "kept.jsonl", "me")
         talk = settings.pop("talk", None) or Conversation()
@@ -158,6 +165,18 @@ def test_settings_and_names(session: Any) -> None:
         assert part in notes
 
 
+def test_a_stage_that_answers_by_anothers_policy_is_found_by_its_name(session: Any) -> None:
+    held = session(["/policy system_prompt"])
+    recipe = held.speaks.run / "recipe.yaml"
+    recipe.write_text(f"{recipe.read_text()}  - system_prompt: {{policy: sft, text: red}}\n")
+    place = Run(load_recipe(str(recipe)), held.speaks.run).stage("system_prompt")
+    place.directory.mkdir()
+    marker = {"key": place.key, "kind": "system_prompt", "summary": {}}
+    (place.directory / "done.json").write_text(json.dumps(marker))
+    hold(held)
+    assert held.speaks.stage == "system_prompt"
+
+
 def test_choices_become_comparisons(session: Any, tmp_path: Path) -> None:
     lines = ["/compare base"]
     for choice in ("1", "2", "x", "t", "", "b"):
@@ -246,6 +265,26 @@ def test_equal_answers_are_no_comparison_and_ctrl_c_ends_one(session: Any) -> No
     assert not stopped.kept.path.exists()
 
 
+def test_ctrl_c_in_place_of_a_choice_keeps_none_and_the_talk_goes_on(session: Any) -> None:
+    held = hold(session(["/compare base", "good ?", None, "bad ?", "2"]))
+    assert roles(held) == "uaua"
+    assert held.choices == 1
+    assert any(note.startswith("Not kept.") for note in held.screen.notes)
+
+
+def test_ctrl_c_before_an_answer_takes_the_message_back(
+    session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    waiting = session(["good ?"])
+    monkeypatch.setattr(waiting, "_sampler", interrupted)
+    assert verb._hear(waiting)
+    assert waiting.talk.turns == []
+    assert "Stopped." in waiting.screen.notes
+
+
 def test_scores_are_the_runs_rewards(session: Any, toy_lm: Any) -> None:
     held = hold(session(["/score", "good ?", "/score"]))
     assert "There is no answer to score yet." in held.screen.notes
@@ -256,7 +295,12 @@ def test_scores_are_the_runs_rewards(session: Any, toy_lm: Any) -> None:
     assert f"sft: {value:+.2f} (higher is better)" in held.screen.notes
     again = hold(session(["good ?", f"/score {run}:reward", f"/score {run}:sft"]))
     assert f"sft: {value:+.2f} (higher is better)" in again.screen.notes
-    assert any("'sft' is no reward" in note for note in again.screen.notes)
+    assert any("has no reward 'sft'. It has: reward." in note for note in again.screen.notes)
+    lines = ["good ?", f"/score {run}", "/score nonsense", "/score nowhere:reward"]
+    notes = hold(session(lines)).screen.notes
+    assert f"sft: {value:+.2f} (higher is better)" in notes
+    assert any("has no reward 'nonsense'" in note for note in notes)
+    assert any("nowhere" in note for note in notes)
 
 
 def test_a_file_of_something_else_is_left_alone(session: Any) -> None:
@@ -291,6 +335,9 @@ def test_piped_a_line_is_a_message_and_answers_alone_are_printed(
     assert len(answers) == 2
     one = runner.invoke(app, ["sample", str(run), "good ?", *words[2:]])
     assert one.stdout.splitlines() == answers[:1]
+    nobody = runner.invoke(app, [*words, "--annotator", " "])
+    assert nobody.exit_code == 2
+    assert "--annotator is empty" in nobody.stderr
     wrong = runner.invoke(app, words, input="/policy leash\n")
     assert wrong.exit_code == 2
     assert "Traceback" not in wrong.output

@@ -174,6 +174,29 @@ def test_samples_of_an_evaluation_are_answers_too(tmp_path: Path, finished_run: 
     assert rate == ours["judges"]["gold"]["pairs"]["dpo"]["sft"]
 
 
+def test_a_setting_of_the_users_leaves_the_others_as_they_were(
+    finished_run: Path, tmp_path: Path, toy_lm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from heed.cli.contestants import model_sampler
+    from heed.models.language_model import save_language_model
+    from heed.recipe import Evaluate, Sampling
+    from heed.stages.workplace import Workplace
+
+    used: list[Sampling] = []
+    monkeypatch.setattr(Workplace, "candidate", lambda _, __, drawn: used.append(drawn))
+    (entrant,) = entrants([f"{finished_run}:ppo"], {"temperature": 0.5}, "cpu")
+    with pytest.raises(AttributeError):
+        entrant.answers([Prompt.of("a")], 1, 0)
+    assert entrant.work is not None
+    (own,) = (each for each in entrant.work.recipe.stages if isinstance(each, Evaluate))
+    assert used == [own.sampling.model_copy(update={"temperature": 0.5})]
+
+    save_language_model(toy_lm(), tmp_path / "model")
+    here: Any = model_sampler(str(tmp_path / "model"), "toy", {"temperature": 0.5}, "cpu")
+    assert (here.temperature, here.max_new_tokens) == (0.5, 32)  # half of the context
+    assert here.stop == ["\n\nHuman:"]  # it has no chat template
+
+
 def test_what_is_refused(tmp_path: Path, finished_run: Path) -> None:
     mine = outputs(tmp_path / "mine.json", "mine", ["ok"])
     empty = tmp_path / "empty.json"
@@ -181,7 +204,7 @@ def test_what_is_refused(tmp_path: Path, finished_run: Path) -> None:
     assert "Name contestants and who judges" in refused(mine)
     assert "leave the others out" in refused(mine, "--annotations", mine)
     assert "called 'mine'" in refused(mine, mine, "--judge", "gold")
-    assert entrants([str(finished_run)], None, "cpu")[0].stage == "ppo"  # its last that counts
+    assert entrants([str(finished_run)], {}, "cpu")[0].stage == "ppo"  # its last that counts
     assert "has no stage 'leash'" in refused(f"{finished_run}:leash", mine, "--judge", "gold")
     assert "nothing to compare" in refused("nowhere", mine, "--judge", "gold")
     assert "judges nothing" in refused(mine, f"b={mine}", "--judge", "nobody")

@@ -72,9 +72,19 @@ def test_models_and_a_file_of_answers_beside_a_reference(
     assert said["judges"].keys() == {"mine", "twin"}
     assert said["judges"]["mine"] == said["judges"]["twin"]
     assert "implicit_reward" not in said["judges"]["mine"]  # it is its own reference
+    assert found["sampling"]["stop"] == ["\n\nHuman:"]  # the model has no chat template
     assert "them: no KL" in found["said"]
     assert HOSTILE not in found["page"]
     assert "&lt;script&gt;" in found["page"]
+
+
+def test_of_one_prompt_no_interval_is_told(tmp_path: Path, model: str) -> None:
+    file = tmp_path / "one.jsonl"
+    file.write_text(json.dumps(PAIRS[0]) + "\n")
+    found = evaluate(tmp_path / "out", model, "--data", str(file), "--samples", "1",
+                     "--max-new-tokens", "4")  # fmt: skip
+    assert found["preferences"]["longer"]["low"] is None
+    assert "the longer answer is right in 100.0%." in found["page"]
 
 
 def test_the_same_command_goes_on_where_it_stopped(

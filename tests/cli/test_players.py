@@ -29,6 +29,7 @@ def test_an_arena_of_servers_and_directories(tmp_path: Path, toy_lm: Any) -> Non
     here: Any = players.sampler("toy", str(tmp_path / "model"))
     assert here.model_name == "toy"
     assert here.max_new_tokens == 32  # half of the context
+    assert here.stop == ["\n\nHuman:"]  # it has no chat template
     with pytest.raises(UserError, match="no model directory at"):
         players.sampler("toy", "./nowhere")
 

@@ -72,6 +72,8 @@ def test_several_answers_are_items_to_label_and_contestants(
     assert name == "items"
     assert len(gathering.items) == 3
     assert gathering.items[0].prompt.id == "g"
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row.get("prompt_id") for row in rows] == ["g", None, None]
     assert gathering.items[0].prompt.family == "kind"
     for item in gathering.items:
         assert len(set(item.answers)) == len(item.answers) == len(item.models) > 1

@@ -15,6 +15,7 @@ from heed.errors import UserError
 from heed.types import Annotation, Item, Message
 
 USER = {"role": "user", "content": "Rice?"}
+SYSTEM = {"role": "system", "content": "Be brief."}
 TURNS = [USER, {"role": "assistant", "content": "Which?"}, {"role": "user", "content": "Brown"}]
 
 
@@ -61,9 +62,26 @@ def best(item: Item, annotation: Annotation) -> str:
              "score_chosen": 8.0},
             ["Rice?"],
         ),
+        (
+            {"prompt": [SYSTEM, USER], "chosen": [USER, *answer("Rinse it.")],
+             "rejected": [USER, *answer("No.")]},
+            ["Be brief.", "Rice?"],
+        ),
+        (
+            {"prompt": "Rice?", "chosen": [SYSTEM, USER, *answer("Rinse it.")],
+             "rejected": [SYSTEM, USER, *answer("No.")]},
+            ["Be brief.", "Rice?"],
+        ),
+        (
+            # TRL's completions of several messages go on where the prompt ends.
+            {"prompt": [USER], "chosen": [*TURNS[1:], *answer("Rinse it.")],
+             "rejected": [*TURNS[1:], *answer("No.")]},
+            ["Rice?", "Which?", "Brown"],
+        ),
         ({"chosen": "The rice is Rinse it.", "rejected": "The rice is No."}, ["The rice is"]),
     ],
-    ids=["plain", "conversational", "turns", "implicit", "ultrafeedback", "implicit text"],
+    ids=["plain", "conversational", "turns", "implicit", "ultrafeedback", "no system", "system",
+         "goes on", "implicit text"],
 )  # fmt: skip
 def test_trl_preferences(tmp_path: Path, row: dict[str, Any], prompt: list[str]) -> None:
     item, annotation = one(tmp_path, row)

@@ -93,6 +93,14 @@ def test_margins_and_weights_are_the_rows_own_and_grades_become_margins(tmp_path
     assert (row.comparisons[0].margin, row.comparisons[0].weight) == (0.5, 3)
 
 
+def test_a_row_of_weight_0_is_no_earlier_row_of_one_that_counts(tmp_path: Path) -> None:
+    pair = {"prompt": "Tea?", "chosen": "Yes.", "rejected": "No."}
+    nothing = {**pair, "weight": 0}
+    found = survey([write(tmp_path / "a.jsonl", nothing, pair, nothing)])
+    assert [each.weight for each in found.comparisons] == [1.0]
+    assert found.left_out == {"rows of weight 0": 2}
+
+
 def test_what_is_held_out_anywhere_is_held_out_everywhere(tmp_path: Path) -> None:
     test = write(tmp_path / "d" / "test-00000-of-00001.jsonl", ASK)
     write(tmp_path / "d" / "train.jsonl", {**ASK, "chosen": "Well."}, {**ASK, "prompt": "Who?"})

@@ -186,6 +186,11 @@ def test_a_base_model_imitates_first(change: dict[str, Any], wanted: str, first:
     assert ("sft" in stages) == first
 
 
+def test_the_method_that_imitates_cannot_be_had_without() -> None:
+    with pytest.raises(UserError, match="--no-sft"):
+        imitates(FACTS, "sft", wanted=False)
+
+
 def test_kto_weighs_the_rare_sort_up_until_both_count_alike() -> None:
     facts = replace(FACTS, rows={"comparisons": 100, "unpaired": 300}, desirable=0)
     made = recipe(facts, "kto").stage("kto")

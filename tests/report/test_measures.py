@@ -14,6 +14,7 @@ from heed.report.measures import (
     interval,
     measure_of,
     number,
+    rate,
     with_interval,
 )
 from heed.stats.intervals import Estimate
@@ -71,3 +72,8 @@ def test_colours_differ_and_known_policies_keep_theirs() -> None:
     found = colours(["base", "sft", "dpo", "ppo", "best_of_4", "rloo"])
     assert len(set(found.values())) == 6
     assert found["ppo"] == colours(["ppo"])["ppo"]
+
+
+def test_a_rate_of_one_cluster_has_no_interval() -> None:
+    assert rate(Estimate(61.6, 54.4, 68.8, 90)) == "62% [54, 69]"
+    assert rate(Estimate(100.0, math.nan, math.nan, 1)) == "100%"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from heed.errors import UserError
 from heed.planning.choosing import amounts, device, lengths, rates
 from heed.planning.choosing.device import Load
 from heed.planning.choosing.facts import Facts, Reason
@@ -94,9 +95,17 @@ class Outline:
 
 
 def imitates(facts: Facts, method: str, wanted: bool | None) -> Reason:
-    """Whether supervised fine-tuning comes first, and why."""
+    """Whether supervised fine-tuning comes first, and why.
+
+    Raises UserError where it is the method, and not wanted.
+    """
     setting = "sft first"
     possible = facts.has("demonstrations") or facts.has("comparisons") or facts.desirable > 0
+    if method == "sft" and wanted is False:
+        raise UserError(
+            "The method is sft, and --no-sft (imitate=False) wants none. Leave it out, or choose "
+            "another with --method."
+        )
     if method == "sft":
         return Reason(setting, True, "it is the method")
     if not possible:
