@@ -108,12 +108,16 @@ def _kept(wish: Wish, directory: Path) -> Recipe | None:
     try:
         before = json.loads((directory / WISH).read_text(encoding="utf-8"))
         changes, written = wish.changes(before["wish"]), str(before["written"])
-    except (OSError, ValueError, KeyError, TypeError):
-        changes, written = [], ""
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{directory / WISH}, which says what {path} was chosen for, cannot be read ({error}). "
+            f"Run the recipe with heed run {path} --out {directory}, or name another directory "
+            "with --out."
+        ) from error
     if not changes:
         typer.echo(f"The recipe is {path}, as before.", err=True)
         return load_recipe(str(path))
-    if _mark(path) != written:
+    if _mark(path.read_bytes()) != written:
         raise UserError(
             f"{path} was edited since heed align wrote it, and the command is another "
             f"({'; '.join(changes)}). Run the edited recipe with heed run {path} --out "
@@ -139,10 +143,11 @@ def _plan(recipe: Recipe, ground: Ground) -> None:
 
 
 def _keep(prepared: Prepared, wish: Wish, directory: Path) -> None:
-    path = directory / PAGE
-    write_text(path, prepared.text)
-    write_json(directory / WISH, {"wish": asdict(wish), "written": _mark(path)})
+    text = prepared.text
+    # The wish first: a recipe always stands beside what it was chosen for.
+    write_json(directory / WISH, {"wish": asdict(wish), "written": _mark(text.encode())})
+    write_text(directory / PAGE, text)
 
 
-def _mark(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _mark(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

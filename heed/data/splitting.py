@@ -25,14 +25,20 @@ def opening(prompt: Prompt) -> str:
     return _plain(next(users, prompt.messages[0]))
 
 
-def held_out(kinds: Sequence[Sequence[Prompt]], heldout: float = 0.1, seed: int = 0) -> set[str]:
+def held_out(
+    kinds: Sequence[Sequence[Prompt]],
+    heldout: float = 0.1,
+    seed: int = 0,
+    apart: Sequence[bool] | None = None,
+) -> set[str]:
     """The conversations that are held out, of the prompts of each kind of rows.
 
-    What the data hold out themselves stays held out. A kind of rows that holds out none has the
-    share `heldout` of its openings drawn, one at least and never all of two or more: dialogues that
-    begin alike stay together, for published data repeat them across rows and files. Where most
-    begin alike, by an instruction, each conversation is drawn by itself. Openings are ranked by a
-    seeded hash, not drawn in order, so that the order of the rows does not change the split.
+    What the data hold out themselves stays held out. A kind of rows that holds out none (`apart`
+    says which do, where a prompt may be held out by rows of another kind) has the share `heldout`
+    of its openings drawn, one at least and never all of two or more: dialogues that begin alike
+    stay together, for published data repeat them across rows and files. Where most begin alike, by
+    an instruction, each conversation is drawn by itself. Openings are ranked by a seeded hash, not
+    drawn in order, so that the order of the rows does not change the split.
 
     Raises:
         ValueError: heldout is not within [0, 1).
@@ -43,7 +49,9 @@ def held_out(kinds: Sequence[Sequence[Prompt]], heldout: float = 0.1, seed: int 
     given = {conversation(prompt) for kind in kinds for prompt in kind if prompt.split == "heldout"}
     group = _grouped(prompts.values())
     drawn = {group(prompts[each]) for each in given}
-    drawn_from = [kind for kind in kinds if all(prompt.split == "train" for prompt in kind)]
+    if apart is None:
+        apart = [any(prompt.split == "heldout" for prompt in kind) for kind in kinds]
+    drawn_from = [kind for kind, holds in zip(kinds, apart, strict=True) if not holds]
     for kind in drawn_from:
         groups = {group(prompt) for prompt in kind}
         count = min(round(heldout * len(groups)), len(groups) - 1)

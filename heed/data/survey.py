@@ -31,6 +31,12 @@ UNSURE = "verdicts of cannot tell"
 Progress = Callable[[str, int, int], None]
 """Hears which file is read, how many rows (or lines) of it were, and of how many (0: unknown)."""
 W = TypeVar("W", Comparison, Unpaired)
+KINDS: Mapping[type, tuple[str, ...]] = {
+    Entry: ("comparisons", "unpaired"),
+    Unpaired: ("unpaired",),
+    Demonstration: ("demonstrations",),
+}
+"""By what a row is read as: what it may become (two answers that are both bad are unpaired)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,8 @@ class Survey:
     set_aside: other rows that hold nothing to train on, by reason.
     broken: rows that cannot be used, each with its place and what is wrong.
     share: of all rows, those that were looked at; all but in a look at the beginning of each file.
+    apart: of comparisons, unpaired and demonstrations, those of which some row is held out by its
+    own file or column.
     """
 
     sources: tuple[str, ...]
@@ -61,6 +69,7 @@ class Survey:
     set_aside: Mapping[str, int]
     broken: tuple[BadRow, ...]
     share: float = 1.0
+    apart: frozenset[str] = frozenset()
 
     @property
     def left_out(self) -> dict[str, int]:
@@ -128,7 +137,7 @@ class _Found:
     """A survey in the making.
 
     worth: by annotation, the weight and (where the row has one) the margin that its row gives it.
-    held: conversations that some row holds out.
+    held: conversations that some row holds out; `apart`: the kinds of rows that do.
     """
 
     gathering: Gathering = field(default_factory=Gathering)
@@ -137,6 +146,7 @@ class _Found:
     total: int = 0
     worth: dict[Key, tuple[float, float | None]] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
+    apart: set[str] = field(default_factory=set)
 
     def read(self, file: str, progress: Progress, most: int | None, *, held_out: bool) -> None:
         def heard(done: int, total: int) -> None:
@@ -171,6 +181,7 @@ class _Found:
         prompt = _prompt(found)
         if prompt is not None and prompt.split == "heldout":
             self.held.add(conversation(prompt))
+            self.apart.update(KINDS[type(found)])
 
     def survey(self, sources: tuple[str, ...]) -> Survey:
         """What it has come to."""
@@ -206,6 +217,7 @@ class _Found:
             set_aside={why: n for why, n in sorted(distinct.aside.items()) if n},
             broken=tuple(self.gathering.errors),
             share=self.rows / self.total if self.total else 1.0,
+            apart=frozenset(self.apart),
         )
 
     def _weighed(self, vote: Annotation) -> Callable[[W], W]:

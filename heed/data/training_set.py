@@ -80,7 +80,8 @@ def training_set(
         [each.prompt for each in unpaired],
         [each.prompt for each in demonstrations],
     ]
-    held = held_out(kinds, heldout, seed())
+    apart = [kind in found.apart for kind in ("comparisons", "unpaired", "demonstrations")]
+    held = held_out(kinds, heldout, seed(), apart)
     made = TrainingSet(
         [_sided(each, held) for each in comparisons],
         [_sided(each, held) for each in unpaired],

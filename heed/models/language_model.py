@@ -56,6 +56,7 @@ def load_language_model(
         model = sources.load_merged_adapter(source, format_)
     else:
         model = sources.load_weights(AutoModelForCausalLM, source, format_)
+        sources.refuse_classifier(model, source)
     tokenizer = sources.load_tokenizer(source)
     check_vocabulary(model, tokenizer, source)
     chat = ChatFormat(tokenizer, also_stops=_generation_stops(model))

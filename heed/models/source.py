@@ -99,6 +99,17 @@ def _quiet() -> Iterator[None]:
         transformers_logging.set_verbosity(level)
 
 
+def refuse_classifier(model: Any, source: str | Path) -> None:
+    """Raise UserError for a model that was saved to score texts: with tied embeddings its missing
+    head goes unnoticed, and it would write.
+    """
+    saved = (getattr(model.config, "architectures", None) or [""])[0]
+    if saved.endswith("ForSequenceClassification"):
+        raise UserError(
+            f"{source} scores texts ({saved}) and writes none: it is a reward model. Name a policy."
+        )
+
+
 def load_tokenizer(source: str | Path) -> Any:
     """The tokenizer beside a model. Raises UserError where there is none.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,10 @@ from own_model import ANIMALS, PLACES, pairs, save_model, write_rows
 from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
+from heed.cli.choosing import wish_of
 from heed.cli.main import app
 from heed.config import load_recipe
+from heed.files import write_json
 
 runner = CliRunner()
 FEW = ["--set", "threads=1", "--set", "device=cpu", "--set", "evaluate.seen=0",
@@ -70,6 +74,11 @@ def test_one_command_leaves_weights_a_report_and_what_to_do_next(
     edited = runner.invoke(app, [*command, "--seed", "1"])
     assert edited.exit_code == 2
     assert "was edited" in edited.stderr
+
+    (out / "align.json").unlink()
+    unknown = runner.invoke(app, [*command, "--seed", "1"])
+    assert unknown.exit_code == 2
+    assert f"heed run {out / 'align.yaml'}" in unknown.stderr
 
 
 def test_where_one_prompt_judges_no_interval_is_told(tmp_path: Path) -> None:
@@ -143,11 +152,14 @@ def test_a_dry_run_of_a_recipe_that_is_there_says_what_it_costs(
     model, out = save_model(tmp_path / "model"), tmp_path / "run"
     written = runner.invoke(app, ["init", str(model), str(prefs), "--out", str(out / "align.yaml")])
     assert written.exit_code == 0, written.output
+    wish = wish_of(str(model), [str(prefs)], None, None, None, None, 0, False)
+    mark = hashlib.sha256((out / "align.yaml").read_bytes()).hexdigest()
+    write_json(out / "align.json", {"wish": asdict(wish), "written": mark})
     done = runner.invoke(app, ["align", str(model), str(prefs), "--out", str(out), "--dry-run"])
     assert done.exit_code == 0, done.output
     assert "as before" in done.stderr
     assert "Memory is the most that is held at once" in done.stdout
-    assert [path.name for path in out.iterdir()] == ["align.yaml"]
+    assert {path.name for path in out.iterdir()} == {"align.yaml", "align.json"}
 
 
 def test_several_processes_are_sent_to_init(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from heed.data.survey import describe, survey
+from heed.data.training_set import on, training_set
 from heed.files import write_records
 from heed.types import Comparison, Message, Prompt
 
@@ -130,3 +131,15 @@ def test_the_lines_for_a_person(tmp_path: Path) -> None:
         "The chosen answer is the longer one in 4 (100%).",
         "2 (50%) say how much better the chosen answer is.",
     ]
+
+
+def test_a_prompt_held_out_by_another_kind_of_rows_leaves_the_draw(tmp_path: Path) -> None:
+    pairs = [{"prompt": f"Question {n}?", "chosen": "Yes.", "rejected": "No."} for n in range(50)]
+    shown = {"prompt": "Question 7?", "completion": "Yes.", "split": "test"}
+    sources = [write(tmp_path / "pairs.jsonl", *pairs), write(tmp_path / "shown.jsonl", shown)]
+    found = survey(sources)
+    assert found.apart == {"demonstrations"}
+    made = training_set(found, heldout=0.2, limit=None, seed=lambda *_: 0)
+    held = on(made.comparisons, "heldout")
+    assert len(held) == 10
+    assert "Question 7?" in {each.prompt.messages[0].content for each in held}

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from heed.errors import UserError
-from heed.models.language_model import save_language_model
+from heed.models.language_model import load_language_model, save_language_model
 from heed.models.reward_model import load_reward_model, new_reward_model, save_reward_model
 from heed.ops.batch import Sequences
 
@@ -149,3 +149,9 @@ def test_what_is_no_reward_model(tiny, tmp_path):
     AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path / "three")
     with pytest.raises(UserError, match="3 labels"):
         load_reward_model(tmp_path / "three", **CPU)
+
+
+def test_a_reward_model_is_no_policy(fresh, tmp_path):
+    save_reward_model(fresh("gpt2"), tmp_path / "reward")  # its embeddings are tied
+    with pytest.raises(UserError, match="scores texts"):
+        load_language_model(tmp_path / "reward", **CPU)
