@@ -110,7 +110,7 @@ def sources(found: Found) -> list[DataSource]:
 
 def _source(name: str) -> DataSource:
     here = Path(name).exists()
-    hub = not here and is_hub_name(name)
+    hub = not here and "/" in name and is_hub_name(name)  # data are read from owner/name alone
     return DataSource(name if hub else Path(name).name, fingerprint(name) if here else None, hub)
 
 

@@ -178,3 +178,8 @@ def test_a_stage_of_which_nothing_can_be_exported(toy_run: Callable[..., Path]) 
     (run / "sft" / "done.json").unlink()
     with pytest.raises(UserError, match="is not finished"):
         find(run, "sft")
+
+
+def test_a_folder_that_is_not_here_passes_for_no_data_set_of_the_hub() -> None:
+    assert not lineage._source("hh-rlhf").hub
+    assert lineage._source("Anthropic/hh-rlhf").hub
