@@ -13,8 +13,8 @@ test: .venv/made ## The fast tests, by files over JOBS processes of one thread: 
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n $(JOBS) --dist loadfile --cov --cov-report=term:skip-covered --cov-report=json:.coverage.json
 	$(BIN)/python tests/complete.py .coverage.json
 
-test-slow: .venv/made ## Learning and fault tests, minutes each.
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
+test-slow: .venv/made ## Learning and fault tests, minutes each, by files over JOBS processes too.
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow -n $(JOBS) --dist loadfile
 
 lint: .venv/made ## Style, types, floors.
 	$(BIN)/ruff check .
