@@ -107,7 +107,7 @@ def whom(view: RunView, parts: Sequence[Part]) -> Answer:
     found = evidence.by_family(view)
     looks = [surely(apart) for table in found.values() for apart in table.values()]
     if len({family for table in found.values() for family in table}) == 1:
-        says = "All prompts are of one family; a column `family` would tell them apart."
+        says = "All prompts are of one family; a column named family would tell them apart."
         return _answer("whom", ("Not told apart", "unsure"), [says, *_findings(parts, "whom")])
     if not looks:
         says = "Nothing was measured by family of prompts."
@@ -158,7 +158,7 @@ def trust(view: RunView, parts: Sequence[Part]) -> Answer:
     if "bad" in tones:
         word: tuple[str, Tone] = ("No", "bad")
     elif "unsure" in tones:
-        word = ("Partly", "unsure")
+        word = ("Partly", "unsure") if "good" in tones else NOT_SHOWN
     elif "good" in tones:
         word = ("Yes", "good")
     else:
