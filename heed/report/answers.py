@@ -150,15 +150,18 @@ def cost(view: RunView, parts: Sequence[Part]) -> Answer:
 
 def trust(view: RunView, parts: Sequence[Part]) -> Answer:
     """Whether it orders pairs, whether gold rose with it, and what the gates found."""
-    found = [*_gates(parts), *_turned(view), *_own_rewards(view), *_accuracy(view)]
+    told = [*_gates(parts), *_turned(view), *_own_rewards(view)]
+    found = [*told, *_accuracy(view)]
     tones = [tone for tone, _ in found]
+    # A reward that is not shown to beat chance, and nothing else known of it, is not partly right.
+    half = "good" in tones or "unsure" in [tone for tone, _ in told]
     if not found:
         says = "No reward model was measured, and no gate tripped that would tell."
         return _answer("trust", ("Unknown", "unsure"), [says])
     if "bad" in tones:
         word: tuple[str, Tone] = ("No", "bad")
     elif "unsure" in tones:
-        word = ("Partly", "unsure") if "good" in tones else NOT_SHOWN
+        word = ("Partly", "unsure") if half else NOT_SHOWN
     elif "good" in tones:
         word = ("Yes", "good")
     else:

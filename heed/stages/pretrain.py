@@ -31,7 +31,7 @@ def pretrain(work: Workplace, settings: Pretrain, stage: StageRun) -> Summary:
     """Leaves `policy/`, or the `source` of the model that the recipe names."""
     if work.recipe.model is not None:
         given = load_language_model(work.recipe.model, device="cpu")  # a wrong name is an error
-        notes = [] if given.chat.templated else [PLAIN]
+        notes = [] if given.tokenizer.chat_template else [PLAIN]
         return {"source": work.recipe.model, **_here(work.recipe.model), "notes": notes}
     corpus = work.records(settings.records, "corpus", Demonstration)
     model = new_language_model(

@@ -202,7 +202,7 @@ def test_trust_by_what_was_gained(found: Any, word: str) -> None:
 
 @pytest.mark.parametrize(
     ("accuracy", "word"),
-    [((0.75, 0.7, 0.8), "Not shown"), ((0.52, 0.45, 0.59), "Partly"), ((0.3, 0.25, 0.35), "No")],
+    [((0.75, 0.7, 0.8), "Not shown"), ((0.52, 0.45, 0.59), "Not shown"), ((0.3, 0.25, 0.35), "No")],
 )
 def test_trust_by_accuracy_alone_is_never_a_yes(accuracy: Any, word: str) -> None:
     assert trust(run(reward_model={"accuracy": est(*accuracy)}), []).word == word
