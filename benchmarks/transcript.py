@@ -35,6 +35,8 @@ SHORT = (
 SHOWN = 34
 """Lines of a command's output that are printed; of a longer one its beginning and its end."""
 WIDTH = "100"
+NOT_RUN = "<!-- not run: it loads what the commands before it trained -->"
+"""What the tests of the documentation read."""
 TRANSFORMERS = """\
 from transformers import AutoModelForCausalLM, AutoTokenizer
 tokenizer = AutoTokenizer.from_pretrained("{folder}")
@@ -138,7 +140,8 @@ def page(done: list[tuple[Step, str, float]], model: str) -> str:
     for step, output, seconds in done:
         parts += [f"## {step.title}"] if step.title else []
         if step.program:
-            parts.append(f'```python title="{step.command.split()[-1]}"\n{step.program}```')
+            title = step.command.split()[-1]
+            parts.append(f'{NOT_RUN}\n```python title="{title}"\n{step.program}```')
         parts.append(
             f"```text\n$ {step.command.replace(str(CHECKOUT), 'heed/')}\n{shown(output)}\n```"
         )
