@@ -131,6 +131,8 @@ def _imitated(kept: TrainingSet) -> str:
         return "there are no demonstrations, and no answer was chosen or called good."
     # Where none is held out, the stage keeps one of those to train on for itself.
     if len(kept.imitated) == 1:
+        if kept.comparisons and not kept.demonstrations:
+            return _compared(kept)
         return f"1 usable demonstration is too little {_BOTH}."
     return ""
 
