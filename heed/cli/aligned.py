@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from heed.recipe import Evaluate, OnPolicy, Recipe, Reward, TrainingStage
 from heed.report.estimates import estimate
 from heed.report.measures import rate
+from heed.report.verdict import above
 from heed.run import Run
 from heed.stats.intervals import Estimate
-from heed.stats.win_rates import win_rate
 
 JUDGES = "proxy"
 
@@ -58,7 +57,7 @@ def better(directory: Path, recipe: Recipe, last: str) -> list[str]:
     rates = {
         name: found
         for name, earlier in scores.items()
-        if name != last and (found := _wins(scores[last], earlier)) is not None
+        if name != last and (found := above(scores[last], earlier)) is not None
     }
     if not rates:
         return []
@@ -69,14 +68,6 @@ def better(directory: Path, recipe: Recipe, last: str) -> list[str]:
         "prompts.",
         *_trusted(directory, recipe, last, stage.reward),
     ]
-
-
-def _wins(new: Mapping[str, float], old: Mapping[str, float]) -> Estimate | None:
-    """How often one policy's answers to a prompt score above another's, in percent."""
-    shared = [prompt for prompt in new if prompt in old]
-    if not shared:
-        return None
-    return win_rate([(new[p] > old[p]) + (new[p] == old[p]) / 2 for p in shared], shared).rate
 
 
 def _trusted(directory: Path, recipe: Recipe, last: str, reward: str) -> list[str]:

@@ -11,6 +11,7 @@ import typer
 
 from heed.cli.chatting import Chat
 from heed.cli.conversation import Conversation, Kept
+from heed.cli.sample import Longest, Nucleus, Temperature
 from heed.cli.shown import Screen
 from heed.errors import UserError
 from heed.naming import answering, who
@@ -24,12 +25,6 @@ Words = Annotated[
     ),
 ]
 Before = Annotated[str, typer.Option(help="A system message before the conversation.")]
-Temperature = Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token.")]
-Nucleus = Annotated[float, typer.Option(help="Keep the likeliest tokens up to this probability.")]
-Longest = Annotated[
-    int | None,
-    typer.Option(min=1, help="Answers are cut here; 512, or half the context, if left out."),
-]
 Keep = Annotated[
     Path,
     typer.Option(

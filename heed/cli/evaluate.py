@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from heed.cli.compare import Questions
 from heed.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,10 +42,6 @@ Data = Annotated[
         help="Preferences in any format that heed reads, or RUN:COLLECT, whose held-out ones: what "
         "each likelihood and reward prefers.",
     ),
-]
-Questions = Annotated[
-    Path | None,
-    typer.Option(help="What to ask: .txt of one a line, or rows of prompt or instruction."),
 ]
 Rewards = Annotated[
     list[str] | None,

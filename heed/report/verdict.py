@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from heed.report.measures import measure_of, policy_name, rate, with_interval
@@ -83,6 +83,11 @@ def higher(view: RunView, gap: Gap) -> Estimate | None:
     where the evaluation left no means by prompt.
     """
     new, old = (view.means.get(name, {}).get(gap.measure, {}) for name in (gap.better, gap.worse))
+    return above(new, old)
+
+
+def above(new: Mapping[str, float], old: Mapping[str, float]) -> Estimate | None:
+    """On how many of the prompts that both have, in percent, the first score is higher."""
     shared = [prompt for prompt in new if prompt in old]
     if not shared:
         return None
