@@ -87,7 +87,8 @@ def test_equal_scores_in_plain_transformers(kind: str, lora: bool, tmp_path: Pat
     again = load_reward_model(tmp_path / "reward", **CPU)
     assert again.encoder
     loaded = LearnedReward(again, context=78)(COMPLETIONS)
-    assert loaded == pytest.approx(scores, abs=1e-5 if lora else 0)
+    # Merging rounds the weights, and a score is that over the spread of few: as plain_scores above.
+    assert loaded == pytest.approx(scores, abs=1e-4 if lora else 0)
     assert (tmp_path / "reward" / "adapter").exists() == lora
 
 
