@@ -14,6 +14,7 @@ from heed.models.forward import causal_lm, completion_logprobs
 from heed.models.language_model import LanguageModel, attach_lora
 from heed.ops.batch import Sequences
 from heed.sampling import known
+from heed.sampling.lean import rounded
 from heed.sampling.local import LocalSampler
 from heed.types import Completion, Prompt
 
@@ -66,7 +67,7 @@ def both(
             torch.tensor([value for answer in answers for value in getattr(answer, name)])
             for answers in (ours, theirs)
         )
-        torch.testing.assert_close(mine, others, atol=1e-5, rtol=0)
+        torch.testing.assert_close(mine, others, atol=1e-5, rtol=1e-5)
     return ours
 
 
@@ -165,6 +166,17 @@ def test_a_stream_is_the_sample(tiny, prompts):
         stream = sampler.stream(prompts[1], seed=seed)
         assert "".join(stream) == stream.completion.text
         assert [stream.completion] == sampler.sample([prompts[1]], seed=seed)
+
+
+def test_rows_are_rounded_up_to_few_numbers():
+    assert [rounded(rows) for rows in (1, 32, 33, 36, 37, 64, 65, 129)] == [
+        1, 32, 36, 36, 40, 64, 72, 144,
+    ]  # fmt: skip
+    assert len({rounded(rows) for rows in range(1, 257)}) == 32 + 3 * 8
+
+
+def test_many_rows_beside_free_slots(tiny, prompts):
+    both(made(tiny, "qwen3"), prompts, n=12, batch_size=45)
 
 
 def path(lm: LanguageModel) -> str:
