@@ -36,7 +36,8 @@ class LocalSampler:
 
     The same seed gives the same answers whatever `batch_size` is, as far as the model's arithmetic
     does: row r draws by the r-th line of one table of uniform numbers. The model runs in eval mode
-    and without gradient, and gets its mode back.
+    and without gradient, and gets its mode back. It computes in the format of its weights, within
+    autocast in autocast's; log-probs are float32.
     """
 
     lm: LanguageModel

@@ -111,7 +111,7 @@ def _norm(norm: Norm, dtype: torch.dtype, compiled: Kernels | None = None) -> Op
     A compiled one takes the residual stream, which is float32.
     """
     module: Any = norm.module
-    weight = module.weight.detach().float()
+    weight = module.weight.detach().float().contiguous()
     shape, epsilon = tuple(weight.shape), norm.epsilon
     if norm.root_mean_square and compiled is not None:
         return lambda x: compiled.rms_norm(x, weight, epsilon)
