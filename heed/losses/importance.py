@@ -2,10 +2,10 @@
 
     E over policy [f] = E over behaviour [w f],   w = policy / behaviour
 
-Three policies are told apart (Hilton, Cobbe & Schulman 2021, arXiv:2110.00641; for
-language models Fu et al. 2025, AReaL, arXiv:2505.24298): the behaviour policy drew,
-the proximal one is the policy as it stood when the round's learning began, and the one that learns
-is kept near the proximal one by the clip:
+Three policies are told apart (Hilton, Cobbe & Schulman 2021, arXiv:2110.00641; for language models
+Fu et al. 2025, AReaL, arXiv:2505.24298): the behaviour policy drew, the proximal one is the policy
+as it stood when the round's learning began, and the one that learns is kept near the proximal one
+by the clip:
 
     E over behaviour [ w * min(ratio * A, clip(ratio) * A) ],
     w = proximal / behaviour,   ratio = policy / proximal
