@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,8 @@ import typer
 from heed.errors import UserError
 
 if TYPE_CHECKING:
-    from heed.recipe import Recipe
+    from heed.feedback.people import Desk
+    from heed.recipe import People, Recipe
     from heed.run import Run
 
 RecipeName = Annotated[
@@ -120,6 +122,8 @@ def _processes(*, needed: bool) -> AbstractContextManager[object]:
     """The processes that torchrun started, joined once for all seeds: they cannot join again."""
     if not needed:
         return nullcontext()
+    if "heed.pipeline" not in sys.modules:
+        _say("Loading torch and transformers ...")
     from heed.pipeline import processes
 
     return processes()
@@ -151,10 +155,15 @@ def _work(place: Run, *, fresh: bool, only: Recipe | None, keep_finished: bool) 
             for name in thrown:
                 discard(place.directory / name)
         _say(f"Running {place.recipe.name!r} in {place.directory}")
-        from heed.cli.desk import open_desk
         from heed.pipeline import run_recipe
 
-        run_recipe(place, _say, only, open_desk)
+        run_recipe(place, _say, only, _desk)
+
+
+def _desk(settings: People) -> Desk:
+    from heed.cli.desk import open_desk
+
+    return open_desk(settings)
 
 
 def _tell(place: Run) -> None:
