@@ -70,7 +70,7 @@ class AheadSampler:
                 name: getattr(sampler, name)
                 for name in (
                     *("max_new_tokens", "temperature", "top_p", "top_k"),
-                    *("stop", "batch_size", "model_name"),
+                    *("stop", "batch_size", "model_name", "lean"),
                 )
             },
         }
