@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from collections.abc import Mapping
 from functools import cache
@@ -62,6 +63,16 @@ class Workshop:
             rows = material.in_order(self._pairs(size), stage, batch)
             material.write_rows(path, list(islice(rows, len(self._pairs(size)))))
         return path
+
+    def asked(self, size: str, length: int, count: int) -> Path:
+        """Records whose prompts are answered by so many tokens; asked.json has their texts."""
+        place = self.folder(size) / f"asked-{length}-{count}"
+        if not place.exists():
+            texts = material.prompts(self.sizes[size], [length] * count)
+            nothing = {"chosen": "t3", "rejected": "t4"}
+            material.save_run(place, [{"prompt": text, **nothing} for text in texts])
+            (place / "asked.json").write_text(json.dumps(texts), "utf-8")
+        return place
 
     def _pairs(self, size: str) -> list[dict[str, str]]:
         return material.pairs(self.sizes[size], self.count or ROWS[size])

@@ -63,20 +63,22 @@ def act_in_stage(given: dict[str, Any], act: Act) -> None:
     """Run one stage of a recipe on a folder of `benchmarks.material`, up to its training.
 
     `given`: `folder`, `work` (a directory of the side's own), `kind` and `settings` of the stage,
-    `precision`, and `before`, the stages that it reads from.
+    `precision`, `before` (stages that it reads from), `models` (stage, place, model of the folder)
+    and perhaps `records`, another folder whose records are taken.
     """
     folder, own = Path(given["folder"]), Path(given["work"])
     stages = [{"records": {}}, {"pretrain": {}}, *given.get("before", [])]
+    records = Path(given.get("records", folder)) / "records"
     recipe = {
         "name": "benchmark",
         "device": "cpu",
         "dtype": given["precision"],
-        "data": str(folder / "records" / "comparisons.jsonl"),
+        "data": str(records / "comparisons.jsonl"),
         "stages": [*stages, {given["kind"]: given["settings"]}],
     }
     shutil.rmtree(own, ignore_errors=True)
     own.mkdir(parents=True)
-    (own / "records").symlink_to(folder / "records")
+    (own / "records").symlink_to(records)
     for stage, place, model in given["models"]:
         (own / stage).mkdir()
         (own / stage / place).symlink_to(folder / model)

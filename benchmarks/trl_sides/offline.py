@@ -65,7 +65,7 @@ def main(stage: Stage) -> None:
         train_dataset=Dataset.from_list(make_rows(rows)),
         processing_class=AutoTokenizer.from_pretrained(given["model"]),
     )
-    run(made, Halting(stage))
+    run(made, Halting(stage, {"loss": "losses", "grad_norm": "norms"}))
 
 
 if __name__ == "__main__":

@@ -42,15 +42,36 @@ def arguments(given: dict[str, Any]) -> dict[str, Any]:
         "dataloader_pin_memory": False,
         "seed": 0,
         **OPTIMISER,
+        "learning_rate": given.get("rate", OPTIMISER["learning_rate"]),
         **given.get("more", {}),
     }
 
 
-class Halting(TrainerCallback):
-    """Holds training after every `steps` optimiser steps until the next round is asked for."""
+class Clock:
+    """Wraps a function and adds up the seconds that pass in it; hears what it returns."""
 
-    def __init__(self, stage: Stage, more: Any = dict) -> None:
+    def __init__(self, function: Any, hear: Any = lambda found: None) -> None:
+        self.function = function
+        self.hear = hear
+        self.seconds = 0.0
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        began = time.perf_counter()
+        found = self.function(*args, **named)
+        self.seconds += time.perf_counter() - began
+        self.hear(found)
+        return found
+
+
+class Halting(TrainerCallback):
+    """Holds training after every `steps` optimiser steps until the next round is asked for.
+
+    A round tells its rows of what `logged` maps to names: of every step, or of every iteration.
+    """
+
+    def __init__(self, stage: Stage, logged: dict[str, str], more: Any = dict) -> None:
         self.stage = stage
+        self.logged = logged
         self.more = more
         """Gives what else a round is to tell."""
         self.rows: list[dict[str, float]] = []
@@ -59,26 +80,20 @@ class Halting(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.stage.say(threads=torch.get_num_threads())
-        self._hold(control)
+        self._hold()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        """After a step's end, and once more at the end of all."""
-        if "loss" not in logs:
-            return
+        """After a step's end."""
         self.rows.append(dict(logs))
-        if state.global_step and state.global_step % self.stage.given["steps"] == 0:
-            self.stage.say(
-                seconds=time.perf_counter() - self.began,
-                tokens=self.tokens,
-                losses=[row["loss"] for row in self.rows],
-                norms=[row["grad_norm"] for row in self.rows],
-                **self.more(),
-            )
-            self._hold(control)
+        if len(self.rows) == self.stage.given["steps"]:
+            said = {to: [row[key] for row in self.rows] for key, to in self.logged.items()}
+            seconds = time.perf_counter() - self.began
+            self.stage.say(seconds=seconds, tokens=self.tokens, **said, **self.more())
+            self._hold()
 
-    def _hold(self, control: Any) -> None:
+    def _hold(self) -> None:
         if not self.stage.wait():
-            control.should_training_stop = True
+            raise SystemExit
         self.rows, self.tokens, self.began = [], 0, time.perf_counter()
 
 

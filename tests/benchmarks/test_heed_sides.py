@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks import rollouts, training
+from benchmarks import online, rollouts, training
 from benchmarks.heed_sides import offline
+from benchmarks.heed_sides import online as online_side
 from benchmarks.heed_sides import rollouts as rollouts_side
 from benchmarks.material import Size, mixed_lengths, prompts
 from benchmarks.serving import Stage
@@ -65,3 +66,15 @@ def test_training_goes_through_the_stage(shop: Workshop, kind: str) -> None:
     assert second["losses"] != first["losses"]
     rows = shop.rows("small", kind, training.BATCH).read_text().splitlines()
     assert len(rows) == 32
+
+
+@pytest.mark.parametrize("kind", online.KINDS)
+def test_iterations_go_through_the_stage(shop: Workshop, kind: str) -> None:
+    stage = Rehearsal(online.ours(shop, "small", kind, "float32").given, rounds=1)
+    online_side.main(stage)
+    _, found = stage.heard
+    assert found["tokens"] == online.BATCH * online.LONGEST
+    assert min(found["generate"], found["score"], found["seconds"]) > 0
+    assert found["seconds"] > found["generate"] + found["score"]
+    if kind != "ppo":
+        assert 0.3 < found["rewards"][0] < 0.7
