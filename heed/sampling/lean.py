@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from heed.models.anatomy import Anatomy, Attention, Layer
+from heed.models.anatomy import Anatomy, Attention
+from heed.sampling.kernels import LONGEST
 from heed.sampling.weights import LayerWeights, Weights
 
 
@@ -38,6 +39,7 @@ class LeanDecoder:
         self.weights = weights
         self.capacity = capacity
         self.device = anatomy.embedding.weight.device
+        self.compiled = weights.compiled if capacity <= LONGEST else None
         self.lengths = torch.zeros(slots, dtype=torch.long, device=self.device)
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
@@ -61,7 +63,7 @@ class LeanDecoder:
         cosines, sines = self.anatomy.rotary(like, positions)
         sines = sines[0].clone()
         sines[:, : sines.shape[1] // 2].neg_()
-        return cosines[0], sines
+        return cosines[0].contiguous(), sines
 
     def prefill(self, prompt_ids: Sequence[list[int]]) -> Prefilled:
         """Run P prompts through the model, side by side from the left: behind a prompt's end stands
@@ -83,7 +85,7 @@ class LeanDecoder:
         for layer, weights in zip(self.anatomy.layers, self.weights.layers, strict=True):
             query, key, value = self._heads(weights.attention_norm(x), layer.attention, weights, at)
             attended = _causal(query, key, value, layer.attention)
-            x = _finished(x, attended, layer, weights)
+            x = _finished(x, attended, weights)
             keys.append(key)
             values.append(value)
         last = x[torch.arange(len(ids), device=self.device), lengths - 1]
@@ -124,19 +126,49 @@ class LeanDecoder:
         rows = len(tokens)
         at = self.lengths[:rows]
         x = self._embedded(tokens, at)
-        view = _View.of(at)
+        view = None if self.compiled else _View.of(at)
         for place, (layer, weights) in enumerate(
             zip(self.anatomy.layers, self.weights.layers, strict=True)
         ):
-            attention = layer.attention
-            projected = weights.attention_norm(x)[:, None]
-            query, key, value = self._heads(projected, attention, weights, at[:, None])
-            keys, values = self.keys[place][:rows], self.values[place][:rows]
-            view.put(keys, values, key, value)
-            attended = view.attended(query, keys, values, attention)
-            x = _finished(x, attended, layer, weights)
+            normed = weights.attention_norm(x)
+            if view is None:
+                attended = self._compiled_attention(normed, layer.attention, weights, place, at)
+            else:
+                attended = self._attention(normed, layer.attention, weights, place, view)
+            x = _finished(x, attended, weights)
         self.lengths[:rows] += 1
         return self._logits(x)
+
+    def _attention(
+        self, x: Tensor, attention: Attention, weights: LayerWeights, place: int, view: _View
+    ) -> Tensor:
+        """One token a row, [R, D] -> [R, H * W]."""
+        query, key, value = self._heads(x[:, None], attention, weights, view.at[:, None])
+        keys, values = self.keys[place][: len(x)], self.values[place][: len(x)]
+        view.put(keys, values, key, value)
+        return view.attended(query, keys, values, attention)
+
+    def _compiled_attention(
+        self, x: Tensor, attention: Attention, weights: LayerWeights, place: int, at: Tensor
+    ) -> Tensor:
+        """The same in one pass."""
+        assert self.compiled is not None
+        heads = weights.projections(x).view(len(x), -1, attention.width)
+        if weights.head_norms is not None:
+            sizes = [attention.heads, attention.key_heads, attention.key_heads]
+            query, key, value = heads.split(sizes, dim=1)
+            query, key = weights.head_norms[0](query), weights.head_norms[1](key)
+            heads = torch.cat((query, key, value), dim=1)
+        return self.compiled.attend(
+            heads,
+            self.keys[place],
+            self.values[place],
+            at,
+            (self._cosines, self._sines) if attention.rotary else None,
+            query_heads=attention.heads,
+            scale=attention.scale,
+            window=attention.window,
+        )
 
     def _embedded(self, ids: Tensor, at: Tensor) -> Tensor:
         """The residual stream [..., D], in float32 whatever the format of computation."""
@@ -176,15 +208,10 @@ class LeanDecoder:
         return self.weights.head(self.weights.norm(x))
 
 
-def _finished(x: Tensor, attended: Tensor, layer: Layer, weights: LayerWeights) -> Tensor:
+def _finished(x: Tensor, attended: Tensor, weights: LayerWeights) -> Tensor:
     """The residual stream behind a layer, from what its attention gave; x is reused."""
     x = x.add_(weights.output(attended))
-    inner = weights.up(weights.mlp_norm(x))
-    if layer.mlp.gate is None:
-        inner = layer.mlp.activation(inner)
-    else:
-        gate, up = inner.chunk(2, dim=-1)
-        inner = layer.mlp.activation(gate) * up
+    inner = weights.activation(weights.up(weights.mlp_norm(x)))
     return x.add_(weights.down(inner))
 
 

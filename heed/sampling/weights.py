@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear, rms_norm
 from transformers.pytorch_utils import Conv1D
 
-from heed.models.anatomy import Anatomy, Layer, Norm
+from heed.models.anatomy import Anatomy, Layer, Mlp, Norm
 from heed.models.linears import prepared
+from heed.sampling.kernels import Kernels, is_silu, kernels
 
 Operation = Callable[[Tensor], Tensor]
 
@@ -40,17 +41,20 @@ class LayerWeights:
     mlp_norm: Operation
     up: Operation
     """[R, hidden] -> [R, 2 * inner], gate first; without a gate [R, inner]."""
+    activation: Operation
+    """What `up` gave -> [R, inner]."""
     down: Operation
 
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """All of a decoder's operations, and the format they compute in."""
+    """All of a decoder's operations, the format they compute in, and its compiled steps if any."""
 
     layers: tuple[LayerWeights, ...]
     norm: Operation
     head: Operation
     dtype: torch.dtype
+    compiled: Kernels | None
 
 
 @torch.no_grad()
@@ -59,35 +63,58 @@ def weights(anatomy: Anatomy, dtype: torch.dtype) -> Weights:
     assert anatomy.head is not None, "a sampler needs the head"
     size = sum(weight.numel() for weight in anatomy.backbone.parameters())
     copies = size * dtype.itemsize <= LARGEST_COPY
+    compiled = kernels(dtype, anatomy.embedding.weight.device)
     return Weights(
-        layers=tuple(_layer(layer, dtype, copies) for layer in anatomy.layers),
-        norm=_norm(anatomy.norm, dtype),
+        layers=tuple(_layer(layer, dtype, copies, compiled) for layer in anatomy.layers),
+        norm=_norm(anatomy.norm, dtype, compiled),
         head=_fused([anatomy.head], dtype, copies),
         dtype=dtype,
+        compiled=compiled,
     )
 
 
-def _layer(layer: Layer, dtype: torch.dtype, copies: bool) -> LayerWeights:
+def _layer(
+    layer: Layer, dtype: torch.dtype, copies: bool, compiled: Kernels | None
+) -> LayerWeights:
     attention, mlp = layer.attention, layer.mlp
     norms = None
     if attention.query_norm is not None and attention.key_norm is not None:
         norms = (_norm(attention.query_norm, dtype), _norm(attention.key_norm, dtype))
     return LayerWeights(
-        attention_norm=_norm(layer.attention_norm, dtype),
+        attention_norm=_norm(layer.attention_norm, dtype, compiled),
         projections=_fused(attention.projections, dtype, copies),
         head_norms=norms,
         output=_fused([attention.output], dtype, copies),
-        mlp_norm=_norm(layer.mlp_norm, dtype),
+        mlp_norm=_norm(layer.mlp_norm, dtype, compiled),
         up=_fused([mlp.up] if mlp.gate is None else [mlp.gate, mlp.up], dtype, copies),
+        activation=_activation(mlp, compiled),
         down=_fused([mlp.down], dtype, copies),
     )
 
 
-def _norm(norm: Norm, dtype: torch.dtype) -> Operation:
-    """Computed in float32 whatever comes in; what goes out has the format of computation."""
+def _activation(mlp: Mlp, compiled: Kernels | None) -> Operation:
+    if mlp.gate is None:
+        return mlp.activation
+    if compiled is not None and is_silu(mlp.activation):
+        return compiled.gated
+
+    def gated(x: Tensor) -> Tensor:
+        gate, up = x.chunk(2, dim=-1)
+        return mlp.activation(gate) * up
+
+    return gated
+
+
+def _norm(norm: Norm, dtype: torch.dtype, compiled: Kernels | None = None) -> Operation:
+    """Computed in float32 whatever comes in; what goes out has the format of computation.
+
+    A compiled one takes the residual stream, which is float32.
+    """
     module: Any = norm.module
     weight = module.weight.detach().float()
     shape, epsilon = tuple(weight.shape), norm.epsilon
+    if norm.root_mean_square and compiled is not None:
+        return lambda x: compiled.rms_norm(x, weight, epsilon)
     if norm.root_mean_square:
         return lambda x: rms_norm(x.float(), shape, weight, epsilon).to(dtype)
     offset = None if module.bias is None else module.bias.detach().float()
