@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from heed.errors import UserError
+from heed.models.packing import packs
 from heed.models.reference import Reference
 from heed.ops.batch import Sequences, in_parts
 from heed.ops.kl import k1
@@ -35,6 +36,11 @@ class Experience:
     """The reward of the whole completion, `missing_eos` for those cut before their end."""
     proxy: Float[Tensor, "B"]
     """What the reward function itself said of each completion."""
+
+    def under(self, logprobs: Float[Tensor, "B T"]) -> Experience:
+        """The same answers with the log-probs of another policy than the one that drew them."""
+        kl = k1(logprobs, self.ref_logprobs) * self.sequences.target
+        return replace(self, logprobs=logprobs, kl=kl)
 
 
 def experience(
@@ -65,7 +71,10 @@ def experience(
     finished = torch.tensor([completion.finish == "stop" for completion in completions])
     sequences, logprobs = sequences.to(device), logprobs.to(device)
     ref_logprobs = in_parts(
-        sequences, micro_tokens, lambda part: reference.logprobs(part, temperature=temperature)
+        sequences,
+        micro_tokens,
+        lambda part: reference.logprobs(part, temperature=temperature),
+        packed=packs(reference.lm.model),
     )
     return Experience(
         sequences=sequences,
