@@ -18,7 +18,7 @@ import torch
 from heed.models.language_model import new_language_model
 from heed.models.rows import conversation_rows
 from heed.offline import Offline
-from heed.ops.batch import Sequences, packed
+from heed.ops.batch import Sequences, laid_out
 from heed.ops.order import Order
 from heed.policies.sft import sft
 from heed.recipe import Pretrain
@@ -55,7 +55,9 @@ def main() -> None:
     )
     for batch, micro_tokens in ((32, 1600), (64, 3200), (256, 16384)):
         order = Order(len(rows), batch, 0)
-        layouts = [sft(model, layout, order) for layout in (rows, packed(rows))]
+        layouts = [
+            sft(model, layout, order) for layout in (laid_out(rows, False), laid_out(rows, True))
+        ]
         seen = [[rate(method, micro_tokens) for method in layouts] for _ in range(rounds + 1)][1:]
         padded, together = (statistics.median(rates) for rates in zip(*seen, strict=True))
         ratios = sorted(b / a for a, b in seen)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from heed.losses.term import Term
+from heed.models.packing import packs
 from heed.ops.batch import Batch
 from heed.ops.order import Order
 
@@ -83,7 +84,8 @@ class HeldoutLoss(Generic[Rows]):
             return
         counts = self.data.counts()
         device = next(self.method.module.parameters()).device
-        for micro in self.method.prepare(self.data).split(self.micro_tokens):
+        packed = packs(self.method.module)
+        for micro in self.method.prepare(self.data).split(self.micro_tokens, packed=packed):
             for term in self.method.loss(micro.to(device)):
                 name = f"heldout_{term.name}{self.of}"
                 metrics[name] = metrics.get(name, 0.0) + float(term.total) / counts[term.count]

@@ -25,6 +25,7 @@ from heed.errors import Interrupted, UserError
 from heed.interrupt import deferred_interrupt
 from heed.losses.term import Term
 from heed.models.checkpoint_folder import CheckpointFolder
+from heed.models.packing import packs
 from heed.nonfinite import check_weights, nonfinite
 from heed.ops.batch import Batch
 from heed.ops.schedule import SCHEDULES
@@ -171,7 +172,8 @@ class Trainer(Generic[Rows]):
         share = batch.shard(ranks.rank, ranks.count) if ranks.count > 1 else batch
         totals: dict[str, Tensor] = {}
         self.optimizer.zero_grad(set_to_none=True)
-        for micro in share.split(optim.micro_tokens):
+        packed = packs(self.method.module)
+        for micro in share.split(optim.micro_tokens, packed=packed):
             terms = self.method.loss(micro)
             means = {term.name: term.total / max(counts[term.count], 1e-12) for term in terms}
             objective = sum(
@@ -218,6 +220,7 @@ class Trainer(Generic[Rows]):
             ],
             betas=(optim.betas[0], optim.betas[1]),
             eps=optim.eps,
+            fused=True,  # one pass over the weights in place of a dozen small ones each
         )
 
     def _set_lr(self, iteration: int) -> None:

@@ -38,7 +38,7 @@ from heed.models.reward_model import (
     with_adapter,
 )
 from heed.models.rows import answer_rows, demonstration_rows, pair_rows
-from heed.ops.batch import packed
+from heed.ops.batch import laid_out
 from heed.ops.order import Order
 from heed.policies.ahead import Ahead
 from heed.policies.dpo import dpo, with_reference
@@ -104,7 +104,7 @@ def imitation(folder: Path) -> Any:
 def packed_imitation(folder: Path) -> Any:
     """The steps of `imitation`: what is packed differs by rounding alone."""
     lm = policy()
-    rows = packed(demonstration_rows(lm.chat, DEMONSTRATIONS, 64))
+    rows = laid_out(demonstration_rows(lm.chat, DEMONSTRATIONS, 64), True)
     return sft(lm, rows, Order(len(rows), 16, 0))
 
 

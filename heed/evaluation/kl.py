@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from heed.models.packing import packs
 from heed.models.reference import Reference
 from heed.ops.batch import Sequences, in_parts
 from heed.types import Completion
@@ -33,6 +34,8 @@ def sequence_kl(
         # Greedy answers carry log-probs at temperature 1.
         return reference.logprobs(part, temperature=temperature or 1.0).sum(1)
 
-    other = in_parts(data.to(reference.lm.device), micro_tokens, reference_sums).float().cpu()
+    data = data.to(reference.lm.device)
+    packed = packs(reference.lm.model)
+    other = in_parts(data, micro_tokens, reference_sums, packed=packed).float().cpu()
     values: list[float] = (own - other).tolist()
     return values

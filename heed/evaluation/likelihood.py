@@ -9,6 +9,7 @@ from torch import Tensor
 
 from heed.models.forward import completion_logprobs
 from heed.models.language_model import LanguageModel
+from heed.models.packing import packs
 from heed.ops.batch import Sequences, in_parts
 from heed.stats.intervals import Estimate, ratio_interval
 
@@ -20,7 +21,8 @@ def nll(policy: LanguageModel, data: Sequences, micro_tokens: int) -> list[float
     def sums(part: Sequences) -> Tensor:
         return -completion_logprobs(policy.model, part)[0].sum(1)
 
-    values: list[float] = in_parts(data.to(policy.device), micro_tokens, sums).tolist()
+    data, packed = data.to(policy.device), packs(policy.model)
+    values: list[float] = in_parts(data, micro_tokens, sums, packed=packed).tolist()
     return values
 
 

@@ -152,6 +152,11 @@ class AdaptedBackbone(nn.Module):
         self.model = model
         self.adapter = adapter
 
+    @property
+    def config(self) -> Any:
+        """The base's configuration."""
+        return causal_lm(self.model).config
+
     def forward(self, **inputs: Any) -> Any:
         with wearing(self.model, self.adapter):
             return causal_lm(self.model).base_model(**inputs)

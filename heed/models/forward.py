@@ -12,10 +12,11 @@ from weakref import WeakKeyDictionary
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
-from heed.models.packing import documents_apart
+from heed.models.packing import documents_apart, packs
 from heed.models.work import count_head, count_pass
-from heed.ops.batch import Packed, Sequences
+from heed.ops.batch import Packed, Padded, Sequences
 from heed.ops.logprobs import logprobs_from_logits, token_logprobs
 
 _PLAIN_HEADS: WeakKeyDictionary[nn.Linear, bool] = WeakKeyDictionary()
@@ -40,17 +41,17 @@ def completion_logprobs(
     if bool(sequences.target[:, 0].any()):
         raise ValueError("the first token of a row cannot be a target: nothing predicts it")
     inner = causal_lm(model)
-    predicts = sequences.target[:, 1:]  # position t predicts token t + 1
-    targets = sequences.ids[:, 1:][predicts]
+    predicts = pad(sequences.target[:, 1:], (0, 1))  # position t predicts token t + 1
+    targets = sequences.ids[sequences.target]
     if has_plain_head(model):
-        hidden = hidden_states(inner.base_model, sequences)[:, :-1][predicts]
+        hidden = _at(inner.base_model, sequences, "last_hidden_state", predicts)
         head = inner.get_output_embeddings()
         count_head(head.weight, len(targets))
         logprobs, entropy = token_logprobs(
             hidden, head.weight, head.bias, targets, temperature=temperature
         )
     else:
-        logits = _at_tokens(model, sequences, "logits")[:, :-1][predicts]
+        logits = _at(model, sequences, "logits", predicts)
         logprobs, entropy = logprobs_from_logits(logits, targets, temperature)
     zeros = torch.zeros(sequences.ids.shape, dtype=logprobs.dtype, device=logprobs.device)
     return zeros.masked_scatter(sequences.target, logprobs), zeros.masked_scatter(
@@ -60,15 +61,31 @@ def completion_logprobs(
 
 def hidden_states(backbone: nn.Module, sequences: Sequences) -> Tensor:
     """The backbone's last hidden states, [B, T, D]; those of padding mean nothing."""
-    return _at_tokens(backbone, sequences, "last_hidden_state")
-
-
-def _at_tokens(module: nn.Module, sequences: Sequences, name: str) -> Tensor:
-    """The output `name` of a model at every token, [B, T, ...]."""
-    count_pass(module, sequences.mask.sum())
-    if not isinstance(sequences, Packed):
-        output: Tensor = module(**_inputs(sequences), use_cache=False)[name]
+    output, packed = _forward(backbone, sequences, "last_hidden_state")
+    if not packed:
         return output
+    spread = output.new_zeros((*sequences.mask.shape, output.shape[-1]))
+    return spread.masked_scatter(sequences.mask[..., None], output)
+
+
+def hidden_states_at(backbone: nn.Module, sequences: Sequences, places: Tensor) -> Tensor:
+    """The last hidden states at the tokens that `places` [B, T] marks, row by row, [N, D]."""
+    return _at(backbone, sequences, "last_hidden_state", places)
+
+
+def _at(module: nn.Module, sequences: Sequences, name: str, places: Tensor) -> Tensor:
+    """The output `name` at the real tokens that `places` [B, T] marks, row by row, [N, ...]."""
+    output, packed = _forward(module, sequences, name)
+    return output[places[sequences.mask] if packed else places]
+
+
+def _forward(module: nn.Module, sequences: Sequences, name: str) -> tuple[Tensor, bool]:
+    """The output `name` of a model, and whether it is packed: of the real tokens end to end,
+    [N, ...], in place of [B, T, ...].
+    """
+    count_pass(module, sequences.mask.sum())
+    if not _together(module, sequences):
+        return module(**_inputs(sequences), use_cache=False)[name], False
     mask = sequences.mask
     with documents_apart(module):
         flat: Tensor = module(
@@ -77,9 +94,14 @@ def _at_tokens(module: nn.Module, sequences: Sequences, name: str) -> Tensor:
             document_lengths=sequences.cost().tolist(),
             use_cache=False,
         )[name][0]
-    spread = flat.new_zeros((*mask.shape, flat.shape[-1]))
-    spread[mask] = flat
-    return spread
+    return flat, True
+
+
+def _together(module: nn.Module, sequences: Sequences) -> bool:
+    """Whether the rows go through end to end: asked for by name, or where it saves padding."""
+    if isinstance(sequences, (Packed, Padded)):
+        return isinstance(sequences, Packed)
+    return packs(module) and not bool(sequences.mask.all())
 
 
 def _inputs(sequences: Sequences) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from heed.models.adapters import FOLDER, AdaptedBackbone, add_adapter
-from heed.models.forward import causal_lm, hidden_states
+from heed.models.forward import causal_lm, hidden_states_at
 from heed.models.language_model import LanguageModel, merged
 from heed.models.reward_model import RewardModel
 from heed.ops.batch import Sequences
@@ -63,7 +63,8 @@ class ValueModel(nn.Module):
 
     def forward(self, sequences: Sequences) -> Tensor:
         """Values [B, T] in float32, zero outside `target`."""
-        hidden = hidden_states(self.backbone, sequences)
+        before = pad(sequences.target[:, 1:], (0, 1))  # after token t, before t + 1
+        hidden = hidden_states_at(self.backbone, sequences, before)
         with torch.autocast(hidden.device.type, enabled=False):  # half precision is too coarse
-            values = self.head(hidden[:, :-1].float()).squeeze(-1)  # after token t, before t + 1
-        return pad(values, (1, 0)).masked_fill(~sequences.target, 0.0)
+            values: Tensor = self.head(hidden.float()).squeeze(-1)
+        return values.new_zeros(sequences.ids.shape).masked_scatter(sequences.target, values)

@@ -10,17 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PreTrainedModel
 
 from heed.errors import UserError
+from heed.models.modes import evaluating
 
 NAME = "heed_documents"
 PLAIN = "sdpa"
 """The attention that ours computes document by document."""
+_PACKS: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 
 def by_document(
@@ -36,7 +39,14 @@ def by_document(
     sliding_window: int | None = None,
     **_others: Any,
 ) -> tuple[Tensor, None]:
-    """Causal attention within each document: [1, H, N, D] in, [1, N, H, D] out."""
+    """Causal attention within each document: [1, H, N, D] in, [1, N, H, D] out.
+
+    On a CPU half precision is raised to float32: the backward of the kernel for half precision
+    takes three to five times as long as float32's there.
+    """
+    given = query.dtype
+    if query.device.type == "cpu":
+        query, key, value = query.float(), key.float(), value.float()
     parts = [tensor.split(list(document_lengths), dim=2) for tensor in (query, key, value)]
     outputs = [
         scaled_dot_product_attention(
@@ -50,7 +60,7 @@ def by_document(
         )
         for q, k, v in zip(*parts, strict=True)
     ]
-    return torch.cat(outputs, dim=2).transpose(1, 2), None
+    return torch.cat(outputs, dim=2).transpose(1, 2).to(given), None
 
 
 AttentionInterface.register(NAME, by_document)
@@ -74,6 +84,33 @@ def documents_apart(model: Any) -> Iterator[None]:
         yield
     finally:
         model.config._attn_implementation = own
+
+
+def packs(module: nn.Module) -> bool:
+    """Whether forward passes through a module's transformers take packed rows unasked.
+
+    On a CPU, and where `check_packing` finds nothing against any of them; found out once a module.
+    (On a GPU an attention a document is many small kernels, so there it has to be asked for.)
+    """
+    if module not in _PACKS:
+        bodies = [
+            part
+            for part in module.modules()
+            if isinstance(part, PreTrainedModel) and part.base_model is part
+        ]
+        _PACKS[module] = bool(bodies) and all(_packs(body) for body in bodies)
+    return _PACKS[module]
+
+
+def _packs(body: Any) -> bool:
+    if body.device.type != "cpu":
+        return False
+    try:
+        with evaluating(body):
+            check_packing(body)
+    except (UserError, ValueError, RuntimeError, LookupError, AttributeError):
+        return False  # an encoder, or a kind that wants more than ids: nobody asked for packing
+    return True
 
 
 @torch.no_grad()

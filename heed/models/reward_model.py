@@ -45,7 +45,7 @@ from heed.models.encoder import (
     new_encoder,
     settled,
 )
-from heed.models.forward import causal_lm, hidden_states
+from heed.models.forward import causal_lm, hidden_states, hidden_states_at
 from heed.models.language_model import LanguageModel, load_language_model, merged
 from heed.models.modes import seeded
 from heed.models.pair_format import PairFormat
@@ -124,13 +124,12 @@ class RewardModel:
         """
         if isinstance(self.chat, PairFormat):
             return logits(self.classifier, sequences, typed=self.chat.typed).float() + self.offset
-        hidden = hidden_states(self.backbone, sequences)
         pad = self.classifier.config.get_text_config().pad_token_id
         real = sequences.mask if pad is None else sequences.mask & (sequences.ids != pad)
         places = torch.arange(real.shape[1], device=real.device)
         last = (places * real).argmax(1)
-        rows = torch.arange(len(last), device=last.device)
-        pooled = hidden[rows, last].to(self.head.weight.dtype)
+        at_end = places == last[:, None]
+        pooled = hidden_states_at(self.backbone, sequences, at_end).to(self.head.weight.dtype)
         with torch.autocast(pooled.device.type, enabled=False):  # half precision is too coarse
             logit: Tensor = self.head(pooled).squeeze(-1)
         return logit.float() + self.offset

@@ -39,8 +39,8 @@ class Batch:
         """Tokens each row puts through the model."""
         raise NotImplementedError
 
-    def room(self) -> Int[Tensor, "B"]:
-        """Tokens a row takes up in a forward pass, its padding among rows like it included."""
+    def room(self, *, packed: bool) -> Int[Tensor, "B"]:
+        """Tokens a row takes up in a forward pass: its own, or with padding among rows like it."""
         return self.cost()
 
     def rows(self: BatchT, index: Tensor) -> BatchT:
@@ -58,12 +58,16 @@ class Batch:
         """Every `ranks`-th row: one process's share of the batch."""
         return self.rows(torch.arange(rank, len(self), ranks))
 
-    def partition(self, tokens: int) -> Iterator[Int[Tensor, "rows"]]:
-        """Indices of micro-batches of at most `tokens` padded tokens (a longer row stands alone).
+    def partition(self, tokens: int, *, packed: bool = False) -> Iterator[Int[Tensor, "rows"]]:
+        """Indices of micro-batches of at most `tokens` tokens (a longer row stands alone).
 
-        Rows are taken longest first, so that padding is small and memory peaks at once.
+        With `packed` only real tokens count; otherwise padding does, and rows are taken longest
+        first, so that it is small and memory peaks at once.
         """
-        room = self.room()
+        room = self.room(packed=packed)
+        if packed:
+            yield from map(torch.tensor, first_fit_decreasing(room.tolist(), tokens))
+            return
         order = torch.argsort(room, descending=True, stable=True)
         start = 0
         while start < len(order):
@@ -72,9 +76,9 @@ class Batch:
             yield order[start:stop].sort().values
             start = stop
 
-    def split(self: BatchT, tokens: int) -> Iterator[BatchT]:
+    def split(self: BatchT, tokens: int, *, packed: bool = False) -> Iterator[BatchT]:
         """The micro-batches of `partition`."""
-        for index in self.partition(tokens):
+        for index in self.partition(tokens, packed=packed):
             yield self.rows(index)
 
 
@@ -146,22 +150,33 @@ class Packed(Sequences):
     pass holds is another: as many documents as have room by their own tokens.
     """
 
-    def partition(self, tokens: int) -> Iterator[Int[Tensor, "rows"]]:
-        for places in first_fit_decreasing(self.cost().tolist(), tokens):
-            yield torch.tensor(places)
+    def partition(self, tokens: int, *, packed: bool = True) -> Iterator[Int[Tensor, "rows"]]:
+        return super().partition(tokens, packed=True)
 
 
-def packed(sequences: Sequences) -> Packed:
-    """The same rows, to be packed."""
-    return Packed(sequences.ids, sequences.mask, sequences.target)
+@dataclass(frozen=True)
+class Padded(Sequences):
+    """Sequences that a forward pass takes padded, even where the model could be packed."""
+
+    def partition(self, tokens: int, *, packed: bool = False) -> Iterator[Int[Tensor, "rows"]]:
+        return super().partition(tokens, packed=False)
+
+
+def laid_out(sequences: Sequences, packing: bool | None) -> Sequences:
+    """The same rows, to be packed, to be padded, or as the model allows."""
+    kind = {True: Packed, False: Padded, None: Sequences}[packing]
+    return kind(sequences.ids, sequences.mask, sequences.target)
 
 
 def in_parts(
-    data: Sequences, tokens: int, compute: Callable[[Sequences], Tensor]
+    data: Sequences, tokens: int, compute: Callable[[Sequences], Tensor], *, packed: bool = False
 ) -> Float[Tensor, "B ..."]:
-    """What `compute` gives a row, [B] or [B, T, ...], a micro-batch of `tokens` at a time."""
+    """What `compute` gives a row, [B] or [B, T, ...], a micro-batch of `tokens` at a time.
+
+    `packed` says that only real tokens count, since `compute` packs them.
+    """
     results: Tensor | None = None
-    for index in data.partition(tokens):
+    for index in data.partition(tokens, packed=packed):
         part = compute(data.rows(index))
         if results is None:
             shape = (len(data), *data.ids.shape[1:], *part.shape[2:])
@@ -212,8 +227,10 @@ class Pairs(Batch):
     def cost(self) -> Int[Tensor, "B"]:
         return self.chosen.cost() + self.rejected.cost()
 
-    def room(self) -> Int[Tensor, "B"]:
-        # Both sides go through one forward pass, padded to the longer.
+    def room(self, *, packed: bool) -> Int[Tensor, "B"]:
+        # Both sides go through one forward pass, packed or padded to the longer.
+        if packed:
+            return self.cost()
         return 2 * torch.maximum(self.chosen.cost(), self.rejected.cost())
 
 
@@ -245,7 +262,7 @@ class Answers(Batch):
     def cost(self) -> Int[Tensor, "B"]:
         return self.answer.cost() + self.mismatched.cost()
 
-    def room(self) -> Int[Tensor, "B"]:
+    def room(self, *, packed: bool) -> Int[Tensor, "B"]:
         # Mismatched answers go through forward passes of their own.
         return self.answer.cost()
 

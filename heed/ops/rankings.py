@@ -65,8 +65,10 @@ class Rankings(Batch):
     def cost(self) -> Int[Tensor, "B"]:
         return self.mask.sum((1, 2))
 
-    def room(self) -> Int[Tensor, "B"]:
-        # All answers go through one forward pass, padded to the longest.
+    def room(self, *, packed: bool) -> Int[Tensor, "B"]:
+        # All answers go through one forward pass, packed or padded to the longest.
+        if packed:
+            return self.cost()
         return self.present.sum(1) * self.mask.sum(2).amax(1)
 
     def rows(self, index: Tensor) -> Rankings:

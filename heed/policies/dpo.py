@@ -19,6 +19,7 @@ from heed.losses.sft import cross_entropy
 from heed.losses.term import Term
 from heed.models.forward import completion_logprobs
 from heed.models.language_model import LanguageModel
+from heed.models.packing import packs
 from heed.models.reference import Reference
 from heed.offline import Offline
 from heed.ops.batch import Pairs, Sequences, in_parts, joined
@@ -76,5 +77,8 @@ def with_reference(data: Pairs, reference: Reference, micro_tokens: int) -> Pair
 def summed_logprobs(data: Sequences, reference: Reference, micro_tokens: int) -> Float[Tensor, "B"]:
     """The reference's log-prob of every row's whole completion, on the CPU."""
     return in_parts(
-        data.to(reference.lm.device), micro_tokens, lambda part: reference.logprobs(part).sum(1)
+        data.to(reference.lm.device),
+        micro_tokens,
+        lambda part: reference.logprobs(part).sum(1),
+        packed=packs(reference.lm.model),
     ).cpu()

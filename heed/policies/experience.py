@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from heed.errors import UserError
+from heed.models.packing import packs
 from heed.models.reference import Reference
 from heed.ops.batch import Sequences, in_parts
 from heed.ops.kl import k1
@@ -70,7 +71,10 @@ def experience(
     finished = torch.tensor([completion.finish == "stop" for completion in completions])
     sequences, logprobs = sequences.to(device), logprobs.to(device)
     ref_logprobs = in_parts(
-        sequences, micro_tokens, lambda part: reference.logprobs(part, temperature=temperature)
+        sequences,
+        micro_tokens,
+        lambda part: reference.logprobs(part, temperature=temperature),
+        packed=packs(reference.lm.model),
     )
     return Experience(
         sequences=sequences,

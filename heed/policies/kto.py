@@ -20,6 +20,7 @@ from heed.losses.term import Term
 from heed.models.forward import completion_logprobs
 from heed.models.language_model import LanguageModel
 from heed.models.modes import evaluating
+from heed.models.packing import packs
 from heed.models.reference import Reference
 from heed.offline import Offline
 from heed.ops.batch import Answers, in_parts
@@ -46,6 +47,7 @@ def kto(
                 batch.mismatched,
                 micro_tokens,
                 lambda part: completion_logprobs(policy.model, part.to(policy.device))[0].sum(1),
+                packed=packs(policy.model),
             ).to(batch.weight.device)
         baseline = kl_baseline(logprobs - batch.ref_mismatched, batch.weight)
         return replace(batch, baseline=baseline.expand(len(batch)))

@@ -15,6 +15,7 @@ from torch import Tensor
 from heed.losses.term import Term
 from heed.losses.value import clipped_value
 from heed.models.heads import ValueModel
+from heed.models.packing import packs
 from heed.ops.advantages import gae
 from heed.ops.batch import Rollout, in_parts
 from heed.ops.masked import whiten
@@ -52,7 +53,7 @@ class Critic:
         target = seen.sequences.target
         if self.whiten_rewards:
             rewards = whiten(rewards, target, shift_mean=False)
-        values = in_parts(seen.sequences, self.micro_tokens, self.module)
+        values = in_parts(seen.sequences, self.micro_tokens, self.module, packed=packs(self.module))
         advantages, returns = gae(rewards, values, target, gamma=self.gamma, lam=self.lam)
         return Advantages(values, whiten(advantages, target), returns)
 

@@ -68,7 +68,9 @@ class Optimisation(Settings):
     clip_norm: PositiveFloat = 1.0
     """Gradients are scaled down to at most this norm."""
     micro_tokens: PositiveInt = 16384
-    """Padded tokens a forward pass; the batch is split to stay below, the gradient is the same."""
+    """Tokens a forward pass, their padding included where rows are padded; the batch is split to
+    stay below, the gradient is the same.
+    """
 
 
 class Lora(Settings):

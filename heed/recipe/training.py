@@ -37,8 +37,10 @@ class Pretrain(TrainingStage):
     """Texts an optimiser step."""
     context: PositiveInt = 256
     """Longer texts are cut."""
-    packing: bool = False
-    """Texts go through the model end to end, without padding: the same gradient, sooner."""
+    packing: bool | None = None
+    """Texts go through the model end to end, without padding: the same gradient, sooner. Null: on a
+    CPU where the model can; true: a model that cannot is refused.
+    """
 
     def inputs(self) -> list[str]:
         return [self.records]
@@ -64,8 +66,10 @@ class Sft(TrainingStage):
     the default for chosen answers."""
     loss_on: Literal["completion", "all"] = "completion"
     """Tokens that count: those of the answers, or all, as in pretraining."""
-    packing: bool = False
-    """Conversations go through the model end to end, without padding: the same gradient, sooner."""
+    packing: bool | None = None
+    """Conversations go through the model end to end, without padding: the same gradient, sooner.
+    Null: on a CPU where the model can; true: a model that cannot is refused.
+    """
     held_families: list[str] = Field([])
     """Families of prompts kept out of training, whose likelihood is measured apart."""
     lora: Lora | None = None

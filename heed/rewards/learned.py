@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from heed.models.packing import packs
 from heed.models.reward_model import RewardModel
 from heed.models.rows import fitted
 from heed.ops.batch import Sequences, in_parts
@@ -29,5 +30,8 @@ class LearnedReward:
         chat = self.model.chat
         rows = [fitted(chat, item.prompt, item.text, self.context) for item in completions]
         data = Sequences.of(rows, chat.pad_id).to(self.model.device)
-        values: list[float] = in_parts(data, self.micro_tokens, self.model.scores).tolist()
+        scores = in_parts(
+            data, self.micro_tokens, self.model.scores, packed=packs(self.model.model)
+        )
+        values: list[float] = scores.tolist()
         return values

@@ -21,6 +21,7 @@ from heed.errors import UserError
 from heed.losses.steps import step_correctness
 from heed.losses.term import Term
 from heed.models.chat import ChatFormat
+from heed.models.packing import packs
 from heed.models.reward_model import RewardModel
 from heed.offline import Offline
 from heed.ops.batch import Sequences, in_parts
@@ -133,7 +134,8 @@ class ProcessReward:
             pieces = [piece for piece in each.text.split(separator) if piece.strip()]
             found.append(step_ids(chat, each.prompt, pieces, separator, self.context))
         data = Sequences.of([(prompt, ids) for prompt, ids, _ in found], chat.pad_id)
-        chances = in_parts(data.to(self.model.device), self.micro_tokens, self._chances).tolist()
+        data, packed = data.to(self.model.device), packs(self.model.model)
+        chances = in_parts(data, self.micro_tokens, self._chances, packed=packed).tolist()
         return [
             [chances[row][len(prompt) + end] for end in ends]
             for row, (prompt, _, ends) in enumerate(found)

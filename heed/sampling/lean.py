@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 from heed.models.anatomy import Anatomy, Attention
 from heed.sampling.kernels import LONGEST
@@ -29,6 +29,17 @@ class Prefilled:
     values: Sequence[Tensor]
     logits: Tensor
     lengths: Tensor
+
+
+def rounded(rows: int) -> int:
+    """A number of rows to compute for so many: beyond 32 one of eight between two powers of 2.
+
+    oneDNN makes a plan for every shape, about 1 ms each, and keeps a thousand of them.
+    """
+    if rows <= 32:
+        return rows
+    grain = 1 << ((rows - 1).bit_length() - 4)
+    return -(-rows // grain) * grain
 
 
 class LeanDecoder:
@@ -51,6 +62,8 @@ class LeanDecoder:
         self._cosines, self._sines = self._rotary_table()
 
     def _room(self, *shape: int) -> Tensor:
+        if self.compiled is not None:  # it reads no more than what was written
+            return torch.empty(shape, dtype=self.weights.dtype, device=self.device)
         # Zeros, not whatever was there: a masked NaN is still a NaN.
         return torch.zeros(shape, dtype=self.weights.dtype, device=self.device)
 
@@ -66,30 +79,34 @@ class LeanDecoder:
         return cosines[0].contiguous(), sines
 
     def prefill(self, prompt_ids: Sequence[list[int]]) -> Prefilled:
-        """Run P prompts through the model, side by side from the left: behind a prompt's end stands
-        nothing that it could see, so that the causal mask is enough.
+        """Run P prompts through the model: their tokens end to end, but for attention, where they
+        stand side by side from the left. Behind a prompt's end stands nothing that it could see, so
+        that the causal mask is enough.
         """
         with self._own_format():
             return self._prefill(prompt_ids)
 
     def _prefill(self, prompt_ids: Sequence[list[int]]) -> Prefilled:
-        lengths = torch.tensor([len(ids) for ids in prompt_ids])
-        width = int(lengths.max())
-        ids = torch.zeros((len(prompt_ids), width), dtype=torch.long)
-        for row, tokens in enumerate(prompt_ids):
-            ids[row, : len(tokens)] = torch.tensor(tokens)
-        lengths = lengths.to(self.device)
-        at = torch.arange(width, device=self.device).expand(len(ids), -1)
-        x = self._embedded(ids.to(self.device), at)
+        lengths = torch.tensor([len(ids) for ids in prompt_ids], device=self.device)
+        columns = torch.arange(int(lengths.max()), device=self.device)
+        real = columns < lengths[:, None]
+        flat = torch.tensor([token for ids in prompt_ids for token in ids], device=self.device)
+        at = columns.expand(len(prompt_ids), -1)[real]
+        last = lengths.cumsum(0) - 1
+        x = self._embedded(flat, at)
         keys, values = [], []
-        for layer, weights in zip(self.anatomy.layers, self.weights.layers, strict=True):
-            query, key, value = self._heads(weights.attention_norm(x), layer.attention, weights, at)
-            attended = _causal(query, key, value, layer.attention)
+        for place, (layer, weights) in enumerate(
+            zip(self.anatomy.layers, self.weights.layers, strict=True)
+        ):
+            heads = self._heads(weights.attention_norm(x)[None], layer.attention, weights, at[None])
+            query, key, value = (_spread(part[0], real) for part in heads)
+            attended = _causal(query, key, value, layer.attention)[real]
+            if place + 1 == len(self.anatomy.layers):  # above it only the next token matters
+                x, attended = x[last], attended[last]
             x = _finished(x, attended, weights)
             keys.append(key)
             values.append(value)
-        last = x[torch.arange(len(ids), device=self.device), lengths - 1]
-        return Prefilled(keys, values, self._logits(last), lengths)
+        return Prefilled(keys, values, self._logits(x), lengths)
 
     def admit(self, prefilled: Prefilled, index: Tensor, first: int) -> Tensor:
         """Put prefilled prompts, `index` [N] with repeats, into slots from `first` on; their logits
@@ -123,9 +140,11 @@ class LeanDecoder:
         return torch.autocast(self.device.type, enabled=False)
 
     def _step(self, tokens: Tensor) -> Tensor:
-        rows = len(tokens)
+        going = len(tokens)
+        rows = min(rounded(going), len(self.lengths))
+        self.lengths[going:rows] = 0  # free slots that are computed along, from their start
         at = self.lengths[:rows]
-        x = self._embedded(tokens, at)
+        x = self._embedded(pad(tokens, (0, rows - going)), at)
         view = None if self.compiled else _View.of(at)
         for place, (layer, weights) in enumerate(
             zip(self.anatomy.layers, self.weights.layers, strict=True)
@@ -136,8 +155,8 @@ class LeanDecoder:
             else:
                 attended = self._attention(normed, layer.attention, weights, place, view)
             x = _finished(x, attended, weights)
-        self.lengths[:rows] += 1
-        return self._logits(x)
+        self.lengths[:going] += 1
+        return self._logits(x)[:going]
 
     def _attention(
         self, x: Tensor, attention: Attention, weights: LayerWeights, place: int, view: _View
@@ -213,6 +232,13 @@ def _finished(x: Tensor, attended: Tensor, weights: LayerWeights) -> Tensor:
     x = x.add_(weights.output(attended))
     inner = weights.activation(weights.up(weights.mlp_norm(x)))
     return x.add_(weights.down(inner))
+
+
+def _spread(flat: Tensor, real: Tensor) -> Tensor:
+    """Heads [K, N, W] of tokens that stand end to end, as [P, K, T, W] with zeros behind each."""
+    spread = flat.new_zeros((*real.shape, flat.shape[0], flat.shape[2]))
+    spread[real] = flat.transpose(0, 1)
+    return spread.transpose(1, 2)
 
 
 def _causal(query: Tensor, key: Tensor, value: Tensor, attention: Attention) -> Tensor:

@@ -13,7 +13,7 @@ from heed.models.language_model import (
 from heed.models.packing import check_packing
 from heed.models.rows import text_rows
 from heed.models.tokenizers import train_bpe
-from heed.ops.batch import packed
+from heed.ops.batch import laid_out
 from heed.ops.order import Order
 from heed.policies.sft import sft
 from heed.recipe import Pretrain, Records
@@ -38,10 +38,10 @@ def pretrain(work: Workplace, settings: Pretrain, stage: StageRun) -> Summary:
         _tokenizer(work, settings, corpus), settings.architecture, work.seed(stage.name)
     )
     model.model.to(work.device)
-    data = text_rows(model.chat, corpus, context_of(model, settings.context))
     if settings.packing:
         check_packing(model.model.base_model)
-        data = packed(data)
+    rows = text_rows(model.chat, corpus, context_of(model, settings.context))
+    data = laid_out(rows, settings.packing)
     order = Order(len(data), settings.batch, work.seed(stage.name, "order"))
     summary = work.train(
         stage,

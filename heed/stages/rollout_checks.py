@@ -11,6 +11,7 @@ from heed.gates.finding import Finding
 from heed.gates.rollouts import draws, logprobs
 from heed.models.forward import completion_logprobs
 from heed.models.modes import evaluating
+from heed.models.packing import packs
 from heed.ops.batch import Sequences, in_parts
 from heed.policies.policy_gradient import PolicyGradient
 from heed.recipe import DrawsGate, LogprobsGate, OnPolicy
@@ -72,6 +73,8 @@ def _forward(
         return torch.stack(found, dim=-1)
 
     with torch.no_grad(), evaluating(model):
-        found = in_parts(sequences.to(method.policy.device), surrogate.micro_tokens, both).cpu()
+        found = in_parts(
+            sequences.to(method.policy.device), surrogate.micro_tokens, both, packed=packs(model)
+        ).cpu()
     own = [values[marks] for values, marks in zip(found, sequences.target, strict=True)]
     return [each[:, 0].tolist() for each in own], [each[:, 1].tolist() for each in own]

@@ -12,7 +12,7 @@ from heed.models.forward import causal_lm
 from heed.models.language_model import LanguageModel, attach_lora, save_language_model
 from heed.models.packing import check_packing
 from heed.models.rows import conversation_rows, demonstration_rows, text_rows
-from heed.ops.batch import Sequences, packed
+from heed.ops.batch import Sequences, laid_out
 from heed.ops.order import Order
 from heed.policies.sft import sft
 from heed.recipe import Lora, Sft
@@ -52,7 +52,7 @@ def sft_stage(work: Workplace, settings: Sft, stage: StageRun) -> Summary:
 
     def rows(items: Sequence[Demonstration]) -> Sequences:
         made = ROWS[settings.loss_on, settings.turns](policy.chat, items, context)
-        return packed(made) if settings.packing else made
+        return laid_out(made, settings.packing)
 
     data = rows(train)
     order = Order(len(data), settings.batch, work.seed(stage.name, "order"))

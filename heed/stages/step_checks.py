@@ -26,6 +26,7 @@ from heed.gates.direction import leash, step
 from heed.gates.finding import Finding
 from heed.models.forward import completion_logprobs
 from heed.models.modes import evaluating
+from heed.models.packing import packs
 from heed.ops.batch import Rollout, Sequences, in_parts
 from heed.policies.experience import Experience, experience
 from heed.policies.policy_gradient import PolicyGradient
@@ -188,7 +189,8 @@ class _Direction:
         model = method.policy.model
         weights = [weight for weight in model.parameters() if weight.requires_grad]
         total = [torch.zeros_like(weight) for weight in weights]
-        for index in sequences.partition(method.surrogate.micro_tokens):
+        budget = method.surrogate.micro_tokens
+        for index in sequences.partition(budget, packed=packs(model)):
             with torch.enable_grad():
                 found, _ = completion_logprobs(
                     model, sequences.rows(index), temperature=method.surrogate.temperature
@@ -262,6 +264,7 @@ def _logprobs(method: PolicyGradient, sequences: Sequences) -> Tensor:
         sequences,
         surrogate.micro_tokens,
         lambda part: completion_logprobs(model, part, temperature=surrogate.temperature)[0],
+        packed=packs(model),
     )
 
 

@@ -10,7 +10,7 @@ from heed.models.forward import completion_logprobs, has_plain_head
 from heed.models.language_model import attach_lora
 from heed.models.packing import check_packing
 from heed.models.reward_model import new_reward_model
-from heed.ops.batch import packed
+from heed.ops.batch import laid_out
 
 KINDS = ["llama", "qwen2", "gpt2", "qwen3", "gemma3_text", "granite"]
 LENGTHS = (3, 14, 5, 1, 8)
@@ -33,8 +33,8 @@ def test_packed_gives_what_padded_gives(tiny, sequences, kind):
     assert has_plain_head(lm.model) == (kind != "granite")  # logits are packed too
     batch = sequences(lm, lengths=LENGTHS)  # gemma's window of 8 tokens ends inside the second
     check_packing(lm.model.base_model)
-    padded, padded_entropy = completion_logprobs(lm.model, batch)
-    together, entropy = completion_logprobs(lm.model, packed(batch))
+    padded, padded_entropy = completion_logprobs(lm.model, laid_out(batch, False))
+    together, entropy = completion_logprobs(lm.model, laid_out(batch, True))
     torch.testing.assert_close(together, padded, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(entropy, padded_entropy, atol=1e-5, rtol=1e-5)
 
@@ -44,8 +44,8 @@ def test_packed_gives_what_padded_gives(tiny, sequences, kind):
 def test_the_gradient_is_the_same_for_every_split(tiny, sequences, kind, tokens):
     lm = tiny(kind, initializer_range=0.05)
     batch = sequences(lm, lengths=LENGTHS)
-    want = gradients(lm, [batch])
-    got = gradients(lm, packed(batch).split(tokens))
+    want = gradients(lm, [laid_out(batch, False)])
+    got = gradients(lm, laid_out(batch, True).split(tokens))
     assert got.keys() == want.keys()
     scale = max(float(grad.abs().max()) for grad in want.values())
     for name, grad in want.items():
@@ -57,10 +57,10 @@ def test_no_document_moves_another(tiny, sequences, kind):
     lm = tiny(kind)
     batch = sequences(lm, lengths=LENGTHS)
     other = sequences(lm, seed=1, lengths=LENGTHS)
-    changed = packed(batch)
+    changed = laid_out(batch, True)
     changed.ids[1] = other.ids[1]
     with torch.no_grad():
-        before, _ = completion_logprobs(lm.model, packed(sequences(lm, lengths=LENGTHS)))
+        before, _ = completion_logprobs(lm.model, laid_out(sequences(lm, lengths=LENGTHS), True))
         after, _ = completion_logprobs(lm.model, changed)
     same = [0, 2, 3, 4]
     assert torch.equal(after[same], before[same])
@@ -73,8 +73,8 @@ def test_an_adapter_is_packed_too(tiny, sequences):
         if "lora_B" in name:
             torch.nn.init.normal_(weight)
     batch = sequences(lm)
-    padded, _ = completion_logprobs(lm.model, batch)
-    together, _ = completion_logprobs(lm.model, packed(batch))
+    padded, _ = completion_logprobs(lm.model, laid_out(batch, False))
+    together, _ = completion_logprobs(lm.model, laid_out(batch, True))
     torch.testing.assert_close(together, padded, atol=1e-5, rtol=1e-5)
 
 
@@ -84,13 +84,15 @@ def test_scores_are_packed_too(tiny, sequences, tmp_path):
     lm.tokenizer.save_pretrained(tmp_path)
     model = new_reward_model(tmp_path, device="cpu", dtype="float32")
     batch = sequences(lm)
-    torch.testing.assert_close(model.scores(packed(batch)), model.scores(batch))
+    torch.testing.assert_close(
+        model.scores(laid_out(batch, True)), model.scores(laid_out(batch, False))
+    )
 
 
 def test_the_model_is_left_as_it_was(tiny, sequences):
     lm = tiny("llama")
     before = lm.model.config._attn_implementation
-    completion_logprobs(lm.model, packed(sequences(lm)))
+    completion_logprobs(lm.model, laid_out(sequences(lm), True))
     assert lm.model.config._attn_implementation == before == "sdpa"
 
 
