@@ -12,13 +12,14 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import demo, goals, growth, machine, online, rollouts, startup, training
+from benchmarks import demo, goals, gold, growth, machine, online, rollouts, startup, training
 from benchmarks.harness import Comparison, disturbed
 from benchmarks.machine import Machine
 from benchmarks.material import SIZES
@@ -97,11 +98,20 @@ def main() -> None:
                 for each in part(asked):
                     found.append(each)
                     print(each.table(), flush=True)
-    shown = demo.measure("quickstart") if "demo" in given.only and not given.quick else None
+    shown, curves = None, None
+    if "demo" in given.only and not given.quick:
+        with tempfile.TemporaryDirectory(prefix="heed-bench-") as folder:
+            run = Path(folder) / "run"
+            shown = demo.measure("quickstart", run)
+            learned, curves = gold.measure(run)
+            found.append(learned)
     minutes = (time.perf_counter() - began) / 60
     head = heading(seen, minutes)
-    text = page(head, seen, found, shown)
     given.out.mkdir(parents=True, exist_ok=True)
+    text = page(head, seen, found, shown)
+    if curves:
+        text += f"\n### Gold against seconds, DPO on the embedded world\n\n{gold.table(curves)}\n"
+        gold.draw(curves, given.out / "gold.svg")
     (given.out / "results.md").write_text(text, "utf-8")
     record = {"heading": head, "machine": asdict(seen), "comparisons": [_plain(c) for c in found]}
     (given.out / "results.json").write_text(json.dumps(record, indent=1), "utf-8")

@@ -42,23 +42,22 @@ def read(run: Path) -> dict[str, tuple[float, int]]:
     return {name: (each["seconds"], each.get("memory") or 0) for name, each in found.items()}
 
 
-def measure(recipe: str) -> Demo:
-    with tempfile.TemporaryDirectory(prefix="heed-bench-") as folder:
-        run = Path(folder) / "run"
-        command = [sys.executable, "-m", "heed", "run", recipe, "--out", str(run)]
-        before, own, began = busy_seconds(), _children(), time.perf_counter()
-        with subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as process:
-            assert process.stdout is not None
-            first = process.stdout.readline()
-            heard = time.perf_counter() - began
-            rest = process.stdout.read()
-        wall = time.perf_counter() - began
-        if process.returncode:
-            raise RuntimeError(f"heed run {recipe} failed.\n{(first + rest)[-3000:]}")
-        others = busy_seconds() - before - (_children() - own)
-        return Demo(read(run), wall, heard, max(0.0, others / wall))
+def measure(recipe: str, run: Path) -> Demo:
+    """Make the run, in a directory that is not there yet."""
+    command = [sys.executable, "-m", "heed", "run", recipe, "--out", str(run)]
+    before, own, began = busy_seconds(), _children(), time.perf_counter()
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        heard = time.perf_counter() - began
+        rest = process.stdout.read()
+    wall = time.perf_counter() - began
+    if process.returncode:
+        raise RuntimeError(f"heed run {recipe} failed.\n{(first + rest)[-3000:]}")
+    others = busy_seconds() - before - (_children() - own)
+    return Demo(read(run), wall, heard, max(0.0, others / wall))
 
 
 def _children() -> float:
@@ -82,7 +81,8 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="a finished run to read in place of making one")
     given = parser.parse_args()
     if given.run is None:
-        found = measure(given.recipe)
+        with tempfile.TemporaryDirectory(prefix="heed-bench-") as folder:
+            found = measure(given.recipe, Path(folder) / "run")
     else:
         stages = read(given.run)
         found = Demo(stages, sum(seconds for seconds, _ in stages.values()))

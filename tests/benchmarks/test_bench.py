@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import bench, demo, goals, startup
+from benchmarks import bench, demo, goals, gold, startup
 from benchmarks.harness import ROOT, Comparison, Measured
 from benchmarks.machine import Machine
 from benchmarks.material import SIZES, Size
@@ -91,3 +91,14 @@ def test_commands_are_clocked_and_failures_told() -> None:
     assert "heed --help" in startup.lines(found)
     with pytest.raises(RuntimeError, match="broken"):
         startup.once([sys.executable, "-c", "raise SystemExit('broken')"])
+
+
+def test_gold_against_seconds_as_a_table_and_a_figure(tmp_path: Path) -> None:
+    curves = [
+        gold.Curve("heed", [0.0, 2.0, 4.0], [(0.1, 0.02), (0.3, 0.02), (0.5, 0.02)]),
+        gold.Curve("trl", [0.0, 5.0, 10.0], [(0.1, 0.02), (0.3, 0.02), (0.5, 0.02)]),
+    ]
+    *_, last = gold.table(curves).splitlines()
+    assert last == "| 20 | 4.0 | 0.50 +- 0.02 | 10.0 | 0.50 +- 0.02 |"
+    gold.draw(curves, tmp_path / "gold.svg")
+    assert "<svg" in (tmp_path / "gold.svg").read_text("utf-8")
