@@ -35,13 +35,8 @@ docs: .venv/made ## The documentation's site, in site/; a warning is an error.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo site/index.html
 
-bench: .venv/made ## Side-by-side runs; each prints ratios.
-	GOMP_SPINCOUNT=20000 $(BIN)/python -m benchmarks.rollouts
-	$(BIN)/python -m benchmarks.label_queue
-	$(BIN)/python -m benchmarks.label_load
-	$(BIN)/python -m benchmarks.annotators
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.packing
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.shared_base
+bench: .venv/made ## Heed beside its peers: ratios, memory, and the figures of docs/performance.md, in bench-results/.
+	$(BIN)/python -m benchmarks.bench --out bench-results
 
 .venv/made: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

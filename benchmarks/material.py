@@ -165,12 +165,13 @@ def mixed_lengths(count: int, longest: int, seed: int = 0) -> list[int]:
     return [*found, longest]
 
 
-def pairs(size: Size, count: int, seed: int = 0) -> list[dict[str, str]]:
+def pairs(size: Size, count: int, median: float = 48, seed: int = 0) -> list[dict[str, str]]:
     """Prompts of 16 to 32 words with two answers, lognormal around 48, at most 256."""
+    longest = min(448, round(median * 16 / 3))
     rng = random.Random(seed)
 
     def answer() -> str:
-        return text(words(rng, size.vocabulary, lognormal(rng, 48, 0.7, 8, 256)))
+        return text(words(rng, size.vocabulary, lognormal(rng, median, 0.7, 8, longest)))
 
     return [
         {

@@ -25,7 +25,7 @@ BATCH, GROUP, LONGEST, EPOCHS = 64, 8, 48, 4
 STEPS = {"1M": 2}
 """Iterations a round; 1 where it is not said."""
 RATE = {"lr": 1e-6, "schedule": "constant"}
-LIKE = 0.1
+LIKE = 0.2
 """How far the mean rewards of two samples of 64 answers may lie apart."""
 SCORE = f"{Path(scoring.__file__)}:reward"
 
@@ -85,8 +85,8 @@ def alike(said: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     names = list(said)
     for name in names[1:]:
         for one, other in zip(said[names[0]], said[name], strict=True):
-            tokens = [each.get("tokens") or 0 for each in (one, other)]
-            if tokens[0] != tokens[1] and tokens[1]:
+            tokens = [each["tokens"] for each in (one, other)]
+            if tokens[0] != tokens[1]:
                 raise Unequal(f"{names[0]} wrote {tokens[0]} tokens, {name} {tokens[1]}")
             apart = abs(one["rewards"][0] - other["rewards"][0])
             if apart > LIKE:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def even_words(text: str) -> float:
-    """The share of an answer's words that end in an even digit."""
+def low_words(text: str) -> float:
+    """The share of an answer's words that end in a digit below 5."""
     words = text.split()
-    return sum(word[-1] in "02468" for word in words) / max(1, len(words))
+    return sum(word[-1] in "01234" for word in words) / max(1, len(words))
 
 
 def reward(completions: Sequence[Any]) -> list[float]:
     """As Heed's function rewards are called."""
-    return [even_words(completion.text) for completion in completions]
+    return [low_words(completion.text) for completion in completions]

@@ -44,15 +44,21 @@ class Stage:
         while self.wait():
             one = Round()
             yield one
-            self.say(seconds=time.perf_counter() - one.began, **one.said)
+            self.say(**{"seconds": time.perf_counter() - one.began, **one.said})
 
 
 class Round:
-    """A round while it lasts: what is put into `said` is told at its end."""
+    """A round while it lasts: what is put into `said` is told at its end, `seconds` perhaps among
+    it, where something is done that does not count.
+    """
 
     def __init__(self) -> None:
         self.said: dict[str, Any] = {}
         self.began = time.perf_counter()
+
+    def stop(self) -> None:
+        """What comes after this does not count."""
+        self.said["seconds"] = time.perf_counter() - self.began
 
 
 def peak_memory() -> int:

@@ -20,7 +20,7 @@ from benchmarks.workshop import HALF, Workshop, sizes_and_rounds
 
 BATCH = 16
 KINDS = ("sft", "reward", "dpo")
-STEPS = {("1M", "sft"): 8, ("1M", "reward"): 6, ("1M", "dpo"): 6}
+STEPS = {"1M": 6}
 """A round; 2 where it is not said."""
 PEER: Mapping[tuple[str, str, str], Mapping[str, Any]] = {}
 """TRL's best settings by kind, size and precision, where they are not the plain ones."""
@@ -36,7 +36,9 @@ OPTIM = {"lr": 1e-5, "schedule": "constant"}
 MODELS = {"sft": "plain", "dpo": "plain", "reward": "reward"}
 
 
-def ours(shop: Workshop, size: str, kind: str, precision: str, steps: int) -> Side:
+def ours(
+    shop: Workshop, size: str, kind: str, precision: str, steps: int, batch: int = BATCH
+) -> Side:
     reads = {"sft": {}, "dpo": {"comparisons": "records", "policy": "pretrain"},
              "reward": {"comparisons": "records", "policy": "pretrain", "calibration": 2,
                         "sampling": {"max_new_tokens": 2}}}[kind]  # fmt: skip
@@ -47,25 +49,32 @@ def ours(shop: Workshop, size: str, kind: str, precision: str, steps: int) -> Si
         work=str(shop.own()),
         models=[("pretrain", "policy", "plain")],
         kind=kind,
-        settings={"batch": BATCH, "optim": OPTIM, **reads},
+        settings={"batch": batch, "optim": OPTIM, **reads},
         precision=precision,
         steps=steps,
     )
 
 
 def theirs(
-    shop: Workshop, size: str, kind: str, precision: str, steps: int, name: str = "trl",
+    shop: Workshop,
+    size: str,
+    kind: str,
+    precision: str,
+    steps: int,
+    name: str = "trl",
+    *,
+    batch: int = BATCH,
     **settings: Any,
-) -> Side:  # fmt: skip
+) -> Side:
     return Side.peer(
         f"{name} {HALF[precision]}",
         shop.peer("trl"),
         "benchmarks.trl_sides.offline",
         model=str(shop.folder(size) / MODELS[kind]),
         work=str(shop.own()),
-        rows=str(shop.rows(size, kind, BATCH)),
+        rows=str(shop.rows(size, kind, batch)),
         kind=kind,
-        batch=BATCH,
+        batch=batch,
         precision=precision,
         steps=steps,
         **settings,
@@ -98,7 +107,7 @@ def _listed(value: Any) -> list[float]:
 
 def measure(shop: Workshop, size: str, kind: str, rounds: int) -> Comparison:
     """All four sides: ours and TRL's, in float32 and bfloat16."""
-    steps = STEPS.get((size, kind), 2)
+    steps = STEPS.get(size, 2)
     sides = []
     for precision in HALF:
         sides.append(ours(shop, size, kind, precision, steps))

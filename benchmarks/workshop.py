@@ -35,11 +35,17 @@ def sizes_and_rounds(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 class Workshop:
-    """Models, `pairs` rows (by default `ROWS`) and places of each size, in a temporary folder."""
+    """Models, rows and places of each size, in a temporary folder.
 
-    def __init__(self, sizes: Mapping[str, Size] = SIZES, pairs: int | None = None) -> None:
+    `pairs`: how many, by default `ROWS`; `median`: tokens of an answer.
+    """
+
+    def __init__(
+        self, sizes: Mapping[str, Size] = SIZES, pairs: int | None = None, median: float = 48
+    ) -> None:
         self.sizes = sizes
         self.count = pairs
+        self.median = median
         self.place = tempfile.TemporaryDirectory(prefix="heed-bench-")
         self.owned = 0
         self.folder = cache(self._folder)
@@ -75,7 +81,7 @@ class Workshop:
         return place
 
     def _pairs(self, size: str) -> list[dict[str, str]]:
-        return material.pairs(self.sizes[size], self.count or ROWS[size])
+        return material.pairs(self.sizes[size], self.count or ROWS[size], self.median)
 
     def _folder(self, size: str) -> Path:
         folder = Path(self.place.name) / size

@@ -2,7 +2,8 @@
 
 python -m benchmarks.heed_sides.offline SPECIFICATION
 
-`steps`: optimiser steps a round. The rest is `act_in_stage`'s.
+`steps`: optimiser steps a round; `keep`: a folder in which the weights after each round are left,
+outside its clock. The rest is `act_in_stage`'s.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ from heed.trainer import Trainer
 
 def main(stage: Stage) -> None:
     def act(trainer: Trainer[Any], rows: Rows) -> None:
-        for one in stage.rounds(threads=threads()):
+        keep = stage.given.get("keep")
+        for number, one in enumerate(stage.rounds(threads=threads())):
             done, tokens = len(rows), trainer.progress.tokens
             for _ in range(stage.given["steps"]):
                 trainer._iterate()
             one.said["tokens"] = trainer.progress.tokens - tokens
             one.said["losses"] = [row["loss"] for row in rows[done:]]
             one.said["norms"] = [row["grad_norm"] for row in rows[done:]]
+            if keep:
+                one.stop()
+                trainer.method.module.save_pretrained(f"{keep}/{number}")
 
     act_in_stage(stage.given, act)
 

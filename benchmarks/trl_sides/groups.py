@@ -17,7 +17,7 @@ from datasets import Dataset, disable_progress_bars
 from transformers import AutoTokenizer
 from transformers.trainer_callback import PrinterCallback
 
-from benchmarks.scoring import even_words
+from benchmarks.scoring import low_words
 from benchmarks.serving import Stage
 from benchmarks.trl_sides.trainer import Clock, Halting, arguments, quiet
 
@@ -28,7 +28,7 @@ KINDS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
 
 
 def reward(completions: list[str], **_: Any) -> list[float]:
-    return [even_words(text) for text in completions]
+    return [low_words(text) for text in completions]
 
 
 def main(stage: Stage) -> None:

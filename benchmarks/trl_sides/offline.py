@@ -4,12 +4,14 @@
 
 `kind`: sft, reward or dpo; `rows`: a file of prompts with chosen and rejected answers, in order;
 `model`: a directory; `batch`, `micro` (rows a forward pass), `steps` (a round), `precision`, `half`
-(whether the weights are bfloat16, too) and `more`, settings of the trainer's.
+(whether the weights are bfloat16, too), `more`, settings of the trainer's, and `keep`, a folder in
+which the weights after each round are left, outside its clock.
 """
 
 from __future__ import annotations
 
 import json
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +23,24 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from benchmarks.serving import Stage
 from benchmarks.trl_sides.trainer import Halting, arguments, quiet, run
 
-END = " </s>"
+Rows = list[dict[str, str]]
 
 
-def dpo_rows(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
+def dpo_rows(rows: Rows, end: str) -> list[dict[str, Any]]:
     return [
-        {"prompt": r["prompt"], "chosen": f" {r['chosen']}{END}",
-         "rejected": f" {r['rejected']}{END}"} for r in rows
+        {"prompt": r["prompt"], "chosen": f" {r['chosen']} {end}",
+         "rejected": f" {r['rejected']} {end}"} for r in rows
     ]  # fmt: skip
 
 
-def reward_rows(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
+def reward_rows(rows: Rows, end: str) -> list[dict[str, Any]]:
     return [
-        {name: f"{r['prompt']} {r[name]}{END}" for name in ("chosen", "rejected")} for r in rows
+        {name: f"{r['prompt']} {r[name]} {end}" for name in ("chosen", "rejected")} for r in rows
     ]
 
 
-def sft_rows(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
-    return [{"prompt": r["prompt"], "completion": f" {r['chosen']}{END}"} for r in rows]
+def sft_rows(rows: Rows, end: str) -> list[dict[str, Any]]:
+    return [{"prompt": r["prompt"], "completion": f" {r['chosen']} {end}"} for r in rows]
 
 
 KINDS: dict[str, tuple[Any, Any, Any, Any, dict[str, Any]]] = {
@@ -59,13 +61,21 @@ def main(stage: Stage) -> None:
     rows = [json.loads(line) for line in Path(given["rows"]).read_text().splitlines()]
     dtype = torch.bfloat16 if given.get("half") else torch.float32
     settings = config(**{**own, **arguments(given)})
+    words = AutoTokenizer.from_pretrained(given["model"])
     made = trainer(
         model=kind.from_pretrained(given["model"], dtype=dtype),
         args=settings,
-        train_dataset=Dataset.from_list(make_rows(rows)),
-        processing_class=AutoTokenizer.from_pretrained(given["model"]),
+        train_dataset=Dataset.from_list(make_rows(rows, words.eos_token)),
+        processing_class=words,
     )
-    run(made, Halting(stage, {"loss": "losses", "grad_norm": "norms"}))
+    numbers = count()
+
+    def kept() -> dict[str, Any]:
+        if "keep" in given:
+            made.model.save_pretrained(f"{given['keep']}/{next(numbers)}")
+        return {}
+
+    run(made, Halting(stage, {"loss": "losses", "grad_norm": "norms"}, kept))
 
 
 if __name__ == "__main__":

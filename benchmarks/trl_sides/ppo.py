@@ -65,7 +65,12 @@ def main(stage: Stage) -> None:
         value_model=classifier(),
         train_dataset=Dataset.from_list([{"input_ids": each} for each in ids]),
     )  # fmt: skip
-    generate = Clock(ppo_trainer.batch_generation)
+    asked = sum(map(len, ids))  # every batch holds all prompts
+
+    def count(found: Any) -> None:
+        halting.tokens += int((found[0] != words.pad_token_id).sum()) - asked
+
+    generate = Clock(ppo_trainer.batch_generation, count)
     ppo_trainer.batch_generation = generate
     learning = Learning(trainer.accelerator.accumulate)
     trainer.accelerator.accumulate = learning
@@ -77,7 +82,7 @@ def main(stage: Stage) -> None:
         generate.seconds, learning.began = 0.0, None
         return said
 
-    halting = Halting(stage, {"objective/scores": "rewards", "val/num_eos_tokens": "ended"}, split)
+    halting = Halting(stage, {"objective/scores": "rewards"}, split)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(halting)
     trainer.train()
