@@ -3,6 +3,10 @@
 PYTHON ?= python3
 JOBS ?= 2
 BIN := .venv/bin
+# Together they cover what tests/complete.py demands; all others run untraced, which took 1.6 times
+# the CPU on tests/world and 1.2 times on tests/stats/test_sequential.py.
+COMPLETE := tests/ops tests/losses tests/recipe tests/test_config.py tests/test_run.py
+FAST := OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n $(JOBS) --dist loadfile
 
 .PHONY: demo test test-slow lint format docs bench
 
@@ -10,8 +14,9 @@ demo: .venv/made ## The main job: the whole loop on the embedded world, with a r
 	$(BIN)/heed run quickstart --out runs/demo
 
 test: .venv/made ## The fast tests, by files over JOBS processes of one thread: their models are too small for more.
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n $(JOBS) --dist loadfile --cov --cov-report=term:skip-covered --cov-report=json:.coverage.json
+	$(FAST) $(COMPLETE) --cov --cov-report=term:skip-covered --cov-report=json:.coverage.json
 	$(BIN)/python tests/complete.py .coverage.json
+	$(FAST) $(COMPLETE:%=--ignore=%)
 
 test-slow: .venv/made ## Learning and fault tests, minutes each, by files over JOBS processes too.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow -n $(JOBS) --dist loadfile
@@ -30,13 +35,8 @@ docs: .venv/made ## The documentation's site, in site/; a warning is an error.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo site/index.html
 
-bench: .venv/made ## Side-by-side runs; each prints ratios.
-	GOMP_SPINCOUNT=20000 $(BIN)/python -m benchmarks.rollouts
-	$(BIN)/python -m benchmarks.label_queue
-	$(BIN)/python -m benchmarks.label_load
-	$(BIN)/python -m benchmarks.annotators
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.packing
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.shared_base
+bench: .venv/made ## Heed beside its peers: ratios, memory, and the figures of docs/performance.md, in bench-results/.
+	$(BIN)/python -m benchmarks.bench --out bench-results
 
 .venv/made: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

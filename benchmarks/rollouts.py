@@ -1,89 +1,90 @@
-"""Heed's sampler against transformers' generate: same weights, prompts, lengths, greedy tokens.
+"""Rollouts, Heed's `LocalSampler` against transformers' `generate`, which TRL samples by.
 
-    python -m benchmarks.rollouts [--rounds 5]
+    python -m benchmarks.rollouts [--quick] [--sizes 1M 25M] [--rounds 3]
 
-Both sides decode in turn (A B A B ...), so that a drift of the machine's speed hits both; what is
-printed is the ratio of the medians, and the spread of the ratios round by round.
+64 new tokens from prompts of 16 to 32, at temperature 1. The weights are a countdown model's
+(`benchmarks.material`): an answer ends where its prompt's last word says, on both sides alike, by
+the end of sequence and nothing else. `fixed`: all 64 tokens long; `mixed`: lognormal around 21, the
+longest 64. The first round is greedy, and there both sides must write the same in float32. What
+counts are tokens that belong to answers, not what is computed behind their ends.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import torch
+from benchmarks.harness import Check, Comparison, Side, Unequal, apart, compare
+from benchmarks.material import SIZES, Size, mixed_lengths, prompts
+from benchmarks.workshop import HALF, Workshop, sizes_and_rounds
 
-from heed.models.language_model import LanguageModel, new_language_model
-from heed.recipe import Pretrain
-from heed.sampling.local import LocalSampler
-from heed.types import Prompt
-from heed.world.world import World
-
-NEW_TOKENS = 24
-
-
-def ours(model: LanguageModel, prompts: list[Prompt]) -> list[list[int]]:
-    sampler = LocalSampler(model, max_new_tokens=NEW_TOKENS, temperature=0.0)
-    return [list(completion.ids) for completion in sampler.sample(prompts)]
+LONGEST = 64
+BATCHES = {"1M": (64, 256), "25M": (16, 64, 256)}
+ROUNDED = 0.01
+"""Answers in which a near tie may have been decided by rounding."""
+QUICK = {"1M": (64,), "25M": (64,)}
 
 
-def theirs(model: LanguageModel, prompts: list[Prompt]) -> list[list[int]]:
-    """Plain `generate` on the left-padded batch."""
-    rows = [model.chat.prompt_ids(prompt) for prompt in prompts]
-    width = max(map(len, rows))
-    pad = model.chat.pad_id
-    ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows])
-    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
-    out = model.model.generate(
-        input_ids=ids, attention_mask=mask, max_new_tokens=NEW_TOKENS, do_sample=False,
-        pad_token_id=pad, eos_token_id=sorted(model.chat.stop_ids),
-    )  # fmt: skip
-    return [_until_stop(row, model.chat.stop_ids) for row in out[:, width:].tolist()]
+def cases(size: Size, batches: Sequence[int], longest: int = LONGEST) -> dict[str, list[str]]:
+    """The prompts of each case, by its name."""
+    found = {}
+    for batch in batches:
+        found[f"fixed B{batch}"] = prompts(size, [longest] * batch)
+        found[f"mixed B{batch}"] = prompts(size, mixed_lengths(batch, longest), seed=1)
+    return found
 
 
-def _until_stop(ids: list[int], stops: frozenset[int]) -> list[int]:
-    end = next((at + 1 for at, token in enumerate(ids) if token in stops), len(ids))
-    return ids[:end]
+def sides(shop: Workshop, size: str, asked: Mapping[str, Sequence[str]], longest: int = LONGEST,
+          *, peers: bool = True) -> list[Side]:  # fmt: skip
+    found = []
+    for precision, short in HALF.items():
+        given: dict[str, Any] = {
+            "model": str(shop.folder(size) / "countdown"),
+            "prompts": asked,
+            "longest": longest,
+            "precision": precision,
+        }
+        found.append(Side.heed(f"heed {short}", "benchmarks.heed_sides.rollouts", **given))
+        if peers:
+            python, module = shop.peer("trl"), "benchmarks.trl_sides.rollouts"
+            found.append(Side.peer(f"generate {short}", python, module, **given))
+    return found
 
 
-def seconds(side: Callable[[], list[list[int]]]) -> tuple[float, list[list[int]]]:
-    began = time.perf_counter()
-    tokens = side()
-    return time.perf_counter() - began, tokens
+def same_tokens(one: str, other: str) -> Check:
+    """Of the greedy answers of two sides: all as long, and all but one in a hundred the same: where
+    two words are likeliest up to rounding, either may be written.
+    """
+
+    def check(said: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        mine, theirs = (said[side][0]["answers"] for side in (one, other))
+        for case, answers in mine.items():
+            both = list(zip(answers, theirs[case], strict=True))
+            unlike = [at for at, (a, b) in enumerate(both) if a != b]
+            if [len(a) for a, _ in both] != [len(b) for _, b in both]:
+                raise Unequal(f"{case}: the answers of {one} and {other} are not as long")
+            if len(unlike) > ROUNDED * len(both):
+                raise Unequal(f"{case}: {one} and {other} differ in the answers {unlike}")
+
+    return check
 
 
-def compare(model: LanguageModel, prompts: list[Prompt], rounds: int) -> None:
-    """One line: how many times faster Heed is, median and range over the rounds."""
-    ours(model, prompts)
-    theirs(model, prompts)
-    times: list[tuple[float, float]] = []
-    for _ in range(rounds):
-        mine, mine_tokens = seconds(lambda: ours(model, prompts))
-        other, other_tokens = seconds(lambda: theirs(model, prompts))
-        if mine_tokens != other_tokens:
-            raise SystemExit("the two sides decoded different tokens: nothing to compare")
-        times.append((mine, other))
-    ratios = sorted(other / mine for mine, other in times)
-    count = sum(map(len, mine_tokens))
-    median = statistics.median(other for _, other in times) / statistics.median(
-        mine for mine, _ in times
-    )
-    print(
-        f"{len(prompts):4d} rows  {count / statistics.median(t for t, _ in times):8.0f} tokens/s  "
-        f"{median:.2f} x generate  (rounds {ratios[0]:.2f} to {ratios[-1]:.2f})"
-    )
+def measure(shop: Workshop, size: str, batches: Sequence[int], rounds: int) -> list[Comparison]:
+    """One comparison a case; memory is that of a side's process, with all cases in it."""
+    asked = cases(SIZES[size], batches)
+    check = same_tokens("heed fp32", "generate fp32")
+    return apart(compare(f"rollouts {size}", sides(shop, size, asked), rounds, check))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
-    world = World(0)
-    model = new_language_model(world.tokenizer(), Pretrain().architecture, seed=0)
-    for rows in (16, 64, 256):
-        compare(model, list(world.prompts[:rows]), rounds)
+    given = sizes_and_rounds(parser)
+    with Workshop() as shop:
+        for size in given.sizes:
+            batches = (QUICK if given.quick else BATCHES)[size]
+            for found in measure(shop, size, batches, given.rounds):
+                print(found.table(), flush=True)
 
 
 if __name__ == "__main__":

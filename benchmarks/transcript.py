@@ -66,7 +66,7 @@ class Step:
 
 def steps(limit: int) -> Iterator[Step]:
     """The commands, in order; my-model and prefs.jsonl.gz lie in the directory."""
-    install = f"env/bin/pip install --quiet --constraint {CHECKOUT}/constraints.txt {CHECKOUT}"
+    install = f"env/bin/pip install -qq --constraint {CHECKOUT}/constraints.txt {CHECKOUT}"
     align = "heed align model prefs.jsonl.gz --no-sft"
     ppo = "--method ppo --set ppo.iterations=4 --set ppo.rollouts=16"
     yield Step(f"python3 -m venv env && {install}", "An environment")
@@ -117,7 +117,7 @@ def ran(step: Step, work: Path) -> tuple[str, float]:
     print(f"[{seconds:7.1f} s] {step.command}", flush=True)
     if done.returncode:
         sys.exit(f"{done.stdout}\n{step.command}: exit code {done.returncode}")
-    return done.stdout.replace(str(work), "~").replace(str(CHECKOUT), "heed/"), seconds
+    return done.stdout.replace(str(work), "~").replace(str(CHECKOUT), "heed"), seconds
 
 
 def shown(output: str) -> str:
@@ -134,7 +134,7 @@ def page(done: list[tuple[Step, str, float]], model: str) -> str:
     parts = [
         "# A transcript",
         "From an empty environment to an aligned model, as `python benchmarks/transcript.py` ran "
-        f"it on {time.strftime('%Y-%m-%d')}, with two CPU cores. {model} Long outputs are cut in "
+        f"it on {time.strftime('%Y-%m-%d')}. {model} Long outputs are cut in "
         "the middle. How good the answers are is not the point here: the model is tiny.",
     ]
     for step, output, seconds in done:

@@ -20,8 +20,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-VERSIONS = ("torch==2.13.0", "trl==1.16.0")
-ENV = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "heed" / "trl-env"
 KINDS = (".jsonl", ".jsonl.gz", ".json", ".csv", ".parquet", "")
 TRAINERS = {
     "trl": ("reward", "dpo"),
@@ -40,25 +38,18 @@ TEMPLATE = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--env", type=Path, default=ENV, help="where TRL's environment is made")
+    parser.add_argument("--env", type=Path, help="where TRL's environment is made")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.inside is not None:
         sys.exit(train_all(given.inside))
     with tempfile.TemporaryDirectory() as folder:
         export_all(Path(folder))
-        python = environment(given.env)
+        from benchmarks.peers import environment  # the peer's Python does not need it
+
+        python = environment("trl", given.env)
         said = subprocess.run([str(python), __file__, "--inside", folder], check=False)
     sys.exit(said.returncode)
-
-
-def environment(folder: Path) -> Path:
-    """The Python of an environment with TRL, made where it is not there."""
-    python = folder / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", *VERSIONS], check=True)
-    return python
 
 
 def export_all(folder: Path) -> None:

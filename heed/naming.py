@@ -188,10 +188,9 @@ def called(source: str) -> str:
 
 def workplace(run: Path, say: Say = lambda _: None, desk: OpenDesk | None = None) -> Workplace:
     """A run, to read from. Raises UserError where its recipe cannot be read."""
-    from heed.feedback.people import nobody
-    from heed.stages.workplace import Workplace
+    from heed.stages.workplace import Workplace, unattended
 
-    return Workplace(Run(_recipe(run), run, writes=False), say, desk or (lambda _: nobody))
+    return Workplace(Run(_recipe(run), run, writes=False), say, desk or unattended)
 
 
 def finished(work: Workplace, stage: str) -> str:

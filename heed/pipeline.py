@@ -17,7 +17,6 @@ import torch
 import torch.distributed as dist
 
 from heed.energy import watch_energy
-from heed.feedback.people import nobody
 from heed.memory import watch_memory
 from heed.metering import METER, added
 from heed.ranks import Ranks
@@ -49,7 +48,7 @@ from heed.stages.reward import reward
 from heed.stages.reward_conditioned import reward_conditioned
 from heed.stages.sft import sft_stage
 from heed.stages.weak_to_strong import weak_to_strong
-from heed.stages.workplace import OpenDesk, Say, Summary, Workplace
+from heed.stages.workplace import OpenDesk, Say, Summary, Workplace, unattended
 from heed.stages.written import written
 from heed.tracking.following import followed
 
@@ -88,7 +87,7 @@ def run_recipe(
     run: Run,
     say: Say,
     only: Recipe | None = None,
-    desk: OpenDesk = lambda _: nobody,
+    desk: OpenDesk = unattended,
 ) -> None:
     """Bring every stage of the run to its end; `say` hears a line about each.
 

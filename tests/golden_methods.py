@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from stand_in import StandIn
 
 from heed.data.comparisons import each_by_itself
 from heed.losses.kl import KL_LOSSES, kl_penalty
@@ -39,6 +40,7 @@ from heed.models.reward_model import (
 from heed.models.rows import answer_rows, demonstration_rows, pair_rows
 from heed.ops.batch import laid_out
 from heed.ops.order import Order
+from heed.policies.ahead import Ahead
 from heed.policies.dpo import dpo, with_reference
 from heed.policies.grpo import grpo
 from heed.policies.kl_control import KlController
@@ -231,6 +233,12 @@ def on_policy(
     )
 
 
+def one_step_behind(folder: Path) -> Any:
+    method = on_policy(folder)
+    method.ahead = Ahead(StandIn(method.sampler), iterations=STEPS, cap=1.05)  # type: ignore[arg-type]
+    return method
+
+
 def leave_one_out(folder: Path) -> Any:
     return on_policy(folder, rloo(4), group=4)
 
@@ -320,6 +328,7 @@ METHODS: dict[str, tuple[Callable[[Path], Any], float]] = {
     "kto": (unpaired, 1e-3),
     "ppo": (on_policy, 1e-3),
     "ppo_shared_base": (partial(on_policy, models=on_one_base), 3e-3),
+    "ppo_ahead": (one_step_behind, 1e-3),
     "rloo": (leave_one_out, 1e-3),
     "grpo": (
         partial(

@@ -19,6 +19,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 STAGES = """\
   - rloo: {iterations: 30, epochs: 2, minibatches: 2, kl: {coef: 0.15},
            optim: {lr: 3e-4, micro_tokens: 3200}}
+  - rloo: {name: rloo_ahead, ahead: {}, iterations: 30, epochs: 2, minibatches: 2,
+           kl: {coef: 0.15}, optim: {lr: 3e-4, micro_tokens: 3200}}
   - rloo: {name: rloo_lora, lora: {rank: 8}, iterations: 30, epochs: 2, minibatches: 2,
            kl: {coef: 0.15}, optim: {lr: 1e-3, micro_tokens: 3200}}
   - grpo: {iterations: 30, epochs: 2, minibatches: 2, kl: {coef: 0.4},
@@ -38,6 +40,7 @@ STAGES = """\
 """
 RISES = {
     "rloo": 0.2,
+    "rloo_ahead": 0.2,
     "rloo_lora": 0.15,
     "grpo": 0.15,
     "dr_grpo": 0.2,
@@ -61,3 +64,10 @@ def test_gold_rises(learned: Path, name: str) -> None:
     policies = json.loads((learned / "report.json").read_text())["policies"]
     assert policies[name]["gold"]["mean"] - policies["sft"]["gold"]["mean"] > RISES[name]
     AutoModelForCausalLM.from_pretrained(learned / name / "policy")
+
+
+def test_a_step_off_policy_costs_little(learned: Path) -> None:
+    """The same stage but for `ahead`: the same number of rounds and answers."""
+    policies = json.loads((learned / "report.json").read_text())["policies"]
+    lost = policies["rloo"]["gold"]["mean"] - policies["rloo_ahead"]["gold"]["mean"]
+    assert lost < 0.15

@@ -10,8 +10,9 @@ import pytest
 
 from heed.config import load_recipe
 from heed.errors import UserError
+from heed.lock import in_use
 from heed.metering import METER
-from heed.run import Run, derive_seed, fingerprint, stage_keys
+from heed.run import Run, derive_seed, fingerprint, seeds_of, stage_keys
 
 STAGES = [
     "records", "pretrain", "sft", "collect", "reward", "ppo", "dpo",
@@ -279,3 +280,32 @@ def test_a_damaged_row_is_named_by_its_line(run: Run, content: str) -> None:
         file.write(f'{content}\n{{"stage": "sft", "step": 2}}\n')
     with pytest.raises(UserError, match=r"metrics\.jsonl, line 2: this is no row"):
         sft.logged()
+
+
+def test_the_seeds_of_a_directory_by_number(tmp_path: Path) -> None:
+    assert seeds_of(tmp_path / "nothing") == []
+    for name in ("seed-10", "seed-2", "seed--1", "seed-two", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.yaml").touch()
+    (tmp_path / "seed-3").mkdir()  # no run
+    assert [path.name for path in seeds_of(tmp_path)] == ["seed--1", "seed-2", "seed-10"]
+    (tmp_path / "recipe.yaml").touch()
+    assert seeds_of(tmp_path) == []
+
+
+def test_who_follows_a_run_hears_what_its_writer_writes(run: Run) -> None:
+    heard: list[tuple[str, str, list[str]]] = []
+    run.hear = lambda stage, file, told: heard.append((stage, file, [*told[0]]))
+    stage = run.stage("sft")
+    stage.start()
+    stage.log(1, {"loss": 1.0}, 0.1)
+    stage.finish(1.0, {"iterations": 1})
+    assert [each[:2] for each in heard] == [("sft", "metrics.jsonl"), ("sft", "done.json")]
+    assert "loss" in heard[0][2]
+    assert heard[1][2] == ["iterations"]
+
+
+def test_a_run_is_one_process_s(run: Run) -> None:
+    with run.locked():
+        assert in_use(run.directory)
+    assert not in_use(run.directory)

@@ -19,15 +19,12 @@ from heed.cli import choosing
 from heed.cli.choosing import Adapter, Imitate, Method, Model, Prefs, Seed, SkipBroken, Wish
 from heed.cli.plan import PROBE, page, refuse
 from heed.cli.run import Fresh, KeepFinished, Overrides, carry_out
-from heed.config import load_recipe
 from heed.errors import UserError
-from heed.files import write_json, write_text
-from heed.lock import locked
-from heed.recipe import Recipe
 
 if TYPE_CHECKING:
     from heed.aligning import Prepared
     from heed.planning.ground import Ground
+    from heed.recipe import Recipe
 
 PAGE, WISH = "align.yaml", "align.json"
 
@@ -76,6 +73,8 @@ def align(
         _plan(prepared.recipe, prepared.ground)
         recipe = prepared.recipe
         if not dry_run:
+            from heed.lock import locked
+
             with locked(directory):  # the recipe of a process at work is not replaced
                 _keep(prepared, wish, directory)
     elif dry_run:
@@ -116,6 +115,8 @@ def _kept(wish: Wish, directory: Path) -> Recipe | None:
         ) from error
     if not changes:
         typer.echo(f"The recipe is {path}, as before.", err=True)
+        from heed.config import load_recipe
+
         return load_recipe(str(path))
     if _mark(path.read_bytes()) != written:
         raise UserError(
@@ -143,6 +144,8 @@ def _plan(recipe: Recipe, ground: Ground) -> None:
 
 
 def _keep(prepared: Prepared, wish: Wish, directory: Path) -> None:
+    from heed.files import write_json, write_text
+
     text = prepared.text
     # The wish first: a recipe always stands beside what it was chosen for.
     write_json(directory / WISH, {"wish": asdict(wish), "written": _mark(text.encode())})

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from heed.cli.chatting import Chat
-from heed.cli.conversation import Conversation, Kept
 from heed.cli.sample import Longest, Nucleus, Temperature
-from heed.cli.shown import Screen
 from heed.errors import UserError
-from heed.naming import answering, who
+
+if TYPE_CHECKING:
+    from heed.cli.chatting import Chat
 
 Words = Annotated[
     list[str],
@@ -58,6 +57,11 @@ def chat(
 
     [dim]Example:[/]  heed chat runs/mine:dpo runs/mine:base
     """
+    from heed.cli.chatting import Chat
+    from heed.cli.conversation import Conversation, Kept
+    from heed.cli.shown import Screen
+    from heed.naming import who
+
     if not 0.0 < top_p <= 1.0:
         raise UserError(f"--top-p {top_p}: give a probability above 0 and at most 1.")
     if not annotator.strip():
@@ -122,6 +126,8 @@ class Command:
 
 
 def _policy(session: Chat, name: str) -> bool:
+    from heed.naming import answering
+
     if name:
         session.turn_to(session.find(name))
     here = session.speaks

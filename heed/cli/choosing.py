@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
 
 from heed.errors import UserError
 
@@ -106,6 +103,8 @@ def chosen(wish: Wish, name: str) -> Prepared:
 
     Raises UserError for broken rows, unless the wish goes on without them.
     """
+    from rich.console import Console
+
     from heed.aligning import prepare
 
     console = Console(stderr=True)
@@ -135,6 +134,10 @@ def chosen(wish: Wish, name: str) -> Prepared:
 
 def tell(prepared: Prepared, *, to_stderr: bool = False) -> None:
     """What was found in the data, and what was chosen why."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table
+
     from heed.data.survey import describe
 
     console = Console(stderr=to_stderr, highlight=False)

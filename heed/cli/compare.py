@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from heed.errors import UserError
-from heed.lock import LOCK, locked
 
 if TYPE_CHECKING:
     from heed.cli.contestants import Entrant
@@ -125,6 +124,8 @@ def compare(
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """Keep other processes out of the comparison's directory; one made for nothing is removed."""
+    from heed.lock import LOCK, locked
+
     new = not out.exists()
     with locked(out, "this comparison"):
         try:

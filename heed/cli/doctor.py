@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 if TYPE_CHECKING:
     from heed.doctoring.check import Check, Level
@@ -41,6 +39,8 @@ def doctor(
 
     [dim]Example:[/]  heed doctor --quick
     """
+    from rich.console import Console
+
     from heed import __version__
     from heed.doctoring.examination import examine, of, summary
 
@@ -63,6 +63,8 @@ def doctor(
 
 def _page(checks: list[Check], *, plain: bool) -> list[str]:
     """Group by group, as rich markup; then the summary."""
+    from rich.markup import escape
+
     from heed.doctoring.examination import summary
 
     lines = []
@@ -74,6 +76,8 @@ def _page(checks: list[Check], *, plain: bool) -> list[str]:
 
 
 def _line(check: Check, *, plain: bool) -> str:
+    from rich.markup import escape
+
     sign, letters, colour = SIGNS[check.level]
     how = f"  [dim]-> {escape(check.remedy)}[/]" if check.remedy else ""
     return (

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from heed.errors import UserError
-from heed.naming import run_of
-from heed.run import seeds_of
 
 if TYPE_CHECKING:
     from heed.exporting.export import Exported
@@ -86,6 +84,9 @@ def export(
 
 def _place(source: str) -> tuple[Path, str | None]:
     """A run's directory, and the stage's name where one is given."""
+    from heed.naming import run_of
+    from heed.run import seeds_of
+
     whole = Path(source)
     if (whole / "recipe.yaml").is_file():
         return whole, None

@@ -11,7 +11,6 @@ from heed.cli import choosing
 from heed.cli.choosing import Adapter, Imitate, Method, Model, Prefs, Seed, SkipBroken
 from heed.cli.run import Overrides
 from heed.errors import UserError
-from heed.files import write_text
 
 
 def init(
@@ -46,6 +45,8 @@ def init(
     if out is None:
         typer.echo(prepared.text, nl=False)
         return
+    from heed.files import write_text
+
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, prepared.text)
     typer.echo(f"\nWritten to {out}. Next:\n  heed plan {out}\n  heed run {out}", err=True)

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from socket import socket
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from heed.cli import players, tally
 from heed.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from heed.store.database import Store
     from heed.store.items import Counts
     from heed.store.projects import ProjectSettings
@@ -118,6 +118,7 @@ def label(
 
     [dim]Example:[/]  heed label items.jsonl --per-item 3 --guidelines rules.md
     """
+    from heed.cli import players
     from heed.web.arena import check_project
     from heed.web.server import address, is_loopback, listen
 
@@ -308,6 +309,7 @@ def _serve(
     opens: bool,
 ) -> None:
     """Say where to go, serve until Ctrl-C, and say what came of it."""
+    from heed.cli import tally
     from heed.web.app import create_app
     from heed.web.server import serve
 

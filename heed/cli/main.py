@@ -7,34 +7,14 @@ from __future__ import annotations
 
 import os
 import warnings
+from copy import copy
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from typer.core import TyperGroup
+from typer.core import TyperCommand
 
 from heed import __version__
-from heed.cli import (
-    align,
-    chat,
-    compare,
-    doctor,
-    evaluate,
-    export,
-    init,
-    label,
-    plan,
-    prefs,
-    recipes,
-    report,
-    run,
-    sample,
-    train,
-    watch,
-    world,
-)
-from heed.cli.trouble import trouble
+from heed.cli.verbs import LINES, Group, Verbs
 from heed.errors import Interrupted, UserError
 
 # By default idle OpenMP threads spin for so long that a training step takes many times longer as
@@ -57,34 +37,58 @@ STOPPED = {
 """What Ctrl-C leaves, by verb; the others keep nothing to go on from."""
 
 
-class Verbs(TyperGroup):
-    """Turns the exceptions that users cause into messages and exit codes."""
+class Program(Group):
+    """Imports a verb when it is asked for, and turns the exceptions that users cause into messages
+    and exit codes.
+    """
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**{**attributes, "commands": Verbs()})
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        shown = copy(self)
+        shown.commands = {name: TyperCommand(name, help=line) for name, line in LINES.items()}
+        Group.format_help(shown, ctx, formatter)
 
     def invoke(self, ctx: Any) -> Any:
-        console = Console(stderr=True)
         try:
             return super().invoke(ctx)
         except UserError as error:
-            console.print(
-                f"[red bold]Error:[/] {escape(str(error))}", highlight=False, soft_wrap=True
-            )
+            _print_error(str(error))
             raise typer.Exit(2) from error
         except Interrupted as stop:
-            console.print(escape(str(stop)), highlight=False, soft_wrap=True)
+            _print(str(stop))
             raise typer.Exit(130) from stop
         except Exception as error:
+            from heed.cli.trouble import trouble
+
             said = trouble(error)
             if said is None:
                 raise
-            console.print(f"[red bold]Error:[/] {escape(said)}", highlight=False, soft_wrap=True)
+            _print_error(said)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as stop:
-            console.print(STOPPED.get(ctx.invoked_subcommand, "Stopped."), highlight=False)
+            _print(STOPPED.get(ctx.invoked_subcommand, "Stopped."))
             raise typer.Exit(130) from stop
 
 
+def _print_error(said: str) -> None:
+    from rich.markup import escape
+
+    _print(f"[red bold]Error:[/] {escape(said)}")
+
+
+def _print(said: str) -> None:
+    from rich.console import Console
+
+    Console(stderr=True).print(said, highlight=False, soft_wrap=True)
+
+
 app = typer.Typer(
-    cls=Verbs,
+    cls=Program,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -110,22 +114,3 @@ def main(
     ] = False,
 ) -> None:
     """Options that stand before a verb."""
-
-
-app.command("align")(align.align)
-app.command("init")(init.init)
-app.command("run")(run.run)
-app.command("plan")(plan.plan)
-app.command("recipes")(recipes.recipes)
-app.command("train")(train.train)
-app.command("chat")(chat.chat)
-app.command("sample")(sample.sample)
-app.command("watch")(watch.watch)
-app.command("report")(report.report)
-app.command("compare", epilog=compare.MORE)(compare.compare)
-app.command("evaluate", epilog=evaluate.MORE)(evaluate.evaluate)
-app.command("export")(export.export)
-app.command("label")(label.label)
-app.add_typer(prefs.app, name="prefs", help="Import, export and judge preferences.")
-app.add_typer(world.app, name="world", help="Look into the embedded world and score answers.")
-app.command("doctor")(doctor.doctor)

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from heed.cli.run import Overrides, RecipeName
-from heed.config import load_recipe
 from heed.errors import UserError
-from heed.recipe import Recipe, Stage
 
 if TYPE_CHECKING:
     from heed.planning.ground import Ground
     from heed.planning.plan import Machine, Plan, StagePlan
+    from heed.recipe import Recipe, Stage
 
 Like = Annotated[
     Path | None,
@@ -43,6 +42,8 @@ def plan(
 
     [dim]Example:[/]  heed plan quickstart --set ppo.iterations=200 --like runs/quickstart
     """
+    from heed.config import load_recipe
+
     read = load_recipe(recipe, set_ or [])
     from heed.planning.look import look
     from heed.planning.plan import make_plan
@@ -65,6 +66,7 @@ def _corrected(made: Plan, like: Path, machine: Machine) -> Plan:
 
     Raises UserError where the directory holds none, or no stage of it is finished.
     """
+    from heed.config import load_recipe
     from heed.planning.likeness import corrected
     from heed.planning.look import look
     from heed.planning.plan import make_plan

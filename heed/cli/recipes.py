@@ -5,11 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.syntax import Syntax
-from rich.table import Table
-
-from heed.config import dump_recipe, load_recipe, recipe_names
 
 
 def recipes(
@@ -21,14 +16,22 @@ def recipes(
 
     [dim]Example:[/]  heed recipes quickstart > mine.yaml && heed run mine.yaml
     """
+    from rich.console import Console
+
+    from heed.config import dump_recipe, load_recipe, recipe_names
+
     console = Console()
     if name is not None:
         text = dump_recipe(load_recipe(name))
         if console.is_terminal:
+            from rich.syntax import Syntax
+
             console.print(Syntax(text, "yaml", background_color="default"))
         else:
             typer.echo(text, nl=False)
         return
+    from rich.table import Table
+
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for shipped in recipe_names():
         table.add_row(f"[bold]{shipped}[/]", load_recipe(shipped).description.strip())

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from heed.config import load_recipe
 from heed.errors import UserError
-from heed.files import discard
-from heed.recipe import Evaluate, Recipe
-from heed.run import SEED, Run, seeds_of
-from heed.upgrade import take_over
+
+if TYPE_CHECKING:
+    from heed.feedback.people import Desk
+    from heed.recipe import People, Recipe
+    from heed.run import Run
 
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe's name (see heed recipes) or a YAML file.")
@@ -49,6 +50,8 @@ def run(
 
     [dim]Example:[/]  heed run quickstart --set ppo.kl.coef=0.1 --out runs/tight
     """
+    from heed.config import load_recipe
+
     carry_out(load_recipe(recipe, set_ or []), out, fresh=fresh, keep_finished=keep_finished)
 
 
@@ -66,6 +69,8 @@ def carry_out(
     Raises:
       UserError: the directory holds several seeds and the recipe asks for one, or the reverse.
     """
+    from heed.run import SEED, Run
+
     if fresh and keep_finished and only is None:
         raise UserError(
             "--fresh does every stage again, and --keep-finished takes over what is finished. Give "
@@ -99,6 +104,8 @@ def _part(place: Run, only: str | None) -> Recipe | None:
 
 
 def _look_for_others(directory: Path, *, several: bool) -> None:
+    from heed.run import seeds_of
+
     if several and (directory / "recipe.yaml").exists():
         raise UserError(
             f"{directory} holds a single run, and the recipe asks for several (`seeds`), which "
@@ -115,6 +122,8 @@ def _processes(*, needed: bool) -> AbstractContextManager[object]:
     """The processes that torchrun started, joined once for all seeds: they cannot join again."""
     if not needed:
         return nullcontext()
+    if "heed.pipeline" not in sys.modules:
+        _say("Loading torch and transformers ...")
     from heed.pipeline import processes
 
     return processes()
@@ -123,6 +132,8 @@ def _processes(*, needed: bool) -> AbstractContextManager[object]:
 def _report(recipe: Recipe, directory: Path) -> Path | None:
     """The page about the run or its seeds, where there is one."""
     if recipe.seeds > 1:
+        from heed.recipe import Evaluate
+
         if not any(isinstance(stage, Evaluate) for stage in recipe.stages):
             return None
         from heed.report.league_page import write_league
@@ -133,6 +144,9 @@ def _report(recipe: Recipe, directory: Path) -> Path | None:
 
 
 def _work(place: Run, *, fresh: bool, only: Recipe | None, keep_finished: bool) -> None:
+    from heed.files import discard
+    from heed.upgrade import take_over
+
     thrown = [stage.name for stage in (only or place.recipe).stages] if fresh else []
     with place.locked() if place.writes else nullcontext():
         if place.writes:
@@ -141,10 +155,15 @@ def _work(place: Run, *, fresh: bool, only: Recipe | None, keep_finished: bool) 
             for name in thrown:
                 discard(place.directory / name)
         _say(f"Running {place.recipe.name!r} in {place.directory}")
-        from heed.cli.desk import open_desk
         from heed.pipeline import run_recipe
 
-        run_recipe(place, _say, only, open_desk)
+        run_recipe(place, _say, only, _desk)
+
+
+def _desk(settings: People) -> Desk:
+    from heed.cli.desk import open_desk
+
+    return open_desk(settings)
 
 
 def _tell(place: Run) -> None:

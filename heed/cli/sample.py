@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heed.cli.shown import loading, safe, tolerate_letters
 from heed.errors import UserError
-from heed.naming import Speaker, load, who
-from heed.types import Completion, Message, Prompt
 
 if TYPE_CHECKING:
+    from heed.naming import Speaker
     from heed.recipe import Sampling
+    from heed.types import Completion, Message, Prompt
 
 MANY = 8
 """Answers from which on a bar shows how far it is."""
@@ -82,6 +81,9 @@ def sample(
 
     heed sample runs/mine:dpo --prompts asked.jsonl -n 4 --out answers.jsonl
     """
+    from heed.cli.shown import loading
+    from heed.naming import load, who
+
     named = who(_word(source, policy))
     asked = _asked(prompt or [], prompts, system)
     if out is not None:
@@ -108,6 +110,7 @@ def _word(source: str, policy: str | None) -> str:
 def _asked(words: Sequence[str], file: Path | None, system: str) -> list[Prompt]:
     """What is asked, from one of the three places. Raises UserError where there is nothing."""
     from heed.policies.in_context import with_system
+    from heed.types import Prompt
 
     if words and file is not None:
         raise UserError("Prompts were given twice: in the command and with --prompts. Take one.")
@@ -187,6 +190,8 @@ def _draw(
 
 
 def _print(answers: Sequence[Completion]) -> None:
+    from heed.cli.shown import safe, tolerate_letters
+
     tolerate_letters()
     for each in answers:
         typer.echo(safe(each.text) if sys.stdout.isatty() else each.text)

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from heed.cli.run import Fresh, KeepFinished, Out, Overrides, carry_out
-from heed.config import load_recipe
 from heed.errors import UserError
 
 
@@ -29,6 +28,8 @@ def train(
 
     [dim]Example:[/]  heed train dpo --recipe quickstart --set dpo.beta=0.3
     """
+    from heed.config import load_recipe
+
     whole = load_recipe(recipe, set_ or [])
     names = [stage.name for stage in whole.stages]
     if method not in names:

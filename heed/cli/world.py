@@ -7,18 +7,23 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from heed.cli.verbs import Group
 from heed.errors import UserError
-from heed.types import Prompt, Split
-from heed.world import Gold, World
+
+if TYPE_CHECKING:
+    from heed.types import Prompt, Split
+    from heed.world import Gold, World
 
 app = typer.Typer(
-    help="Look at the embedded world, and score answers in it.",
+    cls=Group,
+    help="Look into the embedded world and score answers.",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    add_completion=False,
+    rich_markup_mode="rich",
 )
 
 Seed = Annotated[int, typer.Option(help="Which world: it sets facts, prompts and people.")]
@@ -37,6 +42,8 @@ def prompts(
 
     A key is what counts as a right answer; facts also say how often the corpus tells them.
     """
+    from heed.world import World
+
     world = World(seed)
     chosen = _choose(world, split, family)
     _write(
@@ -58,6 +65,8 @@ def corpus(
     family: Annotated[str, typer.Option(help="Of these, print only this family's.")] = "",
 ) -> None:
     """Print dialogues of the corpus that the base model is pretrained on, as JSON lines."""
+    from heed.world import World
+
     world = World(seed)
     kept = {prompt.id for prompt in _choose(world, "train", family)}
     try:
@@ -86,6 +95,8 @@ def score(
     A row is `{"prompt": ID or TEXT, "completion": TEXT}`, or with `answer` for `completion`.
     Standard output gets the rows with their scores, standard error the means.
     """
+    from heed.world import World
+
     world = World(seed)
     scored = [(prompt, text, world.gold(prompt, text)) for prompt, text in _answers(world, file)]
     _write(

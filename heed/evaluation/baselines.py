@@ -10,8 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy import sparse
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
 
 from heed.types import Comparison
 
@@ -43,6 +41,9 @@ def tfidf_baseline(train: Sequence[Comparison], heldout: Sequence[Comparison]) -
     Returns:
         the correctness of each held-out comparison; all .5 where training knows no word.
     """
+    from sklearn.feature_extraction.text import TfidfVectorizer  # takes a second
+    from sklearn.linear_model import LogisticRegression
+
     words = TfidfVectorizer(
         ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\w+|[^\w\s]", dtype=np.float64
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -36,6 +36,11 @@ class Experience:
     """The reward of the whole completion, `missing_eos` for those cut before their end."""
     proxy: Float[Tensor, "B"]
     """What the reward function itself said of each completion."""
+
+    def under(self, logprobs: Float[Tensor, "B T"]) -> Experience:
+        """The same answers with the log-probs of another policy than the one that drew them."""
+        kl = k1(logprobs, self.ref_logprobs) * self.sequences.target
+        return replace(self, logprobs=logprobs, kl=kl)
 
 
 def experience(

@@ -5,12 +5,15 @@
 What turns rewards into advantages is a `Baseline` passed in: PPO's is a learned critic with GAE,
 that of RLOO, GRPO and REINFORCE++ is the other answers. Advantages are statistics of a whole round,
 taken before it is cut into minibatches: a minibatch need not hold whole groups.
+
+With `ahead` the policy that drew a round is one step older than the one that learns from it: what
+follows (KL, advantages, ratios) speaks of the latter, and importance weights make up for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -24,8 +27,9 @@ from heed.models.forward import completion_logprobs
 from heed.models.language_model import LanguageModel
 from heed.models.reference import Reference
 from heed.ops.advantages import explained_variance, token_rewards
-from heed.ops.batch import Rollout
+from heed.ops.batch import Rollout, in_parts
 from heed.ops.order import Order
+from heed.policies.ahead import Ahead, Asked
 from heed.policies.experience import Experience, experience
 from heed.policies.kl_control import KlController
 from heed.run import derive_seed
@@ -110,6 +114,7 @@ class PolicyGradient:
         surrogate: Surrogate,
         seed: int,
         watch: Mapping[str, RewardFn],
+        ahead: Ahead | None = None,
     ) -> None:
         self.module = nn.ModuleDict({"policy": policy.model, "baseline": baseline.module})
         self.policy = policy
@@ -122,6 +127,7 @@ class PolicyGradient:
         self.surrogate = surrogate
         self.seed = seed
         self.watch = watch
+        self.ahead = ahead
         self.measured: dict[str, float] = {}
         self.round = Round((), (), ())
 
@@ -138,8 +144,11 @@ class PolicyGradient:
             pad=self.policy.chat.pad_id,
             device=self.policy.device,
         )
+        seen, weight, behind = self._corrected(seen, iteration)
         rollout = self.weigh(seen)
-        self.measured = self._measure(completions, seen, rollout)
+        self.measured = {**self._measure(completions, seen, rollout), **behind}
+        if weight is not None:
+            rollout = replace(rollout, advantages=rollout.advantages * weight)
         self.round = Round(completions, seen.proxy.tolist(), seen.kl.sum(1).tolist())
         order = Order(
             len(rollout), len(rollout) // surrogate.minibatches, derive_seed(self.seed, iteration)
@@ -148,11 +157,34 @@ class PolicyGradient:
             yield rollout.rows(order.indices(step).to(rollout.ids.device))
 
     def _sample(self, iteration: int) -> list[Completion]:
+        if self.ahead:
+            return self.ahead.draw(iteration, self._asked)
+        asked = self._asked(iteration)
+        return self.sampler.sample(asked.prompts, n=asked.n, seed=asked.seed)
+
+    def _asked(self, iteration: int) -> Asked:
         group = self.surrogate.group
         order = Order(len(self.prompts), self.surrogate.rollouts // group, self.seed)
         prompts = [self.prompts[i] for i in order.indices(iteration).tolist()]
-        seed = derive_seed(self.seed, "sample", iteration)
-        return self.sampler.sample(prompts, n=group, seed=seed)
+        return Asked(prompts, group, derive_seed(self.seed, "sample", iteration))
+
+    def _corrected(
+        self, seen: Experience, iteration: int
+    ) -> tuple[Experience, Tensor | None, Mapping[str, float]]:
+        """A round by the policy that learns, with weights if an older one drew it, and measures."""
+        return (
+            self.ahead.correct(seen, self._logprobs, iteration) if self.ahead else (seen, None, {})
+        )
+
+    @torch.no_grad()
+    def _logprobs(self, seen: Experience) -> Float[Tensor, "B T"]:
+        """The answers' log-probs under the policy as it stands."""
+        model, surrogate = self.policy.model, self.surrogate
+        return in_parts(
+            seen.sequences,
+            surrogate.micro_tokens,
+            lambda part: completion_logprobs(model, part, temperature=surrogate.temperature)[0],
+        )
 
     def weigh(self, seen: Experience) -> Rollout:
         """Rewards, less KL unless that is a loss, and the advantages that the baseline sees."""
@@ -225,10 +257,13 @@ class PolicyGradient:
         return self.measured
 
     def state_dict(self) -> dict[str, Any]:
-        return {"kl_coef": self.kl.coef}
+        own = {"kl_coef": self.kl.coef}
+        return {**own, "ahead": self.ahead.state_dict()} if self.ahead else own
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.kl.coef = state["kl_coef"]
+        if self.ahead:
+            self.ahead.load_state_dict(state["ahead"])
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from heed.errors import UserError
 from heed.policies.in_context import Ways, spoken, with_system, with_turns
@@ -26,6 +25,8 @@ class Nearest:
 
     def __init__(self, texts: Sequence[str], *, k: int, least: float) -> None:
         self.k, self.least = k, least
+        from sklearn.feature_extraction.text import TfidfVectorizer  # takes a second
+
         self.words = TfidfVectorizer(token_pattern=r"\w+", sublinear_tf=True)
         if not any(any(letter.isalnum() for letter in text) for text in texts):
             raise UserError("There is nothing to retrieve from: no text has a word in it.")

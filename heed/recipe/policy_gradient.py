@@ -63,6 +63,14 @@ class GrpoKl(Kl):
     """
 
 
+class Ahead(Settings):
+    """Rounds drawn in a process of their own while the round before is learned from."""
+
+    cap: float = Field(2.0, ge=1.0)
+    """A token drawn by the policy of a step before counts by how much likelier it has become, this
+    many times at most."""
+
+
 class OnPolicy(TrainingStage):
     """What all policy gradients have in common."""
 
@@ -90,6 +98,9 @@ class OnPolicy(TrainingStage):
     """Score of a completion that was cut before its end."""
     lora: SharedLora | None = None
     sampling: Sampling = Sampling()
+    ahead: Ahead | None = None
+    """Draw the next round while this one is learned from, one step off policy, with half of the
+    threads; `{}` does so with the defaults."""
     keep: Literal["last"] = "last"
     """The final weights: the best proxy is no sign of the best policy."""
 
@@ -112,6 +123,15 @@ class OnPolicy(TrainingStage):
             raise ValueError(
                 "policy gradients need samples of the policy itself, not of its likeliest tokens; "
                 "leave sampling.top_p at 1 and sampling.top_k at 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _there_is_a_next_round(self) -> Self:
+        if self.ahead and self.iterations == 1:
+            raise ValueError(
+                "ahead does nothing where there is one round only; raise iterations or set ahead "
+                "to null"
             )
         return self
 

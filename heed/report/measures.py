@@ -63,7 +63,12 @@ METRICS = {
     "unfinished": Measure("Cut before their end", "share of answers"),
     "kl_coef": Measure("KL coefficient"),
     "flat_groups": Measure("Groups without a signal", "share of prompts"),
+    "staleness": Measure("Age of the policy that drew", "steps"),
+    "importance_weight": Measure("Importance weight", "mean over tokens"),
+    "importance_capped": Measure("Importance weights cut", "share of tokens"),
+    "behaviour_kl": Measure("KL from the policy that drew", "nats a token"),
 }
+_AHEAD = (("behaviour_kl",), ("importance_weight",), ("importance_capped",))
 _CRITIC_FREE = (
     ("proxy",),
     ("gold",),
@@ -73,6 +78,7 @@ _CRITIC_FREE = (
     ("clip_fraction",),
     ("flat_groups",),
     ("unfinished",),
+    *_AHEAD,
 )
 REWARD_CURVES = (
     ("bradley_terry", "plackett_luce", "loss"),
@@ -102,6 +108,7 @@ CURVES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("clip_fraction",),
         ("explained_variance",),
         ("unfinished",),
+        *_AHEAD,
     ),
     **dict.fromkeys(("rloo", "grpo", "reinforce"), _CRITIC_FREE),
 }

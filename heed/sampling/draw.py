@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import log_softmax
+from torch.nn.functional import log_softmax, pad, softmax
+
+BLOCK = 128
+"""Tokens that are summed up together when one is picked."""
 
 
 @dataclass(frozen=True)
@@ -36,25 +39,47 @@ def draw(
         tokens = logits.argmax(dim=-1)
         best = log_softmax(logits.float(), dim=-1).gather(1, tokens[:, None]).squeeze(1)
         return Draw(tokens, best, best)
-    logprobs = log_softmax(logits.float() / temperature, dim=-1)
+    logits = logits.float() if temperature == 1.0 else logits.float() / temperature
+    if top_p == 1.0 and not 0 < top_k < logits.shape[1]:
+        probs = softmax(logits, dim=-1)
+        tokens = _pick(probs, uniform)
+        full = probs.gather(1, tokens[:, None]).squeeze(1).log()
+        return Draw(tokens, full, full)
+    logprobs = log_softmax(logits, dim=-1)
     truncated = truncate(logprobs, top_k=top_k, top_p=top_p)
     tokens = inverse_cdf(truncated, uniform)
     at = tokens[:, None]
-    full = logprobs.gather(1, at).squeeze(1)
-    if truncated is logprobs:
-        return Draw(tokens, full, full)
-    return Draw(tokens, full, truncated.gather(1, at).squeeze(1))
+    return Draw(tokens, logprobs.gather(1, at).squeeze(1), truncated.gather(1, at).squeeze(1))
 
 
 def inverse_cdf(logprobs: Tensor, uniform: Tensor) -> Tensor:
-    """The first token whose cumulative probability exceeds uniform * total, [R].
+    """The first token whose cumulative probability exceeds uniform * total, [R]."""
+    return _pick(logprobs.exp(), uniform)
 
-    Sums run in float64: in float32 the tail of a large vocabulary would vanish.
+
+def _pick(probs: Tensor, uniform: Tensor) -> Tensor:
+    """The same of probabilities [R, V] in float32: first the block of the vocabulary, then the
+    token in it, so that only one block is summed up token by token.
+
+    Sums over blocks run in float64: in float32 the tail of a large vocabulary would vanish.
     """
-    cumulative = logprobs.double().exp().cumsum(dim=-1)
-    reach = uniform.double()[:, None] * cumulative[:, -1:]
-    found = torch.searchsorted(cumulative, reach, right=True).squeeze(1)
-    return found.clamp(max=logprobs.shape[1] - 1)
+    rows, vocabulary = probs.shape
+    if vocabulary % BLOCK:
+        probs = pad(probs, (0, -vocabulary % BLOCK))
+    blocks = probs.view(rows, -1, BLOCK)
+    sums = blocks.sum(dim=-1).double()
+    cumulative = sums.cumsum(dim=-1)
+    total = cumulative[:, -1:]
+    # A number next to 1 must not reach the total itself, which no token exceeds.
+    reach = torch.minimum(uniform[:, None] * total, total.nextafter(torch.zeros_like(total)))
+    block = torch.searchsorted(cumulative, reach, right=True)
+    rest = reach - (cumulative.gather(1, block) - sums.gather(1, block))
+    chosen = blocks[torch.arange(rows, device=probs.device), block[:, 0]]
+    within = torch.searchsorted(chosen.double().cumsum(dim=-1), rest, right=True).squeeze(1)
+    # The block's sum in float32 may lie above that of its tokens: then the last that has any.
+    places = torch.arange(BLOCK, device=probs.device)
+    last = (places * (chosen > 0)).amax(dim=-1)
+    return block[:, 0] * BLOCK + torch.minimum(within, last)
 
 
 def truncate(logprobs: Tensor, *, top_k: int = 0, top_p: float = 1.0) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,7 +15,9 @@ from heed.planning.memory import PROCESS
 from heed.planning.plan import Machine, make_plan
 from heed.recipe import Recipe
 from heed.run import Run
-from heed.stages.workplace import Say
+
+if TYPE_CHECKING:
+    from heed.stages.workplace import Say
 
 PLAN = "plan.json"
 BRIEF = 0.1

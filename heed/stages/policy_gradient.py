@@ -14,6 +14,7 @@ from heed.policies.policy_gradient import Baseline, PolicyGradient, Surrogate
 from heed.recipe import OnPolicy, Rejection
 from heed.rewards.remembered import Remembered
 from heed.run import StageRun
+from heed.stages.ahead import drawn_ahead
 from heed.stages.drawn import Drawn
 from heed.stages.gates import Keeper, ask_before
 from heed.stages.sft import with_lora
@@ -40,33 +41,35 @@ def policy_gradient(
     sampler = work.sampler(policy, settings.sampling, stage.name)
     prompts = work.askable(settings.records, "train", sampler, settings.families)
     kl, gates = settings.kl, work.recipe.gates
-    reward = Remembered(models.reward(settings.reward))
-    method = PolicyGradient(
-        policy,
-        make_baseline(models),
-        sampler=sampler,
-        prompts=prompts,
-        reward=reward,
-        reference=Reference(policy),
-        kl=KlController(kl.coef, kl.target, kl.horizon),
-        surrogate=_surrogate(settings, group, log_ratio, aggregate),
-        seed=work.seed(stage.name),
-        watch={**work.gold, **measures(gates, reward)},
-    )
-    keeper = Keeper(work, stage, settings.iterations, settings.checkpoint_every)
-    looks = gates.overoptimisation.asked
-    beside = [Beside(work, settings, stage, sampler, reward)] if looks else []
-    ask_before(work, stage, method)
-    summary = work.train(
-        stage,
-        settings,
-        method,
-        iterations=settings.iterations,
-        monitor=keeper.monitor,
-        shown=["proxy", "gold", "kl", "length"],
-        callbacks=[*beside, keeper, Drawn(stage, method, settings.iterations)],
-        lr_scales=lr_scales,
-    )
+    with drawn_ahead(work, settings, stage, sampler, log_ratio) as ahead:
+        reward = Remembered(models.reward(settings.reward))
+        method = PolicyGradient(
+            policy,
+            make_baseline(models),
+            sampler=sampler,
+            prompts=prompts,
+            reward=reward,
+            reference=Reference(policy),
+            kl=KlController(kl.coef, kl.target, kl.horizon),
+            surrogate=_surrogate(settings, group, log_ratio, aggregate),
+            seed=work.seed(stage.name),
+            watch={**work.gold, **measures(gates, reward)},
+            ahead=ahead,
+        )
+        keeper = Keeper(work, stage, settings.iterations, settings.checkpoint_every)
+        looks = gates.overoptimisation.asked
+        beside = [Beside(work, settings, stage, sampler, reward)] if looks else []
+        ask_before(work, stage, method)
+        summary = work.train(
+            stage,
+            settings,
+            method,
+            iterations=settings.iterations,
+            monitor=keeper.monitor,
+            shown=["proxy", "gold", "kl", "length"],
+            callbacks=[*beside, keeper, Drawn(stage, method, settings.iterations)],
+            lr_scales=lr_scales,
+        )
     if stage.writes:
         save_language_model(policy, stage.directory / "policy")
     left_out = work.left_out(settings.records, "train", prompts, settings.families)

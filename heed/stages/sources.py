@@ -15,14 +15,12 @@ from heed.feedback.constitution import (
 )
 from heed.feedback.journal import Journal
 from heed.feedback.judge import Judged, JudgeSource
-from heed.feedback.people import PeopleSource
 from heed.feedback.simulated import SimulatedSource
 from heed.judging.judge import Judge
 from heed.judging.rubric import BY_PRINCIPLE, Rubric
 from heed.recipe import Collect, People, Sampling
 from heed.run import StageRun, fingerprint
 from heed.stages.workplace import Workplace
-from heed.store.projects import ProjectSettings
 from heed.types import Source
 from heed.world.annotators import SimulatedAnnotator
 
@@ -53,6 +51,9 @@ def people(work: Workplace, settings: Collect, stage: StageRun) -> Source:
 
 def people_of(work: Workplace, asked: People, per_item: int, stage: StageRun) -> Source:
     """Other items make another project: what was said of earlier ones stays in the store."""
+    from heed.feedback.people import PeopleSource  # the store takes half a second
+    from heed.store.projects import ProjectSettings
+
     guideline = Path(asked.guideline).read_text(encoding="utf-8") if asked.guideline else ""
     return PeopleSource(
         place=asked.store or str(work.run.directory / STORE),

@@ -16,12 +16,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from heed.errors import UserError
-from heed.feedback.people import Desk
 from heed.files import read_records
 from heed.models.device import resolve_device, resolve_dtype
 from heed.models.heads import ValueModel
@@ -54,12 +53,22 @@ from heed.types import Comparison, Prompt, RewardFn, Sampler, Split
 from heed.world.gold import GoldReward
 from heed.world.world import World
 
+if TYPE_CHECKING:
+    from heed.feedback.people import Desk
+
 Record = TypeVar("Record")
 Rows = TypeVar("Rows", bound=Batch)
 Summary = Mapping[str, Any]
 Say = Callable[[str], None]
-OpenDesk = Callable[[People], Desk]
+OpenDesk = Callable[[People], "Desk"]
 """From a recipe's settings to a desk at which people can annotate."""
+
+
+def unattended(_: People) -> Desk:
+    """Nobody serves the page: whoever runs the recipe is told how to."""
+    from heed.feedback.people import nobody
+
+    return nobody
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,13 @@ import pytest
 from docs.blocks import ROOT, Block, blocks, pages
 from docs.commands import Line, lines
 from docs.running import inside, run_page, small_recipes, why_not
+from docs.sharing import Finished, sharing
 from docs.shrunk import MORE
 from docs.workshop import write_files, write_model
 
 from heed.cli.run import carry_out
 from heed.config import load_recipe
+from heed.run import Run
 
 PREPARED = """\
 heed align my-model prefs.jsonl --out runs/mine
@@ -43,7 +45,8 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     write_files(folder)
     for name in ("my-model", "model-a", "path/to/model"):
         write_model(folder / name)
-    with small_recipes(), inside(folder):
+    finished = Finished(tmp_path_factory.mktemp("finished"))
+    with small_recipes(), sharing(finished), inside(folder):
         carry_out(load_recipe("quickstart"), Path("runs/demo"), fresh=False)
         for name in ("quickstart", "tight"):
             shutil.copytree("runs/demo", f"runs/{name}")
@@ -55,7 +58,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.mark.parametrize("name", RUN)
 def test_the_commands_of_a_page_run(name: str, workshop: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(workshop, tmp_path / "page")
-    with small_recipes(), inside(folder):
+    with inside(folder):
         run_page(RUN[name])
 
 
@@ -76,6 +79,44 @@ def test_a_command_that_fails_fails(tmp_path: Path) -> None:
         run_page([Block("page", 1, "sh", "heed prefs stats --project none")])
     with inside(tmp_path), pytest.raises(ZeroDivisionError):
         run_page([Block("page", 1, "python", "1 / 0")])
+
+
+def test_a_stage_is_shared_under_its_key_alone(tmp_path: Path) -> None:
+    finished, less = Finished(tmp_path / "finished"), ["records.corpus=100"]
+    first, second, other = (tmp_path / name for name in ("first", "second", "other"))
+    with small_recipes(), sharing(finished):
+        recipe = load_recipe("leash_off", less)
+        carry_out(recipe, first, fresh=False, only="records")
+        (first / "records" / "prompts.jsonl").unlink()  # what becomes of it does not matter
+        carry_out(load_recipe("collapse", less), second, fresh=False, only="records")
+        carry_out(
+            load_recipe("collapse", ["records.corpus=101"]), other, fresh=False, only="records"
+        )
+    markers = [(run / "records" / "done.json").read_bytes() for run in (first, second, other)]
+    assert markers[0] == markers[1] != markers[2]
+    assert (second / "records" / "prompts.jsonl").stat().st_size > 0
+    assert [path.name for path in second.iterdir() if path.is_dir()] == ["records"]
+
+
+def test_rows_are_shared_with_their_stage(tmp_path: Path) -> None:
+    finished, recipe = Finished(tmp_path / "finished"), load_recipe("quickstart")
+    one, two = (Run(recipe, tmp_path / name) for name in ("one", "two"))
+    for name in ("pretrain", "sft", "dpo"):
+        stage = one.stage(name)
+        stage.start()
+        stage.log(1, {"loss": 1.0}, 0.1)
+        if name != "dpo":
+            stage.finish(1.0, {})
+    finished.take(one, recipe)
+    two.directory.mkdir()
+    finished.give(two, recipe)
+    assert [name for name in ("pretrain", "sft", "dpo") if two.stage(name).done()] == [
+        "pretrain", "sft",
+    ]  # fmt: skip
+    for name in ("pretrain", "sft"):
+        assert two.stage(name).logged() == one.stage(name).logged() != []
+    assert two.stage("dpo").logged() == []
+    assert two.stage("sft").seconds_logged() == one.stage("sft").seconds_logged() > 0
 
 
 def test_a_page_goes_on_with_what_it_made(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ SIZES: dict[str, dict[str, Any]] = {
     "llama": COMMON,
     "qwen2": {**COMMON, "tie_word_embeddings": True},
     "qwen3": {**COMMON, "head_dim": 8},
+    "mistral": {**COMMON, "sliding_window": 6},
+    "smollm3": {**COMMON, "num_hidden_layers": 4},
     "gemma": {**COMMON, "head_dim": 8},
     "gemma2": {**COMMON, "head_dim": 8, "sliding_window": 6},
     "gemma3_text": {**COMMON, "head_dim": 8, "sliding_window": 6},

@@ -12,8 +12,10 @@ from transformers import AutoModelForCausalLM
 
 from heed.cli.run import carry_out
 from heed.config import load_recipe
+from heed.errors import UserError
+from heed.ranks import Ranks
 from heed.recipe import Grpo, Kl, OnPolicy, Reinforce, Rloo, Sampling, SharedLora
-from heed.recipe.policy_gradient import GrpoKl
+from heed.recipe.policy_gradient import Ahead, GrpoKl
 
 SHARED: dict[str, Any] = {"iterations": 2, "rollouts": 16, "sampling": Sampling(max_new_tokens=20)}
 STAGES = {
@@ -62,3 +64,28 @@ def test_every_variant_runs_and_leaves_its_policy(
     )
     ids = torch.tensor([[5, 6, 7, 8]])
     assert not torch.equal(before(ids).logits, after(ids).logits)
+
+
+def test_rounds_drawn_ahead(run_copy: Path, tiny_settings: list[str]) -> None:
+    """By a process that has the run's policy and adapter; the first round is that of every run."""
+    kinds = {"iterations": 3, "rollouts": 16, "sampling": Sampling(max_new_tokens=20)}
+    kinds |= {"kl": Kl(coef=0.1), "lora": SharedLora(rank=2)}
+    threads = torch.get_num_threads()
+    ahead = run_stage(run_copy, tiny_settings, Rloo(name="beside", ahead=Ahead(cap=1.5), **kinds))
+    assert torch.get_num_threads() == threads
+    assert [row["staleness"] for row in ahead] == [0.0, 1.0, 1.0]
+    assert all(0 < row["behaviour_kl"] < 1 for row in ahead[1:])
+    plain = Rloo(name="beside", **kinds)
+    rows = run_stage(run_copy, tiny_settings, plain)
+    assert {**ahead[0], **rows[0]} == ahead[0]  # nothing moved: the seeds are those of every run
+    assert rows[1]["proxy"] != ahead[1]["proxy"]
+
+
+def test_ahead_is_for_one_process_that_learns(
+    run_copy: Path, tiny_settings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heed.stages.ahead.Ranks", lambda: None)
+    monkeypatch.setattr("heed.stages.ahead.Ranks.here", lambda: Ranks(0, 2), raising=False)
+    stage = Rloo(name="torn", ahead=Ahead(), **SHARED)
+    with pytest.raises(UserError, match="torchrun started 2"):
+        run_stage(run_copy, tiny_settings, stage)

@@ -1,0 +1,1 @@
+"""Heed's side of each comparison, run by Heed's own Python."""

@@ -1,0 +1,321 @@
+"""A known decoder's forward for sampling: a cache in slots, one row a slot, each at its own place.
+
+Dims: S slots, R rows in the first R of them, H query heads, K key heads, G = H / K, W the width of
+a head, C the capacity of a slot, T tokens. A row's tokens stand from the left of its slot, so rows
+of any length are side by side, and what lies behind a row's own length is masked and overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad, scaled_dot_product_attention
+
+from heed.models.anatomy import Anatomy, Attention
+from heed.sampling.kernels import LONGEST
+from heed.sampling.weights import LayerWeights, Weights
+
+
+@dataclass(frozen=True)
+class Prefilled:
+    """Prompts that were run through the model: keys and values [P, K, T, W] of every layer, logits
+    [P, V] of the next token, and lengths [P].
+    """
+
+    keys: Sequence[Tensor]
+    values: Sequence[Tensor]
+    logits: Tensor
+    lengths: Tensor
+
+
+def rounded(rows: int) -> int:
+    """A number of rows to compute for so many: beyond 32 one of eight between two powers of 2.
+
+    oneDNN makes a plan for every shape, about 1 ms each, and keeps a thousand of them.
+    """
+    if rows <= 32:
+        return rows
+    grain = 1 << ((rows - 1).bit_length() - 4)
+    return -(-rows // grain) * grain
+
+
+class LeanDecoder:
+    """The decoder, with a cache of `slots` rows of `capacity` tokens."""
+
+    def __init__(self, anatomy: Anatomy, weights: Weights, slots: int, capacity: int) -> None:
+        self.anatomy = anatomy
+        self.weights = weights
+        self.capacity = capacity
+        self.device = anatomy.embedding.weight.device
+        self.compiled = weights.compiled if capacity <= LONGEST else None
+        self.lengths = torch.zeros(slots, dtype=torch.long, device=self.device)
+        self.keys: list[Tensor] = []
+        self.values: list[Tensor] = []
+        for layer in anatomy.layers:
+            heads, width = layer.attention.key_heads, layer.attention.width
+            # Keys stand transposed: the product with one query is fastest that way.
+            self.keys.append(self._room(slots, heads, width, capacity))
+            self.values.append(self._room(slots, heads, capacity, width))
+        self._cosines, self._sines = self._rotary_table()
+
+    def _room(self, *shape: int) -> Tensor:
+        if self.compiled is not None:  # it reads no more than what was written
+            return torch.empty(shape, dtype=self.weights.dtype, device=self.device)
+        # Zeros, not whatever was there: a masked NaN is still a NaN.
+        return torch.zeros(shape, dtype=self.weights.dtype, device=self.device)
+
+    def _rotary_table(self) -> tuple[Tensor, Tensor]:
+        """Cosines and sines [C, W] of every position; the sines carry rotate_half's sign."""
+        if self.anatomy.rotary is None:
+            return torch.empty(0), torch.empty(0)
+        like = torch.zeros(1, dtype=torch.float32, device=self.device)
+        positions = torch.arange(self.capacity, device=self.device)[None]
+        cosines, sines = self.anatomy.rotary(like, positions)
+        sines = sines[0].clone()
+        sines[:, : sines.shape[1] // 2].neg_()
+        return cosines[0].contiguous(), sines
+
+    def prefill(self, prompt_ids: Sequence[list[int]]) -> Prefilled:
+        """Run P prompts through the model: their tokens end to end, but for attention, where they
+        stand side by side from the left. Behind a prompt's end stands nothing that it could see, so
+        that the causal mask is enough.
+        """
+        with self._own_format():
+            return self._prefill(prompt_ids)
+
+    def _prefill(self, prompt_ids: Sequence[list[int]]) -> Prefilled:
+        lengths = torch.tensor([len(ids) for ids in prompt_ids], device=self.device)
+        columns = torch.arange(int(lengths.max()), device=self.device)
+        real = columns < lengths[:, None]
+        flat = torch.tensor([token for ids in prompt_ids for token in ids], device=self.device)
+        at = columns.expand(len(prompt_ids), -1)[real]
+        last = lengths.cumsum(0) - 1
+        x = self._embedded(flat, at)
+        keys, values = [], []
+        for place, (layer, weights) in enumerate(
+            zip(self.anatomy.layers, self.weights.layers, strict=True)
+        ):
+            heads = self._heads(weights.attention_norm(x)[None], layer.attention, weights, at[None])
+            query, key, value = (_spread(part[0], real) for part in heads)
+            attended = _causal(query, key, value, layer.attention)[real]
+            if place + 1 == len(self.anatomy.layers):  # above it only the next token matters
+                x, attended = x[last], attended[last]
+            x = _finished(x, attended, weights)
+            keys.append(key)
+            values.append(value)
+        return Prefilled(keys, values, self._logits(x), lengths)
+
+    def admit(self, prefilled: Prefilled, index: Tensor, first: int) -> Tensor:
+        """Put prefilled prompts, `index` [N] with repeats, into slots from `first` on; their logits
+        [N, V].
+        """
+        width = int(prefilled.lengths.max())
+        slots = slice(first, first + len(index))
+        for own, new in zip(self.keys, prefilled.keys, strict=True):
+            own[slots, :, :, :width] = new[index].transpose(2, 3)
+        for own, new in zip(self.values, prefilled.values, strict=True):
+            own[slots, :, :width] = new[index]
+        self.lengths[slots] = prefilled.lengths[index]
+        return prefilled.logits[index]
+
+    def move(self, sources: Tensor, targets: Tensor) -> None:
+        """Copy rows from some slots [N] to others [N]."""
+        width = int(self.lengths[sources].max())
+        for keys in self.keys:
+            keys[targets, :, :, :width] = keys[sources, :, :, :width]
+        for values in self.values:
+            values[targets, :, :width] = values[sources, :, :width]
+        self.lengths[targets] = self.lengths[sources]
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Put tokens [R] behind the first R rows; logits [R, V] of the next ones."""
+        with self._own_format():
+            return self._step(tokens)
+
+    def _own_format(self) -> torch.autocast:
+        """Without autocast: the weights are cast already, and the rest is to stay as it is."""
+        return torch.autocast(self.device.type, enabled=False)
+
+    def _step(self, tokens: Tensor) -> Tensor:
+        going = len(tokens)
+        rows = min(rounded(going), len(self.lengths))
+        self.lengths[going:rows] = 0  # free slots that are computed along, from their start
+        at = self.lengths[:rows]
+        x = self._embedded(pad(tokens, (0, rows - going)), at)
+        view = None if self.compiled else _View.of(at)
+        for place, (layer, weights) in enumerate(
+            zip(self.anatomy.layers, self.weights.layers, strict=True)
+        ):
+            normed = weights.attention_norm(x)
+            if view is None:
+                attended = self._compiled_attention(normed, layer.attention, weights, place, at)
+            else:
+                attended = self._attention(normed, layer.attention, weights, place, view)
+            x = _finished(x, attended, weights)
+        self.lengths[:going] += 1
+        return self._logits(x)[:going]
+
+    def _attention(
+        self, x: Tensor, attention: Attention, weights: LayerWeights, place: int, view: _View
+    ) -> Tensor:
+        """One token a row, [R, D] -> [R, H * W]."""
+        query, key, value = self._heads(x[:, None], attention, weights, view.at[:, None])
+        keys, values = self.keys[place][: len(x)], self.values[place][: len(x)]
+        view.put(keys, values, key, value)
+        return view.attended(query, keys, values, attention)
+
+    def _compiled_attention(
+        self, x: Tensor, attention: Attention, weights: LayerWeights, place: int, at: Tensor
+    ) -> Tensor:
+        """The same in one pass."""
+        assert self.compiled is not None
+        heads = weights.projections(x).view(len(x), -1, attention.width)
+        if weights.head_norms is not None:
+            sizes = [attention.heads, attention.key_heads, attention.key_heads]
+            query, key, value = heads.split(sizes, dim=1)
+            query, key = weights.head_norms[0](query), weights.head_norms[1](key)
+            heads = torch.cat((query, key, value), dim=1)
+        return self.compiled.attend(
+            heads,
+            self.keys[place],
+            self.values[place],
+            at,
+            (self._cosines, self._sines) if attention.rotary else None,
+            query_heads=attention.heads,
+            scale=attention.scale,
+            window=attention.window,
+        )
+
+    def _embedded(self, ids: Tensor, at: Tensor) -> Tensor:
+        """The residual stream [..., D], in float32 whatever the format of computation."""
+        x: Tensor = self.anatomy.embedding(ids).float()
+        if self.anatomy.positions is not None:
+            x = x + self.anatomy.positions(at).float()
+        return x
+
+    def _heads(
+        self, x: Tensor, attention: Attention, weights: LayerWeights, at: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries [B, H, T, W], keys and values [B, K, T, W] of normed rows [B, T, D] at [B, T]."""
+        batch, time = x.shape[:2]
+        all_heads = weights.projections(x).view(batch, time, -1, attention.width)
+        sizes = [attention.heads, attention.key_heads, attention.key_heads]
+        if weights.head_norms is None and attention.rotary:
+            turned = self._turned(all_heads[:, :, : sum(sizes[:2])], at)
+            query, key = turned.split(sizes[:2], dim=2)
+            value = all_heads[:, :, sum(sizes[:2]) :]
+        else:
+            query, key, value = all_heads.split(sizes, dim=2)
+            if weights.head_norms is not None:
+                query, key = weights.head_norms[0](query), weights.head_norms[1](key)
+            if attention.rotary:
+                query, key = self._turned(query, at), self._turned(key, at)
+        return query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+
+    def _turned(self, x: Tensor, at: Tensor) -> Tensor:
+        """Heads [B, T, N, W] turned by their positions [B, T]."""
+        cosines, sines = self._cosines[at][:, :, None], self._sines[at][:, :, None]
+        half = x.shape[-1] // 2
+        swapped = torch.cat((x[..., half:], x[..., :half]), dim=-1)
+        turned: Tensor = (x * cosines).addcmul_(swapped, sines)
+        return turned.to(self.weights.dtype)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        return self.weights.head(self.weights.norm(x))
+
+
+def _finished(x: Tensor, attended: Tensor, weights: LayerWeights) -> Tensor:
+    """The residual stream behind a layer, from what its attention gave; x is reused."""
+    x = x.add_(weights.output(attended))
+    inner = weights.activation(weights.up(weights.mlp_norm(x)))
+    return x.add_(weights.down(inner))
+
+
+def _spread(flat: Tensor, real: Tensor) -> Tensor:
+    """Heads [K, N, W] of tokens that stand end to end, as [P, K, T, W] with zeros behind each."""
+    spread = flat.new_zeros((*real.shape, flat.shape[0], flat.shape[2]))
+    spread[real] = flat.transpose(0, 1)
+    return spread.transpose(1, 2)
+
+
+def _causal(query: Tensor, key: Tensor, value: Tensor, attention: Attention) -> Tensor:
+    """Causal attention [B, H, T, W] -> [B, T, H * W]."""
+    time = query.shape[2]
+    mask = None
+    if attention.window is not None and attention.window < time:
+        ones = torch.ones((time, time), dtype=torch.bool, device=query.device)
+        mask = ones.tril() & ~ones.tril(-attention.window)
+    attended = scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        attn_mask=mask,
+        is_causal=mask is None,
+        scale=attention.scale,
+        enable_gqa=attention.heads != attention.key_heads,
+    )
+    return attended.transpose(1, 2).flatten(2)
+
+
+class _View:
+    """What rows see of the cache at one step, one token a row."""
+
+    def __init__(self, at: Tensor, first: int, last: int) -> None:
+        self.at = at
+        self.rows = torch.arange(len(at), device=at.device)
+        self.last = last
+        self.level = first == last
+        self._masks: dict[tuple[int, int, int | None], Tensor] = {}
+
+    @staticmethod
+    def of(at: Tensor) -> _View:
+        return _View(at, int(at.min()), int(at.max()))
+
+    def put(self, keys: Tensor, values: Tensor, key: Tensor, value: Tensor) -> None:
+        """Write keys and values [R, K, 1, W] of the new tokens at their places."""
+        if self.level:
+            keys[:, :, :, self.last] = key[:, :, 0]
+            values[:, :, self.last] = value[:, :, 0]
+        else:
+            keys[self.rows, :, :, self.at] = key[:, :, 0].to(keys.dtype)
+            values[self.rows, :, self.at] = value[:, :, 0].to(values.dtype)
+
+    def attended(self, query: Tensor, keys: Tensor, values: Tensor, attention: Attention) -> Tensor:
+        """Attention of one query a row: [R, H, 1, W] -> [R, H * W].
+
+        By matrix products: at query length one torch's fused attention is 3 to 5 times slower.
+        """
+        rows, heads, width = len(query), attention.key_heads, attention.width
+        group = attention.heads // heads
+        seen = self.last + 1
+        flat = query.reshape(rows * heads, group, width)
+        keys = keys.flatten(0, 1)[:, :, :seen]
+        mask = self._mask(heads, group, attention.window, query.dtype)
+        if mask is None:
+            scores = torch.bmm(flat, keys).mul_(attention.scale)
+        else:
+            scores = torch.baddbmm(mask, flat, keys, alpha=attention.scale)
+        shares = scores.softmax(dim=-1)
+        return torch.bmm(shares, values.flatten(0, 1)[:, :seen]).view(rows, -1)
+
+    def _mask(
+        self, heads: int, group: int, window: int | None, dtype: torch.dtype
+    ) -> Tensor | None:
+        """0 where a row sees a column and -inf elsewhere, [R * K, G, seen]; None if all see all."""
+        reaches = window is None or window > self.last
+        if self.level and reaches:
+            return None
+        known = (heads, group, None if reaches else window)
+        if known not in self._masks:
+            columns = torch.arange(self.last + 1, device=self.at.device)
+            hidden = columns > self.at[:, None]
+            if window is not None and not reaches:
+                hidden |= columns <= self.at[:, None] - window
+            bias = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device)
+            bias.masked_fill_(hidden, -torch.inf)
+            spread = bias[:, None, None].expand(-1, heads, group, -1)
+            self._masks[known] = spread.reshape(-1, group, self.last + 1)
+        return self._masks[known]
