@@ -73,6 +73,7 @@ def test_cost_is_what_goes_through_the_model() -> None:
         == [5, 2, 9, 3]
     )
     assert pairs().room(packed=False).tolist() == [5 + 5, 2 + 2, 9 + 9, 3 + 3]
+    assert pairs().room(packed=True).tolist() == pairs().cost().tolist()
     with pytest.raises(NotImplementedError):
         Batch.cost(sequences())
 
@@ -164,6 +165,11 @@ def test_marked_rows_say_of_every_token_whether_it_is_a_target() -> None:
 
 def test_packed_rows_are_the_same_rows_and_share_a_pass_by_their_own_tokens() -> None:
     batch, plain = laid_out(sequences(), True), sequences()  # of 5, 2, 9 and 3 tokens
+    together = [index.tolist() for index in plain.partition(11, packed=True)]
+    assert together == [[1, 2], [0, 3]]
+    padded = laid_out(plain, False)
+    apart = [index.tolist() for index in padded.partition(11, packed=True)]
+    assert apart == [index.tolist() for index in plain.partition(11)]
     assert batch.counts() == plain.counts()
     assert [index.tolist() for index in batch.partition(11)] == [[1, 2], [0, 3]]
     assert [index.tolist() for index in batch.partition(4)] == [[2], [0], [3], [1]]
