@@ -23,7 +23,7 @@ from benchmarks.training import same_losses
 from benchmarks.workshop import Workshop
 
 BATCH, STEPS, ROUNDS = 64, 10, 6
-RATE = 2e-4
+RATE = 3e-5
 PROMPTS = 256
 """Held-out prompts that a policy answers to be judged."""
 
