@@ -35,7 +35,10 @@ class Asked:
 
     shop: Workshop
     quick: bool
-    rounds: int
+
+    def rounds(self, size: str) -> int:
+        """Fewer where a round takes long."""
+        return 1 if self.quick else {"1M": 3}.get(size, 2)
 
 
 def _rollouts(asked: Asked) -> list[Comparison]:
@@ -43,13 +46,13 @@ def _rollouts(asked: Asked) -> list[Comparison]:
     return [
         found
         for size in SIZES
-        for found in rollouts.measure(asked.shop, size, batches[size], asked.rounds)
+        for found in rollouts.measure(asked.shop, size, batches[size], asked.rounds(size))
     ]
 
 
 def _training(asked: Asked) -> list[Comparison]:
     return [
-        training.measure(asked.shop, size, kind, asked.rounds)
+        training.measure(asked.shop, size, kind, asked.rounds(size))
         for size in SIZES
         for kind in training.KINDS
     ]
@@ -57,7 +60,7 @@ def _training(asked: Asked) -> list[Comparison]:
 
 def _online(asked: Asked) -> list[Comparison]:
     return [
-        online.measure(asked.shop, size, kind, 1 if kind == "ppo" else asked.rounds)
+        online.measure(asked.shop, size, kind, 1 if kind == "ppo" else asked.rounds(size))
         for size in SIZES
         for kind in online.KINDS
         if not (asked.quick and (size, kind) == ("25M", "ppo"))
@@ -92,7 +95,7 @@ def main() -> None:
     print(seen, flush=True)
     found: list[Comparison] = []
     with Workshop() as shop:
-        asked = Asked(shop, given.quick, 1 if given.quick else 3)
+        asked = Asked(shop, given.quick)
         for name, part in PARTS.items():
             if name in given.only:
                 for each in part(asked):

@@ -23,7 +23,7 @@ from benchmarks.training import same_losses
 from benchmarks.workshop import Workshop
 
 BATCH, STEPS, ROUNDS = 64, 10, 6
-RATE = 2e-4
+RATE = 3e-5
 PROMPTS = 256
 """Held-out prompts that a policy answers to be judged."""
 
@@ -40,7 +40,7 @@ class Curve:
 def sides(run: Path, place: Path, rounds: int, python: Path) -> list[Side]:
     """Both sides on a run's comparisons; policies are kept in `place`."""
     from heed.files import read_records
-    from heed.models.chat import transcript
+    from heed.models.source import load_tokenizer
     from heed.types import Comparison as Pair
 
     records = place / "records"
@@ -51,8 +51,15 @@ def sides(run: Path, place: Path, rounds: int, python: Path) -> list[Side]:
         lines = (run / "collect" / f"{name}.jsonl").read_text("utf-8").splitlines()[:most]
         (records / f"{name}.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
     pairs = read_records(records / "comparisons.jsonl", Pair)
+    words = load_tokenizer(run / "sft" / "policy")
+
+    def written(pair: Pair) -> str:
+        turns = [{"role": turn.role, "content": turn.content} for turn in pair.prompt.messages]
+        text: str = words.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+        return text
+
     rows = [
-        {"prompt": transcript(pair.prompt), "chosen": pair.chosen, "rejected": pair.rejected}
+        {"prompt": written(pair), "chosen": pair.chosen, "rejected": pair.rejected}
         for pair in pairs
     ]
     write_rows(place / "rows.jsonl", list(islice(in_order(rows, "dpo", BATCH), wanted)))
@@ -68,7 +75,7 @@ def sides(run: Path, place: Path, rounds: int, python: Path) -> list[Side]:
         Side.peer(
             "trl", python, "benchmarks.trl_sides.offline", model=str(run / "sft" / "policy"),
             work=str(place / "peer"), rows=str(place / "rows.jsonl"), batch=BATCH, rate=RATE,
-            keep=str(place / "trl"), **shared,
+            keep=str(place / "trl"), between="", **shared,
         ),
     ]  # fmt: skip
 

@@ -18,9 +18,9 @@ from benchmarks.material import SIZES, Size
 from benchmarks.workshop import Workshop
 
 BASE = "1M"
-ROLLOUTS, PAIRS = (8, 32, 128), (4, 16, 64)
-MEDIANS = (24, 192)
-VOCABULARIES = (4096, 16384)
+ROLLOUTS, PAIRS = (8, 32, 128), (4, 64)
+MEDIANS = (192,)
+VOCABULARIES = (16384,)
 ROWS = 64
 """Pairs that each comparison of DPO goes through, in its two steps."""
 
@@ -50,7 +50,7 @@ def trained(shop: Workshop, size: str, batch: int, name: str, rounds: int) -> Co
 
 
 def measure(rounds: int) -> list[Comparison]:
-    """All points, those of the 1M model itself among them."""
+    """All points; the 1M model with 16 pairs stands among the comparisons of training."""
     found: list[Comparison] = []
     rows = ROWS * (rounds + 1)
     with Workshop({BASE: SIZES[BASE]}, pairs=rows) as shop:

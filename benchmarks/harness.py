@@ -132,19 +132,27 @@ class Unequal(SystemExit):
 
 
 def compare(
-    name: str, sides: Sequence[Side], rounds: int, check: Check = lambda said: None
+    name: str,
+    sides: Sequence[Side],
+    rounds: int,
+    check: Check = lambda said: None,
+    *,
+    warm: bool = True,
 ) -> Comparison:
-    """Run all sides in turn, `rounds` times after one that warms up.
+    """Run all sides in turn, `rounds` times after one that warms up, if one is to.
 
-    Raises Unequal where they did not compute the same, RuntimeError where a side fails.
+    They get ready side by side. Raises Unequal where they did not compute the same, RuntimeError
+    where a side fails.
     """
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         running = [stack.enter_context(_Running(side, Path(folder))) for side in sides]
-        seen = [{one.side.name: one.round() for one in running} for _ in range(rounds + 1)]
+        for one in running:
+            one.get_ready()
+        seen = [{one.side.name: one.round() for one in running} for _ in range(rounds + warm)]
     check({side.name: [each[side.name].said for each in seen] for side in sides})
-    kept = {side.name: [each[side.name] for each in seen[1:]] for side in sides}
+    kept = {side.name: [each[side.name] for each in seen[warm:]] for side in sides}
     ours = frozenset(side.name for side in sides if side.ours)
-    return Comparison(name, kept, ours, seen[0])
+    return Comparison(name, kept, ours, seen[0] if warm else {})
 
 
 def apart(together: Comparison) -> list[Comparison]:
@@ -173,7 +181,7 @@ def disturbed(foreign: float) -> str:
 
 
 class _Running:
-    """A side's process, started and ready."""
+    """A side's process; it is ended when the context is left."""
 
     def __init__(self, side: Side, folder: Path) -> None:
         self.side = side
@@ -187,12 +195,11 @@ class _Running:
             )  # fmt: skip
 
     def __enter__(self) -> Self:
-        try:
-            self._hear()
-        except BaseException:
-            self.__exit__()
-            raise
         return self
+
+    def get_ready(self) -> None:
+        """Wait until the side says that it is."""
+        self._hear()
 
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:

@@ -2,7 +2,8 @@
 
     python -m benchmarks.trl_sides.offline SPECIFICATION
 
-`kind`: sft, reward or dpo; `rows`: a file of prompts with chosen and rejected answers, in order;
+`kind`: sft, reward or dpo; `rows`: a file of prompts with chosen and rejected answers, in order,
+and `between`, what stands between a prompt and an answer, a space if nothing is said;
 `model`: a directory; `batch`, `micro` (rows a forward pass), `steps` (a round), `precision`, `half`
 (whether the weights are bfloat16, too), `more`, settings of the trainer's, and `keep`, a folder in
 which the weights after each round are left, outside its clock.
@@ -26,21 +27,19 @@ from benchmarks.trl_sides.trainer import Halting, arguments, quiet, run
 Rows = list[dict[str, str]]
 
 
-def dpo_rows(rows: Rows, end: str) -> list[dict[str, Any]]:
+def dpo_rows(rows: Rows, between: str, end: str) -> list[dict[str, Any]]:
     return [
-        {"prompt": r["prompt"], "chosen": f" {r['chosen']} {end}",
-         "rejected": f" {r['rejected']} {end}"} for r in rows
-    ]  # fmt: skip
-
-
-def reward_rows(rows: Rows, end: str) -> list[dict[str, Any]]:
-    return [
-        {name: f"{r['prompt']} {r[name]} {end}" for name in ("chosen", "rejected")} for r in rows
+        {"prompt": r["prompt"], **{n: f"{between}{r[n]}{end}" for n in ("chosen", "rejected")}}
+        for r in rows
     ]
 
 
-def sft_rows(rows: Rows, end: str) -> list[dict[str, Any]]:
-    return [{"prompt": r["prompt"], "completion": f" {r['chosen']} {end}"} for r in rows]
+def reward_rows(rows: Rows, between: str, end: str) -> list[dict[str, Any]]:
+    return [{n: f"{r['prompt']}{between}{r[n]}{end}" for n in ("chosen", "rejected")} for r in rows]
+
+
+def sft_rows(rows: Rows, between: str, end: str) -> list[dict[str, Any]]:
+    return [{"prompt": r["prompt"], "completion": f"{between}{r['chosen']}{end}"} for r in rows]
 
 
 KINDS: dict[str, tuple[Any, Any, Any, Any, dict[str, Any]]] = {
@@ -62,10 +61,11 @@ def main(stage: Stage) -> None:
     dtype = torch.bfloat16 if given.get("half") else torch.float32
     settings = config(**{**own, **arguments(given)})
     words = AutoTokenizer.from_pretrained(given["model"])
+    texts = make_rows(rows, given.get("between", " "), words.eos_token)
     made = trainer(
         model=kind.from_pretrained(given["model"], dtype=dtype),
         args=settings,
-        train_dataset=Dataset.from_list(make_rows(rows, words.eos_token)),
+        train_dataset=Dataset.from_list(texts),
         processing_class=words,
     )
     numbers = count()
