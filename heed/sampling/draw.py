@@ -61,13 +61,13 @@ def _pick(probs: Tensor, uniform: Tensor) -> Tensor:
     """The same of probabilities [R, V] in float32: first the block of the vocabulary, then the
     token in it, so that only one block is summed up token by token.
 
-    Sums over blocks run in float64: in float32 the tail of a large vocabulary would vanish.
+    Sums run in float64: in float32 the tail of a large vocabulary would vanish.
     """
     rows, vocabulary = probs.shape
     if vocabulary % BLOCK:
         probs = pad(probs, (0, -vocabulary % BLOCK))
     blocks = probs.view(rows, -1, BLOCK)
-    sums = blocks.sum(dim=-1).double()
+    sums = blocks.sum(dim=-1, dtype=torch.float64)
     cumulative = sums.cumsum(dim=-1)
     total = cumulative[:, -1:]
     # A number next to 1 must not reach the total itself, which no token exceeds.
@@ -76,7 +76,7 @@ def _pick(probs: Tensor, uniform: Tensor) -> Tensor:
     rest = reach - (cumulative.gather(1, block) - sums.gather(1, block))
     chosen = blocks[torch.arange(rows, device=probs.device), block[:, 0]]
     within = torch.searchsorted(chosen.double().cumsum(dim=-1), rest, right=True).squeeze(1)
-    # The block's sum in float32 may lie above that of its tokens: then the last that has any.
+    # Summed in another order the block may be a little more than its tokens: then its last one.
     places = torch.arange(BLOCK, device=probs.device)
     last = (places * (chosen > 0)).amax(dim=-1)
     return block[:, 0] * BLOCK + torch.minimum(within, last)
