@@ -199,7 +199,8 @@ def tiny_settings() -> list[str]:
             f"reward.{sampling}",
         ),
         *("ppo.iterations=4", "ppo.rollouts=16", f"ppo.{sampling}"),
-        *("dpo.batch=16", "evaluate.samples=8", f"evaluate.{sampling}"),
+        *("dpo.batch=16", "evaluate.samples=8", "evaluate.seen=24", "evaluate.opinions=1"),
+        f"evaluate.{sampling}",
         *("leash_off.iterations=8", "leash_off.rollouts=16", f"leash_off.{sampling}"),
         *("overoptimisation.samples=4", f"overoptimisation.{sampling}"),
     ]

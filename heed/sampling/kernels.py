@@ -119,7 +119,7 @@ def _library() -> Any | None:
     try:
         path = _built(compiler)
         library = ctypes.CDLL(str(path))
-    except (OSError, subprocess.SubprocessError):  # no compiler for us: torch does it
+    except (OSError, RuntimeError, subprocess.SubprocessError):  # not here, no home: torch does it
         return None
     pointer, count, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
     arguments = {

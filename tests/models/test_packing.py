@@ -8,7 +8,7 @@ import torch
 from heed.errors import UserError
 from heed.models.forward import completion_logprobs, has_plain_head
 from heed.models.language_model import attach_lora
-from heed.models.packing import check_packing
+from heed.models.packing import by_document, check_packing, packs
 from heed.models.reward_model import new_reward_model
 from heed.ops.batch import laid_out
 
@@ -125,3 +125,39 @@ def test_a_model_that_cannot_be_told_of_documents_is_refused(tiny):
 
     with pytest.raises(UserError, match="do not take documents"):
         check_packing(Old())
+
+
+def test_a_model_is_packed_unasked_where_it_can_be(tiny, sequences):
+    lm = tiny("llama")
+    assert packs(lm.model)
+    assert packs(attach_lora(tiny("llama"), rank=2, alpha=4).model)
+    assert not packs(tiny("gemma2").model)
+    assert not packs(torch.nn.Linear(2, 2))  # no transformer
+    batch = sequences(lm, lengths=LENGTHS)
+    assert has_plain_head(lm.model)
+    assert packs(lm.model.base_model)  # both are found out before
+    seen = []
+    lm.model.base_model.register_forward_pre_hook(
+        lambda _module, _args, inputs: seen.append(tuple(inputs["input_ids"].shape)),
+        with_kwargs=True,
+    )
+    for packing in (None, True, False):
+        completion_logprobs(lm.model, laid_out(batch, packing))
+    together = (1, int(batch.mask.sum()))
+    assert seen == [together, together, tuple(batch.ids.shape)]
+
+
+def test_what_cannot_be_packed_is_padded_unasked(tiny, sequences):
+    lm = tiny("gemma2")
+    batch = sequences(lm, lengths=LENGTHS)
+    found, _ = completion_logprobs(lm.model, batch)
+    want, _ = completion_logprobs(lm.model, laid_out(batch, False))
+    assert torch.equal(found, want)
+
+
+def test_half_precision_is_attended_to_in_float32_on_a_cpu():
+    parts = [torch.randn(1, 2, 8, 4).bfloat16() for _ in range(3)]
+    found, _ = by_document(None, *parts, None, document_lengths=[3, 5])
+    want, _ = by_document(None, *(part.float() for part in parts), None, document_lengths=[3, 5])
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found, want.bfloat16())

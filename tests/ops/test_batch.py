@@ -73,6 +73,7 @@ def test_cost_is_what_goes_through_the_model() -> None:
         == [5, 2, 9, 3]
     )
     assert pairs().room(packed=False).tolist() == [5 + 5, 2 + 2, 9 + 9, 3 + 3]
+    assert pairs().room(packed=True).tolist() == pairs().cost().tolist()
     with pytest.raises(NotImplementedError):
         Batch.cost(sequences())
 
@@ -164,6 +165,11 @@ def test_marked_rows_say_of_every_token_whether_it_is_a_target() -> None:
 
 def test_packed_rows_are_the_same_rows_and_share_a_pass_by_their_own_tokens() -> None:
     batch, plain = laid_out(sequences(), True), sequences()  # of 5, 2, 9 and 3 tokens
+    together = [index.tolist() for index in plain.partition(11, packed=True)]
+    assert together == [[1, 2], [0, 3]]
+    padded = laid_out(plain, False)
+    apart = [index.tolist() for index in padded.partition(11, packed=True)]
+    assert apart == [index.tolist() for index in plain.partition(11)]
     assert batch.counts() == plain.counts()
     assert [index.tolist() for index in batch.partition(11)] == [[1, 2], [0, 3]]
     assert [index.tolist() for index in batch.partition(4)] == [[2], [0], [3], [1]]
@@ -172,3 +178,15 @@ def test_packed_rows_are_the_same_rows_and_share_a_pass_by_their_own_tokens() ->
     assert torch.equal(batch.shard(1, 2).ids, plain.shard(1, 2).ids)
     sums = in_parts(batch, 11, lambda part: part.ids.masked_fill(~part.mask, 0).sum(1).float())
     assert sums.tolist() == plain.ids.masked_fill(~plain.mask, 0).sum(1).tolist()
+
+
+def test_padded_rows_stay_padded_where_others_are_packed() -> None:
+    batch = laid_out(sequences(), False)  # of 5, 2, 9 and 3 tokens
+    parts = [[2], [0, 3], [1]]  # padded to 9, 5 and 2
+    assert [index.tolist() for index in batch.partition(11, packed=True)] == parts
+    assert [index.tolist() for index in batch.partition(11)] == parts
+
+
+def test_packed_pairs_take_the_room_of_their_own_tokens() -> None:
+    assert pairs().room(packed=True).tolist() == [5 + 3, 2 + 2, 9 + 5, 3 + 2]
+    assert [index.tolist() for index in pairs().partition(13, packed=True)] == [[2], [0, 3], [1]]

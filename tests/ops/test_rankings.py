@@ -31,6 +31,7 @@ def test_a_shorter_ranking_has_a_place_without_an_answer(batch: Rankings) -> Non
     assert batch.counts() == {"rows": 2.0, "weight": 1.5}
     assert batch.cost().tolist() == [8, 6]
     assert batch.room(packed=False).tolist() == [2 * 5, 3 * 3]
+    assert batch.room(packed=True).tolist() == [8, 6]
 
 
 def test_answers_are_those_that_there_are(batch: Rankings) -> None:

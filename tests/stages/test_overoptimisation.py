@@ -85,7 +85,8 @@ def test_the_start_is_drawn_from_the_prompts_that_trainings_ask(
     asked = [train[i] for i in order.indices(0).tolist()]
     seed = derive_seed(0, "overoptimisation", "start")
     answers = LocalSampler(policy, max_new_tokens=20).sample(asked, seed=seed)
-    gold = [World(0).gold(item.prompt, item.text).total for item in answers]
+    world = World(0)
+    gold = [world.gold(item.prompt, item.text).total for item in answers]
     assert found["runs"]["off the leash"]["fit"]["start"] == pytest.approx(np.mean(gold))
 
 

@@ -242,7 +242,8 @@ def test_what_is_measured_also_is_so_on_its_own_families(
 ) -> None:
     measures = json.loads((finished.directory / "evaluate" / "measures.json").read_text())
     sums = [each for each in answers if each.prompt.family == "arithmetic"]
-    right = [World(0).gold(each.prompt, each.text).correct for each in sums]
+    gold = World(0).gold
+    right = [gold(each.prompt, each.text).correct for each in sums]
     found = measures["policies"]["sft"]["right"]
     assert (found["mean"], found["n"]) == (pytest.approx(sum(right) / len(right)), len(sums))
     families = measures["families"]["sft"]
