@@ -16,11 +16,12 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import demo, goals, gold, growth, machine, online, rollouts, startup, training
-from benchmarks.harness import Comparison, disturbed
+from benchmarks.harness import Comparison, Unequal, disturbed
 from benchmarks.machine import Machine
 from benchmarks.material import SIZES
 from benchmarks.peers import environment, versions
@@ -41,47 +42,65 @@ class Asked:
         return 1 if self.quick else {"1M": 3}.get(size, 2)
 
 
-def _rollouts(asked: Asked) -> list[Comparison]:
+Piece = Callable[[], list[Comparison]]
+
+
+def _rollouts(asked: Asked) -> list[Piece]:
     batches = rollouts.QUICK if asked.quick else rollouts.BATCHES
     return [
-        found
+        partial(rollouts.measure, asked.shop, size, batches[size], asked.rounds(size))
         for size in SIZES
-        for found in rollouts.measure(asked.shop, size, batches[size], asked.rounds(size))
     ]
 
 
-def _training(asked: Asked) -> list[Comparison]:
+def _training(asked: Asked) -> list[Piece]:
     return [
-        training.measure(asked.shop, size, kind, asked.rounds(size))
+        lambda size=size, kind=kind: [  # type: ignore[misc]
+            training.measure(asked.shop, size, kind, asked.rounds(size))
+        ]
         for size in SIZES
         for kind in training.KINDS
     ]
 
 
-def _online(asked: Asked) -> list[Comparison]:
+def _online(asked: Asked) -> list[Piece]:
     return [
-        online.measure(asked.shop, size, kind, 1 if kind == "ppo" else asked.rounds(size))
+        lambda size=size, kind=kind: [  # type: ignore[misc]
+            online.measure(asked.shop, size, kind, 1 if kind == "ppo" else asked.rounds(size))
+        ]
         for size in SIZES
         for kind in online.KINDS
         if not (asked.quick and (size, kind) == ("25M", "ppo"))
     ]
 
 
-def _growth(asked: Asked) -> list[Comparison]:
-    return [] if asked.quick else growth.measure(1)
+def _growth(asked: Asked) -> list[Piece]:
+    return [] if asked.quick else [partial(growth.measure, 1)]
 
 
-def _startup(asked: Asked) -> list[Comparison]:
-    return [startup.measure(3 if asked.quick else 7)]
+def _startup(asked: Asked) -> list[Piece]:
+    return [lambda: [startup.measure(3 if asked.quick else 7)]]
 
 
-PARTS: Mapping[str, Callable[[Asked], list[Comparison]]] = {
+PARTS: Mapping[str, Callable[[Asked], list[Piece]]] = {
     "startup": _startup,
     "rollouts": _rollouts,
     "training": _training,
     "online": _online,
     "growth": _growth,
 }
+
+
+def tried(piece: Piece) -> list[Comparison]:
+    """What a piece of work gives; where its sides differ or fail, that is said and no more."""
+    try:
+        found = piece()
+    except (RuntimeError, Unequal) as error:
+        print(f"LEFT OUT: {error}", file=sys.stderr, flush=True)
+        return []
+    for each in found:
+        print(each.table(), flush=True)
+    return found
 
 
 def main() -> None:
@@ -98,9 +117,7 @@ def main() -> None:
         asked = Asked(shop, given.quick)
         for name, part in PARTS.items():
             if name in given.only:
-                for each in part(asked):
-                    found.append(each)
-                    print(each.table(), flush=True)
+                found += [each for piece in part(asked) for each in tried(piece)]
     shown, curves = None, None
     if "demo" in given.only and not given.quick:
         with tempfile.TemporaryDirectory(prefix="heed-bench-") as folder:

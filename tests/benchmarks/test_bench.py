@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import bench, demo, goals, gold, startup
-from benchmarks.harness import ROOT, Comparison, Measured
+from benchmarks.harness import ROOT, Comparison, Measured, Unequal
 from benchmarks.machine import Machine
 from benchmarks.material import SIZES, Size
+from benchmarks.workshop import Workshop
 
 MACHINE = Machine({"fp32": 100.0, "bf16": 200.0}, 80.0, 50.0, "a processor", 2, 2)
 
@@ -102,3 +103,17 @@ def test_gold_against_seconds_as_a_table_and_a_figure(tmp_path: Path) -> None:
     assert last == "| 20 | 4.0 | 0.50 +- 0.02 | 10.0 | 0.50 +- 0.02 |"
     gold.draw(curves, tmp_path / "gold.svg")
     assert "<svg" in (tmp_path / "gold.svg").read_text("utf-8")
+
+
+def test_a_piece_that_fails_leaves_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    def unequal() -> list[Comparison]:
+        raise Unequal("losses 0: 1 by a, 2 by b")
+
+    assert bench.tried(unequal) == []
+    assert "LEFT OUT: losses 0" in capsys.readouterr().err
+    found = comparison("x", heed=1, trl=2)
+    assert bench.tried(lambda: [found]) == [found]
+    with Workshop() as shop:
+        asked = bench.Asked(shop, quick=True)
+        pieces = {name: len(part(asked)) for name, part in bench.PARTS.items()}
+    assert pieces == {"startup": 1, "rollouts": 2, "training": 6, "online": 5, "growth": 0}
