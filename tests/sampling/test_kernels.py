@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from heed.models.linears import fast_linears, medium_is_exact, prepared
+from heed.models.linears import prepared
 from heed.sampling import kernels as compiled
 from heed.sampling.kernels import Kernels, is_silu, kernels
 
 CPU = torch.device("cpu")
-TOLERANCE = {torch.float32: 5e-6, torch.bfloat16: 2.0**-6}
+TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 2.0**-6}
 
 
 @pytest.fixture
@@ -127,11 +127,3 @@ def test_prepared_linears(dtype: torch.dtype, bias: bool) -> None:
             x.double(), weight.double(), None if offset is None else offset.double()
         )
         close(operation(x), want.float())
-
-
-def test_fast_linears_leave_the_precision_as_it_was() -> None:
-    before = torch.get_float32_matmul_precision()
-    expected = "medium" if medium_is_exact() else before
-    with fast_linears():
-        assert torch.get_float32_matmul_precision() == expected
-    assert torch.get_float32_matmul_precision() == before
