@@ -157,7 +157,8 @@ def test_twenty_steps_give_the_metrics_of_four_models(
     ]  # fmt: skip
     assert len(rows[0]) == 20
     for one, four in zip(*rows, strict=True):
-        assert one == pytest.approx(four, rel=1e-4, abs=1e-5)
+        # Rounding grows over steps; explained variance, a ratio of variances, shows it first.
+        assert one == pytest.approx(four, rel=1e-4, abs=5e-5)
     assert abs(rows[0][-1]["kl"]) > 0.05  # it went somewhere
     assert rows[0][-1]["value_loss"] != rows[0][0]["value_loss"]
 
