@@ -21,8 +21,9 @@ from benchmarks.workshop import HALF, Workshop, sizes_and_rounds
 
 LONGEST = 64
 BATCHES = {"1M": (64, 256), "25M": (16, 64, 256)}
-ROUNDED = 0.01
-"""Answers in which a near tie may have been decided by rounding."""
+ROUNDED = 0.02
+"""Answers in which a near tie may have been decided by rounding: at 25M in 4 of 256, where the two
+likeliest words lay 8e-5 apart at most, of logits of 68."""
 QUICK = {"1M": (64,), "25M": (64,)}
 
 
@@ -53,7 +54,7 @@ def sides(shop: Workshop, size: str, asked: Mapping[str, Sequence[str]], longest
 
 
 def same_tokens(one: str, other: str) -> Check:
-    """Of the greedy answers of two sides: all as long, and all but one in a hundred the same: where
+    """Of the greedy answers of two sides: all as long, and all but one in fifty the same: where
     two words are likeliest up to rounding, either may be written.
     """
 
