@@ -54,9 +54,9 @@ class Ahead:
 
     def draw(self, iteration: int, ask: Callable[[int], Asked]) -> list[Completion]:
         """The answers of a round, counted from 0; the next one is begun by the policy as it is."""
-        if self.waiting != iteration:
-            self._begin(iteration, ask(iteration))
         asked = ask(iteration)
+        if self.waiting != iteration:
+            self._begin(iteration, asked)
         prompts = [prompt for prompt in asked.prompts for _ in range(asked.n)]
         lines = self._collect()
         drawn = [read_answer(line, prompt) for line, prompt in zip(lines, prompts, strict=True)]

@@ -25,6 +25,7 @@ from heed.losses.policy import entropy_bonus
 from heed.losses.term import Term
 from heed.models.forward import completion_logprobs
 from heed.models.language_model import LanguageModel
+from heed.models.packing import packs
 from heed.models.reference import Reference
 from heed.ops.advantages import explained_variance, token_rewards
 from heed.ops.batch import Rollout, in_parts
@@ -184,6 +185,7 @@ class PolicyGradient:
             seen.sequences,
             surrogate.micro_tokens,
             lambda part: completion_logprobs(model, part, temperature=surrogate.temperature)[0],
+            packed=packs(model),
         )
 
     def weigh(self, seen: Experience) -> Rollout:
