@@ -30,7 +30,8 @@ class Asked:
     """`n` answers to a prompt, or to ids as they are, by settings as `LocalSampler` has them.
 
     The same seed gives the answers that `LocalSampler.sample([prompt], n=n, seed=seed)` gives, as
-    far as the model's arithmetic does. `prompt` names what `ids` are where these are given.
+    far as the model's arithmetic does. `prompt` names what `ids` are where these are given. Where
+    the context has no room for so long an answer, one is `shorter` if it may be.
     """
 
     prompt: Prompt
@@ -42,6 +43,7 @@ class Asked:
     top_k: int = 0
     stop: Sequence[str] = ()
     ids: tuple[int, ...] = ()
+    shorter: bool = False
 
 
 class Reading(Protocol):
@@ -129,6 +131,11 @@ class Engine(Protocol):
     @property
     def longest(self) -> int:
         """Tokens an answer may have where nobody says."""
+        ...
+
+    @property
+    def vocabulary(self) -> int:
+        """Ids below this one are tokens of the model."""
         ...
 
     def text_ids(self, text: str) -> tuple[int, ...]:

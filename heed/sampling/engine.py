@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ from heed.sampling.asked import Asked, Begun, Busy, Closed, Load, Writing
 from heed.sampling.draw import draw
 from heed.sampling.reading import Continuation, Reader
 from heed.sampling.slots import Slots, slots_of
-from heed.types import Finish
+from heed.types import Finish, Prompt
 
 log = logging.getLogger("heed.engine")
 
@@ -69,6 +69,7 @@ class LocalEngine:
         context: tokens of a prompt and its answer together; the model's own where it has less.
         longest: tokens an answer may have where nobody says.
         stop: texts at which every answer to a conversation ends.
+        dressed: a conversation as this model is to see it (with a system message of its own).
     """
 
     def __init__(
@@ -81,15 +82,18 @@ class LocalEngine:
         context: int = 4096,
         longest: int = 512,
         stop: Sequence[str] = (),
+        dressed: Callable[[Prompt], Prompt] = lambda prompt: prompt,
     ) -> None:
-        own = getattr(causal_lm(lm.model).config.get_text_config(), "max_position_embeddings", None)
+        config = causal_lm(lm.model).config.get_text_config()
+        own = getattr(config, "max_position_embeddings", None)
         self.name = name
         self.context = context if own is None else min(context, own)
         self.longest = min(longest, max(1, self.context // 2))
+        self.vocabulary = int(config.vocab_size)
         self.slots, self.most_waiting = slots, waiting
         self.chat = ChatFormat(lm.tokenizer, lm.chat.stop_ids, remembered=REMEMBERED)
         self._device = lm.device
-        self._stop = tuple(stop)
+        self._stop, self._dressed = tuple(stop), dressed
         self._slots: Slots = slots_of(lm, slots, self.context)
         self._rows: list[_Row] = []
         self._logits: Tensor | None = None
@@ -107,7 +111,10 @@ class LocalEngine:
         return tuple(self.chat.text_ids(text))
 
     def begin(self, asked: Asked, heard: Callable[[], None]) -> Begun:
-        prompt_ids = list(asked.ids) or self.chat.prompt_ids(asked.prompt)
+        prompt_ids = list(asked.ids) or self.chat.prompt_ids(self._dressed(asked.prompt))
+        room = self.context - len(prompt_ids)
+        if asked.shorter and 0 < room < asked.max_new_tokens:
+            asked = replace(asked, max_new_tokens=room)
         self._check(asked, prompt_ids)
         reader = self._reader(asked, prompt_ids)
         writings = tuple(Writing(reader, heard) for _ in range(asked.n))
@@ -283,11 +290,15 @@ class LocalEngine:
         tokens = torch.zeros(len(uniform), dtype=torch.long, device=self._device)
         logprobs = torch.zeros(len(uniform), device=self._device)
         for (temperature, top_p, top_k), places in groups.items():
-            at = slice(None) if len(groups) == 1 else torch.tensor(places, device=self._device)
+            chosen = torch.tensor(places, device=self._device)
             drawn = draw(
-                logits[at], uniform[at], temperature=temperature, top_p=top_p, top_k=top_k
+                logits if len(groups) == 1 else logits[chosen],
+                uniform[chosen],
+                temperature=temperature,
+                top_p=top_p,
+                top_k=top_k,
             )
-            tokens[at], logprobs[at] = drawn.tokens, drawn.logprobs
+            tokens[chosen], logprobs[chosen] = drawn.tokens, drawn.logprobs
         return tokens, logprobs
 
     def _give_up(self, why: str) -> None:
