@@ -37,7 +37,8 @@ Host = Annotated[str, typer.Option(help="Where to listen; other machines need --
 Port = Annotated[int, typer.Option(min=0, max=65_535, help="0 takes any that is free.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 
-ANSWERING, ALIGNING, ACCESS = "Answering", "Alignment, chosen by the model's name", "Access"
+ANSWERING, ALIGNING = "Answering", "Alignment, chosen by the model's name"
+KEEPING, ACCESS = "Feedback", "Access"
 Slots = Annotated[
     int,
     typer.Option(min=1, help="Answers a policy writes side by side.", rich_help_panel=ANSWERING),
@@ -94,6 +95,22 @@ Tries = Annotated[
 Refusal = Annotated[
     str, typer.Option(help="What the guardrail says instead.", rich_help_panel=ALIGNING)
 ]
+Place = Annotated[
+    str | None,
+    typer.Option(
+        "--store", envvar="HEED_STORE", rich_help_panel=KEEPING,
+        help="Keep feedback (POST /v1/feedback) here: a SQLite file, made if it is not there, or "
+        "postgresql://...",
+    ),
+]  # fmt: skip
+Project = Annotated[str, typer.Option(help="The project in that store.", rich_help_panel=KEEPING)]
+Remember = Annotated[
+    int,
+    typer.Option(
+        min=1, rich_help_panel=KEEPING,
+        help="Replies that feedback may still speak of; older ones without any are forgotten.",
+    ),
+]  # fmt: skip
 Keys = Annotated[
     Path | None,
     typer.Option(
@@ -139,6 +156,9 @@ def serve(
     guardrail: Guardrail = None,
     tries: Tries = 3,
     refusal: Refusal = "I cannot help with that.",
+    store: Place = None,
+    project: Project = "served",
+    remember: Remember = 100_000,
     keys: Keys = None,
     add_key: AddKey = None,
     admin: Admin = False,
@@ -172,8 +192,9 @@ def serve(
     sizes = served.Sizes(slots, waiting, context, device)
     with closing(listen(host, port)) as sock:
         roster = Roster(named, lambda name, word: served.opening(name, word, sizes))
-        app = create_app(roster, offer=offer, terms=terms, keys=known)
-        typer.echo(served.welcome(address(sock, host), app.state.site, bool(known)), err=True)
-        served.unhurried()
-        run_server(app, sock, deadline=deadline)
+        with served.memory(store, project, remember) as memory:
+            app = create_app(roster, offer=offer, terms=terms, keys=known, memory=memory)
+            typer.echo(served.welcome(address(sock, host), app.state.site, bool(known)), err=True)
+            served.unhurried()
+            run_server(app, sock, deadline=deadline)
     typer.echo("Stopped.", err=True)

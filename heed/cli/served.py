@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from heed.naming import HUMAN, Who, asked_with, policies_of, reward_stage, run_o
 if TYPE_CHECKING:
     from heed.sampling.engine import LocalEngine
     from heed.serving.callers import Key
+    from heed.serving.remembering import Memory
     from heed.serving.site import Site
     from heed.serving.ways import Offer
     from heed.types import Prompt
@@ -74,7 +76,8 @@ def opening(name: str, word: str, sizes: Sizes) -> Callable[[], tuple[LocalEngin
         if meant.remote or not meant.source:
             raise UserError(
                 f"{word} has no weights of its own to serve: it answers by another policy or "
-                "behind an address. Name the policy itself; best of n is NAME:best-of-N (--best-of)."
+                "behind an address. Name the policy itself; best of n is NAME:best-of-N, by "
+                "--best-of."
             )
         return _engine(name, meant, sizes), word
 
@@ -140,6 +143,24 @@ def _scoring(words: Sequence[str], reward: str | None) -> tuple[Path, str]:
     (run,) = runs
     assert run is not None, "those without a run are left out"
     return run, ""
+
+
+@contextmanager
+def memory(place: str | None, project: str, keep: int) -> Iterator[Memory | None]:
+    """Where feedback is kept; nowhere, where no store is named."""
+    if place is None:
+        yield None
+        return
+    from heed.serving.remembering import Memory
+    from heed.store.database import Store
+
+    store = Store.open(place)
+    try:
+        yield Memory(store, project, keep)
+    except ValueError as error:
+        raise UserError(f"The project {project!r}: {error}.") from error
+    finally:
+        store.close()
 
 
 def keys_for(host: str, path: Path | None) -> list[Key]:

@@ -14,8 +14,9 @@ from fastapi import APIRouter, FastAPI
 from heed.errors import UserError
 from heed.serving.callers import Door, Key, Places
 from heed.serving.errors import answer_errors, refusal
+from heed.serving.remembering import Memory
 from heed.serving.roster import Roster
-from heed.serving.routes import admin, completions, health, models
+from heed.serving.routes import admin, completions, feedback, health, models
 from heed.serving.site import Site, Terms
 from heed.serving.ways import Offer
 from heed.web.headers import LoopbackHost, Shield
@@ -23,7 +24,7 @@ from heed.web.limits import BodyLimit, Limits
 
 log = logging.getLogger("heed.serving")
 ROUTERS: tuple[APIRouter, ...] = tuple(
-    routes.router for routes in (health, models, completions, admin)
+    routes.router for routes in (health, models, completions, feedback, admin)
 )
 
 
@@ -33,10 +34,14 @@ def create_app(
     offer: Offer | None = None,
     terms: Terms | None = None,
     keys: Sequence[Key] = (),
+    memory: Memory | None = None,
 ) -> FastAPI:
-    """The app that serves these policies; without `keys` anybody may ask: bind it to loopback."""
+    """The app that serves these policies, and keeps feedback where there is a `memory`.
+
+    Without `keys` anybody may ask, and reload: bind it to loopback.
+    """
     terms = terms or Terms()
-    site = Site(roster, offer or Offer(), terms, Places(terms.allowance))
+    site = Site(roster, offer or Offer(), terms, Places(terms.allowance), memory)
     app = FastAPI(title="Heed", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_life)
     app.state.site = site
     for router in ROUTERS:
@@ -73,6 +78,8 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     finally:
         if in_main and hasattr(signal, "SIGHUP"):
             loop.remove_signal_handler(signal.SIGHUP)
+        if site.memory is not None:
+            await site.memory.flush()
         await asyncio.to_thread(site.roster.close)
 
 

@@ -11,6 +11,7 @@ from heed.serving.bell import Bell
 from heed.serving.callers import Allowance, Places
 from heed.serving.counting import Counts
 from heed.serving.errors import Refused
+from heed.serving.remembering import Memory
 from heed.serving.roster import Policy, Roster
 from heed.serving.ways import Offer, Way, way_of
 
@@ -44,6 +45,7 @@ class Site:
     offer: Offer
     terms: Terms
     places: Places
+    memory: Memory | None = None
     bell: Bell = field(default_factory=Bell)
     counts: Counts = field(default_factory=Counts)
 

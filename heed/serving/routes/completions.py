@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -31,6 +31,7 @@ from heed.serving.wire import (
     new_id,
     usage,
 )
+from heed.store.replies import Reply as Given
 
 router = APIRouter()
 T = TypeVar("T")
@@ -88,6 +89,20 @@ class Reply:
         counts.add("heed_prompt_tokens_total", prompt, model=model)
         counts.add("heed_tokens_total", drawn, model=model)
 
+    async def remember(self, choices: Sequence[Choice]) -> None:
+        """Have the answers kept, so that feedback may speak of them; of a conversation alone."""
+        memory = self.site.memory
+        if memory is None or self.asked.ids:
+            return
+        given = [
+            Given(
+                self.head.id, choice.index, self.asked.prompt, choice.text, self.head.model,
+                self.body.user or "",
+            )
+            for choice in choices
+        ]  # fmt: skip
+        await memory.remember(given)
+
     @property
     def headers(self) -> dict[str, str]:
         return {"X-Heed-Weights": str(self.head.version), "X-Heed-Id": self.head.id}
@@ -114,6 +129,7 @@ async def respond(request: Request, body: ChatBody | CompletionBody, shape: Shap
         engine = reply.chosen.policy.engine
         outcome = await unless_gone(request, way(reply.site.bell, engine, reply.asked))
         reply.cost(outcome.prompt_tokens, outcome.drawn)
+        await reply.remember(outcome.choices)
         status = 200
         return _at_once(reply, outcome)
     except Refused as refused:
@@ -174,6 +190,7 @@ async def _streamed(reply: Reply, hearing: Hearing) -> AsyncIterator[bytes]:
         if pieces:
             yield pieces
     drawn = sum(len(writing.ids) for writing in begun.writings)
+    await reply.remember(choices)
     yield _closing(reply, usage(len(begun.prompt_ids), drawn))
 
 
