@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import httpx2
@@ -33,6 +34,7 @@ class Served:
     models: dict[str, LanguageModel]
     thread: threading.Thread
     server: uvicorn.Server
+    opened: ExitStack
 
     @property
     def site(self) -> Site:
@@ -42,15 +44,24 @@ class Served:
     def client(self, key: str = "none", **more: Any) -> openai.OpenAI:
         """The official client, which tries nothing twice unless it is told to."""
         options = {"max_retries": 0, "timeout": 30.0, **more}
-        return openai.OpenAI(base_url=f"{self.address}/v1", api_key=key, **options)
+        plain = openai.DefaultHttpxClient(verify=False)  # certificates take long to load
+        client = openai.OpenAI(
+            base_url=f"{self.address}/v1", api_key=key, http_client=plain, **options
+        )
+        return self.opened.enter_context(client)
+
+    @cached_property
+    def plain(self) -> httpx2.Client:
+        """A client without any ways of its own."""
+        return self.opened.enter_context(httpx2.Client(base_url=self.address, verify=False))
 
     def post(self, path: str, body: Any, **more: Any) -> httpx2.Response:
         """A plain request."""
-        return httpx2.post(f"{self.address}{path}", json=body, timeout=30.0, **more)
+        return self.plain.post(path, **{"json": body, "timeout": 30.0, **more})
 
     def get(self, path: str, **more: Any) -> httpx2.Response:
         """A plain request."""
-        return httpx2.get(f"{self.address}{path}", timeout=30.0, **more)
+        return self.plain.get(path, timeout=30.0, **more)
 
 
 @contextmanager
@@ -105,6 +116,7 @@ def serve(toy_lm: Callable[..., LanguageModel]) -> Iterator[Callable[..., Served
                 Roster({name: str(seed) for name, seed in named.items()}, make), **more
             )
             address, thread, server = opened.enter_context(running(app))
-            return Served(address, app, models, thread, server)
+            clients = opened.enter_context(ExitStack())
+            return Served(address, app, models, thread, server, clients)
 
         yield start

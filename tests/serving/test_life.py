@@ -30,30 +30,31 @@ def drawn(served: Served, seed: int, tokens: int) -> str:
 
 def test_new_weights_answer_what_comes_later_and_old_ones_what_they_began(serve: START) -> None:
     served = serve({"one": 1}, ends=-1e9, slots=2)
-    client = served.client()
-    before = [drawn(served, seed, 50) for seed in range(12)]
+    before = [drawn(served, seed, 30) for seed in range(8)]
 
     def ask(seed: int) -> tuple[str, str]:
-        reply = client.chat.completions.create(
-            model="one", messages=ASKED, seed=seed, max_tokens=50
-        )
-        return reply.choices[0].message.content or "", reply.system_fingerprint or ""
+        body = {"model": "one", "messages": ASKED, "seed": seed, "max_tokens": 30}
+        reply = served.post("/v1/chat/completions", body).json()
+        return reply["choices"][0]["message"]["content"], reply["system_fingerprint"]
 
-    with ThreadPoolExecutor(12) as threads:
-        under_way = [threads.submit(ask, seed) for seed in range(12)]
+    engine = served.site.roster.find("one").engine
+    write, hold = engine._write, threading.Event()
+    engine._write = lambda: (hold.wait(10), write())
+    with ThreadPoolExecutor(8) as threads:
+        under_way = [threads.submit(ask, seed) for seed in range(8)]
         while served.site.roster.find("one").engine.load().waiting < 6:
             time.sleep(0.001)
-        old = served.site.roster.find("one").engine
         assert served.post("/admin/reload", {"models": {"one": "2"}}).json() == {
             "models": {"one": 2}
         }
-        after = [drawn(served, seed, 50) for seed in range(12)]
+        hold.set()
+        after = [drawn(served, seed, 30) for seed in range(8)]
         assert [future.result()[0] for future in under_way] == before
         assert {future.result()[1] for future in under_way} == {"weights-1"}
-        later = [threads.submit(ask, seed) for seed in range(12)]
+        later = [threads.submit(ask, seed) for seed in range(8)]
         assert [future.result() for future in later] == [(text, "weights-2") for text in after]
     assert after != before
-    assert old.join(5)  # and nobody asks the old ones any more
+    assert engine.join(5)  # and nobody asks the old ones any more
     assert served.get("/health").json()["models"] == {"one": 2}
 
 
@@ -117,7 +118,7 @@ def test_a_client_that_goes_frees_its_slot(serve: START, stream: bool) -> None:
 
     engine._write = slowly
     with pytest.raises(httpx2.ReadTimeout):
-        httpx2.post(f"{served.address}/v1/chat/completions", json=body, timeout=0.5)
+        served.post("/v1/chat/completions", body, timeout=0.5)
     assert held.wait(5)
     _until(lambda: "heed_gone_total" in served.get("/metrics").text)
     engine._write = write

@@ -152,22 +152,19 @@ def test_a_body_that_is_none_is_told(serve: START) -> None:
         (b"{}", "text/plain", 415),
         (b" " * 2_000_000, "application/json", 413),
     ):  # fmt: skip
-        reply = httpx_post(served, where, content, kind)
+        reply = sent(served, where, content, kind)
         assert reply.status_code == status
         assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
     assert served.post("/nowhere", {}).status_code == 404
     assert served.get(where).status_code == 405
 
 
-def httpx_post(served: Served, path: str, content: bytes, kind: str) -> Any:
-    import httpx2
-
-    headers = {"Content-Type": kind}
-    return httpx2.post(f"{served.address}{path}", content=content, headers=headers)
+def sent(served: Served, path: str, content: bytes, kind: str) -> Any:
+    return served.plain.post(path, content=content, headers={"Content-Type": kind})
 
 
 def test_numbers_are_no_infinities(serve: START) -> None:
     """JSON's NaN and Infinity, which Python reads, are no settings."""
     served = serve({"one": 1})
     body = b'{"model": "one", "messages": [{"role": "user", "content": "a"}], "temperature": NaN}'
-    assert httpx_post(served, "/v1/chat/completions", body, "application/json").status_code == 400
+    assert sent(served, "/v1/chat/completions", body, "application/json").status_code == 400
