@@ -10,19 +10,15 @@ import typer
 
 from heed.errors import UserError
 
-MORE = """\
-[dim]Examples:[/]
+MORE = """Or:
 
-  heed serve runs/demo                                # every policy of a run
+heed serve chat=runs/demo:ppo base=runs/demo:sft --store feedback.db
 
-  heed serve chat=runs/demo:ppo base=runs/demo:sft    # these two, under other names
+heed serve runs/demo --best-of 4 --guardrail 0.0
 
-  heed serve runs/demo --best-of 4 --guardrail 0.0    # ppo:best-of-4, ppo:guardrail
+heed serve --add-key ann --keys keys.txt
 
-  heed serve --add-key ann --keys keys.txt            # a key, shown once
-
-  heed serve runs/demo --host 0.0.0.0 --keys keys.txt
-"""
+heed serve runs/demo --host 0.0.0.0 --keys keys.txt --a-minute 120"""
 
 Words = Annotated[
     list[str] | None,
@@ -171,6 +167,8 @@ def serve(
 
     Any OpenAI client asks them: base_url is the printed address with /v1. Ctrl-C or SIGTERM ends
     it: what is under way is finished first. SIGHUP takes weights anew.
+
+    [dim]Example:[/]  heed serve runs/demo
     """
     from heed.cli import served
     from heed.serving.app import create_app

@@ -40,7 +40,6 @@ REVISION = "0002"
 """The migration that leaves the tables below."""
 VERSION_TABLE = "heed_schema"
 """Where a database says which migration it has."""
-
 LARGEST = "1.7976931348623157e308"
 """No number is larger; PostgreSQL takes NaN for larger, and infinity is."""
 
