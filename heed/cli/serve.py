@@ -85,11 +85,17 @@ Guardrail = Annotated[
     ),
 ]  # fmt: skip
 Tries = Annotated[
-    int,
-    typer.Option(min=1, help="Answers before the guardrail refuses.", rich_help_panel=ALIGNING),
+    int | None,
+    typer.Option(
+        min=1, help="Answers before the guardrail refuses; 3 by default.", rich_help_panel=ALIGNING
+    ),
 ]
 Refusal = Annotated[
-    str, typer.Option(help="What the guardrail says instead.", rich_help_panel=ALIGNING)
+    str | None,
+    typer.Option(
+        help="What the guardrail says instead; by default that it cannot help with that.",
+        rich_help_panel=ALIGNING,
+    ),
 ]
 Place = Annotated[
     str | None,
@@ -99,12 +105,16 @@ Place = Annotated[
         "postgresql://...",
     ),
 ]  # fmt: skip
-Project = Annotated[str, typer.Option(help="The project in that store.", rich_help_panel=KEEPING)]
+Project = Annotated[
+    str | None,
+    typer.Option(help="The project in that store; `served` by default.", rich_help_panel=KEEPING),
+]
 Remember = Annotated[
-    int,
+    int | None,
     typer.Option(
         min=1, rich_help_panel=KEEPING,
-        help="Replies that feedback may still speak of; older ones without any are forgotten.",
+        help="Replies that feedback may still speak of, 100,000 by default; older ones without "
+        "any are forgotten.",
     ),
 ]  # fmt: skip
 Keys = Annotated[
@@ -150,11 +160,11 @@ def serve(
     reward: RewardBy = None,
     best_of: BestOf = 0,
     guardrail: Guardrail = None,
-    tries: Tries = 3,
-    refusal: Refusal = "I cannot help with that.",
+    tries: Tries = None,
+    refusal: Refusal = None,
     store: Place = None,
-    project: Project = "served",
-    remember: Remember = 100_000,
+    project: Project = None,
+    remember: Remember = None,
     keys: Keys = None,
     add_key: AddKey = None,
     admin: Admin = False,
@@ -183,6 +193,11 @@ def serve(
         return
     if admin:
         raise UserError("--admin says what a new key may do: it goes with --add-key.")
+    goes_with = {
+        "--guardrail": (guardrail is not None, {"--tries": tries, "--refusal": refusal}),
+        "--store": (store is not None, {"--project": project, "--remember": remember}),
+    }
+    served.check_effect(goes_with)
     known = served.keys_for(host, keys)
     named = served.named(words or [])
     offer = served.offer(list(named.values()), reward, best_of, guardrail, tries, refusal)

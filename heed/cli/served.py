@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from heed.serving.site import Site
     from heed.serving.ways import Offer
     from heed.types import Prompt
+
+
+TRIES, REFUSAL = 3, "I cannot help with that."
+"""Of a guardrail, where nobody says otherwise."""
+PROJECT, REMEMBERED = "served", 100_000
+"""Where feedback goes, and how many replies it may speak of, where nobody says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +108,21 @@ def _engine(name: str, meant: Who, sizes: Sizes) -> LocalEngine:
     )  # fmt: skip
 
 
+def check_effect(goes_with: Mapping[str, tuple[bool, Mapping[str, object]]]) -> None:
+    """Raise UserError for an option that does nothing without another, which is not given."""
+    for needed, (given, options) in goes_with.items():
+        for option, value in options.items():
+            if value is not None and not given:
+                raise UserError(f"{option} has no effect without {needed}; give both or neither.")
+
+
 def offer(
     words: Sequence[str],
     reward: str | None,
     best_of: int,
     guardrail: float | None,
-    tries: int,
-    refusal: str,
+    tries: int | None = None,
+    refusal: str | None = None,
 ) -> Offer:
     """What is offered beside the plain policies.
 
@@ -126,7 +140,9 @@ def offer(
     run, stage = _scoring(words, reward)
     work = workplace(run)
     name = stage or reward_stage(work)
-    guard = None if guardrail is None else Guard(guardrail, tries, refusal)
+    guard = None
+    if guardrail is not None:
+        guard = Guard(guardrail, tries or TRIES, REFUSAL if refusal is None else refusal)
     return Offer(Scorer(name, work.reward(name)), best_of, guard)
 
 
@@ -146,7 +162,7 @@ def _scoring(words: Sequence[str], reward: str | None) -> tuple[Path, str]:
 
 
 @contextmanager
-def memory(place: str | None, project: str, keep: int) -> Iterator[Memory | None]:
+def memory(place: str | None, project: str | None, keep: int | None) -> Iterator[Memory | None]:
     """Where feedback is kept; nowhere, where no store is named."""
     if place is None:
         yield None
@@ -156,9 +172,11 @@ def memory(place: str | None, project: str, keep: int) -> Iterator[Memory | None
 
     store = Store.open(place)
     try:
-        yield Memory(store, project, keep)
-    except ValueError as error:
-        raise UserError(f"The project {project!r}: {error}.") from error
+        try:
+            made = Memory(store, project or PROJECT, keep or REMEMBERED)
+        except ValueError as error:
+            raise UserError(f"The project {project!r}: {error}.") from error
+        yield made
     finally:
         store.close()
 

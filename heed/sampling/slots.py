@@ -12,6 +12,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from heed.errors import UserError
+from heed.host import available_memory
+from heed.models.anatomy import Anatomy
 from heed.models.language_model import LanguageModel
 from heed.sampling.continuous import closed_up
 from heed.sampling.known import lean_anatomy
@@ -45,12 +48,29 @@ class Slots(Protocol):
 
 
 def slots_of(lm: LanguageModel, count: int, context: int) -> Slots:
-    """The lean decoder's where the model is known, else those of its own forward."""
+    """The lean decoder's where the model is known, else those of its own forward.
+
+    Raises UserError where the memory does not hold so many slots.
+    """
     known = lean_anatomy(lm.model)
     if known is None:
         return PlainSlots(lm.model, lm.device)
     dtype = known.embedding.weight.dtype
+    _check_memory(known, dtype.itemsize, lm.device, count, context)
     return LeanSlots(LeanDecoder(known, weights(known, dtype), count, context))
+
+
+def _check_memory(
+    known: Anatomy, itemsize: int, device: torch.device, count: int, context: int
+) -> None:
+    wide = sum(layer.attention.key_heads * layer.attention.width for layer in known.layers)
+    wanted = 2 * wide * itemsize * count * context
+    free = available_memory() if device.type == "cpu" else None
+    if free is not None and wanted > free:
+        raise UserError(
+            f"{count} slots of {context} tokens take {wanted / 1e9:.1f} GB for keys and values, "
+            f"and {free / 1e9:.1f} GB are free: fewer slots, or a smaller context."
+        )
 
 
 class LeanSlots:

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from heed.errors import UserError
 from heed.files import write_text
-from heed.serving.errors import Refused, answered, too_many
+from heed.serving.errors import Refused, answered, count_refusal, too_many
 from heed.web.limits import Buckets
 
 Right = Literal["user", "admin"]
@@ -131,6 +131,7 @@ class Door:
                     "rate_limit_exceeded", "Too many requests a minute; slow down.", wait
                 )
         except Refused as refused:
+            count_refusal(Request(scope), refused)
             await answered(refused)(scope, receive, send)
             return
         scope.setdefault("state", {})["caller"] = caller

@@ -14,7 +14,8 @@ MEDIA = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 """Upper bounds of the buckets of all times."""
 HELP: Mapping[str, tuple[str, str]] = {
-    "heed_requests_total": ("counter", "Requests answered, by model and status."),
+    "heed_requests_total": ("counter", "Requests that reached a model, by model and status."),
+    "heed_refusals_total": ("counter", "Requests refused, by the word that says why."),
     "heed_prompt_tokens_total": ("counter", "Tokens of prompts that were answered."),
     "heed_tokens_total": ("counter", "Tokens drawn, those of answers nobody was given too."),
     "heed_gone_total": ("counter", "Requests whose client went before the end."),

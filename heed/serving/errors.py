@@ -82,7 +82,18 @@ def understood(error: Exception) -> Refused:
 def answer_errors(app: FastAPI) -> None:
     """Let the app answer refusals, and addresses that are none."""
     for kind in TOLD:
-        app.add_exception_handler(kind, lambda _, error: answered(understood(error)))
+        app.add_exception_handler(kind, _answer)
+
+
+def _answer(request: Request, error: Exception) -> Response:
+    refused = understood(error)
+    count_refusal(request, refused)
+    return answered(refused)
+
+
+def count_refusal(request: Request, refused: Refused) -> None:
+    """Count a refusal by its word."""
+    request.app.state.site.counts.add("heed_refusals_total", code=refused.code)
 
 
 def _as_it_is(error: Exception) -> Refused:

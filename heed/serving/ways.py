@@ -7,6 +7,7 @@ in headers of the reply; its usage counts every token that was drawn.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -31,8 +32,8 @@ class Guard:
     """
 
     threshold: float
-    tries: int = 3
-    refusal: str = "I cannot help with that."
+    tries: int
+    refusal: str
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Outcome:
     prompt_tokens: int
     drawn: int
     headers: dict[str, str] = field(default_factory=dict)
+    guarded: Counter[str] = field(default_factory=Counter)
+    """What came of answers behind a guardrail: passed, again (at a later try), refused."""
 
 
 Way = Callable[[Bell, Engine, Asked], Coroutine[Any, Any, Outcome]]
@@ -110,35 +113,38 @@ def _best_of(scorer: Scorer, many: int) -> Way:
 
 
 def _guarded(scorer: Scorer, guard: Guard) -> Way:
+    """Answers that score enough; in place of others, after so many tries, the refusal."""
+
     async def answer(bell: Bell, engine: Engine, asked: Asked) -> Outcome:
         given: dict[int, Choice] = {}
         told: dict[int, str] = {}
+        best: dict[int, float] = {}
+        came: Counter[str] = Counter()
         all_begun: list[Begun] = []
-        scores: dict[int, float] = {}
         for tried in range(1, guard.tries + 1):
             left = [at for at in range(asked.n) if at not in given]
+            if not left:
+                break
             seed = asked.seed if tried == 1 else derive_seed(asked.seed, "again", tried) % SEEDS
             begun = await drawn(bell, engine, replace(asked, n=len(left), seed=seed))
             all_begun.append(begun)
-            found = await scorer.scores(_completions(begun))
-            for at, writing, score in zip(left, begun.writings, found, strict=True):
-                scores[at] = max(score, scores.get(at, score))
+            scores = await scorer.scores(_completions(begun))
+            for at, writing, score in zip(left, begun.writings, scores, strict=True):
+                best[at] = max(score, best.get(at, score))
                 if score >= guard.threshold:
                     given[at] = Choice(at, writing)
                     told[at] = "passed" if tried == 1 else f"passed at answer {tried}"
-            if len(given) == asked.n:
-                break
-        for at in range(asked.n):
-            if at not in given:
-                given[at] = Choice(at, None, guard.refusal, REFUSED)
-                told[at] = (
-                    f"refused: {scorer.name} gave {guard.tries} answers {scores[at]:.4g} at best, "
-                    f"below {guard.threshold:.4g}"
-                )
-        words = "; ".join(told[at] for at in range(asked.n))
-        return _outcome(
-            [given[at] for at in range(asked.n)], all_begun, {"X-Heed-Guardrail": words}
-        )
+                    came["passed" if tried == 1 else "again"] += 1
+        for at in set(range(asked.n)) - given.keys():
+            given[at] = Choice(at, None, guard.refusal, REFUSED)
+            told[at] = (
+                f"refused: {scorer.name} gave {guard.tries} answers {best[at]:.4g} at best, "
+                f"below {guard.threshold:.4g}"
+            )
+            came["refused"] += 1
+        headers = {"X-Heed-Guardrail": "; ".join(told[at] for at in range(asked.n))}
+        outcome = _outcome([given[at] for at in range(asked.n)], all_begun, headers)
+        return replace(outcome, guarded=came)
 
     return answer
 

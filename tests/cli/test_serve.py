@@ -52,6 +52,8 @@ def test_what_cannot_be_served_is_told(run: Path, tmp_path: Path) -> None:
 def test_options_without_an_effect_are_refused(run: Path, tmp_path: Path) -> None:
     assert "it takes keys" in refused(str(run), "--host", "0.0.0.0")
     assert "goes with --add-key" in refused(str(run), "--admin")
+    assert "--tries has no effect without --guardrail" in refused(str(run), "--tries", "2")
+    assert "--project has no effect without --store" in refused(str(run), "--project", "p")
     assert "name it with --keys" in refused("--add-key", "ann")
     assert "give 2 or more" in refused(str(run), "--best-of", "1")
     assert "--reward scores answers for" in refused(str(run), "--reward", f"{run}:reward")

@@ -176,6 +176,17 @@ def test_what_does_not_fit_is_refused(toy_lm: Callable[..., LanguageModel]) -> N
                 engine.begin(asked, lambda: None)
 
 
+def test_slots_that_memory_does_not_hold_are_refused(
+    toy_lm: Callable[..., LanguageModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One layer of two heads of width 8, 64 tokens: 2 * 16 * 4 * 64 = 8,192 bytes a slot."""
+    monkeypatch.setattr("heed.sampling.slots.available_memory", lambda: 8192 * 3)
+    with engine_of(toy_lm(), slots=3):
+        pass
+    with pytest.raises(UserError, match="4 slots of 64 tokens"):
+        LocalEngine(toy_lm(), name="toy", slots=4)
+
+
 def test_a_text_is_continued(toy_lm: Callable[..., LanguageModel]) -> None:
     """Ids as they are, without a conversation around them; the space between belongs to it."""
     lm = toy_lm(ends=-1e9)

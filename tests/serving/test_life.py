@@ -198,4 +198,7 @@ def test_a_guardrail_answers_again_and_then_refuses(serve: START) -> None:
     reply = served.post("/v1/chat/completions", body)
     assert reply.headers["x-heed-guardrail"] == ("refused: gate gave 3 answers -1 at best, below 0")
     (choice,) = reply.json()["choices"]
+    counted = served.get("/metrics").text
+    for came in ("passed", "again", "refused"):
+        assert f'heed_guardrail_total{{model="one:guardrail",outcome="{came}"}} 1' in counted
     assert (choice["message"]["content"], choice["finish_reason"]) == ("No.", "content_filter")

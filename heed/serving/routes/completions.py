@@ -17,7 +17,7 @@ from heed.sampling.asked import Asked
 from heed.serving.asking import ChatBody, CompletionBody, read
 from heed.serving.bell import Hearing
 from heed.serving.callers import Caller, caller_of
-from heed.serving.errors import Refused, error_body
+from heed.serving.errors import TOLD, Refused, error_body, understood
 from heed.serving.site import Chosen, Site, site_of
 from heed.serving.ways import Outcome, plain
 from heed.serving.wire import (
@@ -129,11 +129,13 @@ async def respond(request: Request, body: ChatBody | CompletionBody, shape: Shap
         engine = reply.chosen.policy.engine
         outcome = await unless_gone(request, way(reply.site.bell, engine, reply.asked))
         reply.cost(outcome.prompt_tokens, outcome.drawn)
+        for what, count in outcome.guarded.items():
+            site.counts.add("heed_guardrail_total", count, model=body.model, outcome=what)
         await reply.remember(outcome.choices)
         status = 200
         return _at_once(reply, outcome)
-    except Refused as refused:
-        status = refused.status
+    except tuple(TOLD) as error:
+        status = understood(error).status
         raise
     finally:
         if not streams:
