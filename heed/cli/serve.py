@@ -193,11 +193,8 @@ def serve(
         return
     if admin:
         raise UserError("--admin says what a new key may do: it goes with --add-key.")
-    goes_with = {
-        "--guardrail": (guardrail is not None, {"--tries": tries, "--refusal": refusal}),
-        "--store": (store is not None, {"--project": project, "--remember": remember}),
-    }
-    served.check_effect(goes_with)
+    served.check_effect("--guardrail", guardrail, {"--tries": tries, "--refusal": refusal})
+    served.check_effect("--store", store, {"--project": project, "--remember": remember})
     known = served.keys_for(host, keys)
     named = served.named(words or [])
     offer = served.offer(list(named.values()), reward, best_of, guardrail, tries, refusal)

@@ -108,12 +108,11 @@ def _engine(name: str, meant: Who, sizes: Sizes) -> LocalEngine:
     )  # fmt: skip
 
 
-def check_effect(goes_with: Mapping[str, tuple[bool, Mapping[str, object]]]) -> None:
+def check_effect(needed: str, given: object, options: Mapping[str, object]) -> None:
     """Raise UserError for an option that does nothing without another, which is not given."""
-    for needed, (given, options) in goes_with.items():
-        for option, value in options.items():
-            if value is not None and not given:
-                raise UserError(f"{option} has no effect without {needed}; give both or neither.")
+    idle = [option for option, value in options.items() if value is not None]
+    if given is None and idle:
+        raise UserError(f"{idle[0]} has no effect without {needed}; give both or neither.")
 
 
 def offer(
