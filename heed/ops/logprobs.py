@@ -120,6 +120,7 @@ class _TokenLogprobs(torch.autograd.Function):
             else:
                 spread = (logprobs + entropy[:, None]).mul_(grad_entropy[:, None] / ctx.temperature)
                 grad = logprobs.exp_().mul_(spread.add_(pull)).neg_()
+                del spread
             inside, local = _locate(targets, part)
             grad[rows, local] += torch.where(inside, pull.squeeze(1), 0.0)
             if grad_bias is not None:
@@ -129,6 +130,7 @@ class _TokenLogprobs(torch.autograd.Function):
                 grad_hidden += grad @ weight[part]
             if grad_weight is not None:
                 torch.mm(grad.T, hidden, out=grad_weight[part])
+            del logits, logprobs, grad  # or they are there beside the next chunk's
         hidden_grad = None if grad_hidden is None else grad_hidden.to(hidden.dtype)
         return hidden_grad, grad_weight, grad_bias, None, None, None
 
