@@ -104,7 +104,7 @@ def _shared_out(made: ScaledPlan) -> str:
     if not layout.draws:
         return f"{_devices(layout.trains)} train, and each draws its share of the answers."
     servers = f"{layout.servers} servers of {_devices(layout.server)}"
-    draw = f"{layout.draws} draw the answers of stages that train, as {servers}"
+    draw = f"{layout.draws} draw the answers of policy gradients, as {servers}"
     return f"{_devices(layout.trains)} train, {draw}."
 
 

@@ -47,7 +47,7 @@ class Work:
     @property
     def servers(self) -> int:
         """0 where the ranks draw."""
-        return self.layout.servers if self.stage.trains else 0
+        return self.layout.servers if isinstance(self.stage, recipe.OnPolicy) else 0
 
     def learning(self) -> Bound:
         """Operations and what ranks send each other go on side by side."""

@@ -1,4 +1,6 @@
-"""How devices are shared out: some train, the others draw answers as servers."""
+"""How devices are shared out: some train, the others draw a policy gradient's answers as
+servers.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from heed.planning.hardware import Hardware
 from heed.planning.memory import Holds
 from heed.planning.ranks import WAYS, RankMemory, Way, drawing, rank_memory
 from heed.planning.sizes import Size
-from heed.recipe import Stage
+from heed.recipe import OnPolicy, Stage
 
 MOST = 2**16
 """Devices beyond which none is tried."""
@@ -35,9 +37,8 @@ class Layout:
         return self.trains + self.draws
 
 
-def layouts(every: Sequence[Holds], hardware: Hardware) -> list[Layout]:
-    """The ways to share the devices out that are worth trying, for stages that hold so much."""
-    drawn = [holds for holds in every if holds.draws[0]]
+def layouts(drawn: Sequence[Holds], hardware: Hardware) -> list[Layout]:
+    """The ways to share the devices out that are worth trying, for stages that may ask servers."""
     server = server_of(drawn, hardware)
     if hardware.servers is not None:
         size = min(server or hardware.servers, hardware.servers)
@@ -79,13 +80,15 @@ def smallest(
     stage: Stage, holds: Holds, ranks: int, hardware: Hardware, *, drawn_here: bool
 ) -> tuple[RankMemory, Way]:
     """What a rank holds the first way that fits, at least as the recipe has it; where none does the
-    last. A stage that does not train is one process, whatever the others are.
+    last. A stage that does not train is one process, whatever the others are; adapters that share
+    one base are not sharded.
     """
+    shared = getattr(getattr(stage, "lora", None), "share", False)
     ways = [
         way for way in (WAYS if stage.trains else WAYS[:1])
         if way.shard >= getattr(stage, "shard", False)
         and way.recompute >= getattr(stage, "checkpoint_activations", False)
-        and (ranks > 1 or not way.shard)
+        and (not way.shard or (ranks > 1 and not shared))
     ]  # fmt: skip
     for way in ways:
         held = rank_memory(holds, ranks, way, width=hardware.kind.width, drawn_here=drawn_here)
@@ -98,7 +101,7 @@ def least(stage: Stage, holds: Holds, hardware: Hardware) -> int | None:
     """The fewest devices that hold a stage, of powers of two: each drawing itself, or all training
     and one server more. None where `MOST` are too few.
     """
-    server = server_of([holds], hardware) if holds.draws[0] and stage.trains else None
+    server = server_of([holds], hardware) if isinstance(stage, OnPolicy) else None
     for ranks in DOUBLING if stage.trains else (1,):
         for beside in (0, server):
             if beside is not None:

@@ -3,9 +3,9 @@ least, and how long it goes on.
 
 Devices either train or draw. Those that train share every step's rows, and hold their models whole
 or in shards (`ranks`): the first way that fits. Those that draw are servers, each of the fewest
-devices that hold the policy and its cache, and a stage waits for them unless it draws `ahead`.
-Without servers every rank draws its share, with a whole policy. A stage that does not train is one
-process on one device.
+devices that hold the policy and its cache; policy gradients alone ask them, and wait for them
+unless they draw `ahead`. Without servers every rank draws its share, with a whole policy. A stage
+that does not train is one process on one device.
 """
 
 from __future__ import annotations
@@ -126,8 +126,9 @@ def scale(ground: Ground, hardware: Hardware) -> ScaledPlan:
     fit, and of those the shortest.
     """
     plan = make_plan(ground, Machine(hardware.name, None, None, width=hardware.kind.width))
-    every = [HOLDS[each.kind](ground, each) for each in ground.recipe.stages if each.trains]
-    made = [_on(ground, plan, hardware, layout) for layout in layouts(every, hardware)]
+    served = [each for each in ground.recipe.stages if isinstance(each, recipe.OnPolicy)]
+    drawn = [HOLDS[each.kind](ground, each) for each in served]
+    made = [_on(ground, plan, hardware, layout) for layout in layouts(drawn, hardware)]
     return min(made, key=lambda each: (sum(not stage.fits for stage in each.stages), each.hours))
 
 
@@ -138,12 +139,13 @@ def _on(ground: Ground, plan: Plan, hardware: Hardware, layout: Layout) -> Scale
 
 def _stage(ground: Ground, plan: StagePlan, hardware: Hardware, layout: Layout) -> ScaledStage:
     stage = ground.recipe.stage(plan.name)
-    holds, here = HOLDS[plan.kind](ground, stage), layout.draws == 0 or not stage.trains
+    holds, here = HOLDS[plan.kind](ground, stage), not layout.draws
+    here = here or not isinstance(stage, recipe.OnPolicy)
     ranks = layout.trains if stage.trains else 1
     held, way = smallest(stage, holds, ranks, hardware, drawn_here=here)
     work = Work(ground, stage, plan.counts, holds, hardware, layout, way)
     learns, reads, draws = work.learning(), work.reading(), work.drawing()
-    beside = isinstance(stage, recipe.OnPolicy) and stage.ahead is not None and not here
+    beside = not here and getattr(stage, "ahead", None) is not None
     own = learns.seconds + reads.seconds
     return ScaledStage(
         plan=plan,

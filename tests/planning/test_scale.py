@@ -219,3 +219,17 @@ def test_another_shape_is_a_model_that_is_given(ground: Make, base: str) -> None
     assert made.sizes["pretrain"] == SIZE
     first, *_ = scale(made, _hardware(1e12)).stages[1:]
     assert (first.plan.kind, first.plan.trained) == ("pretrain", 0.0)
+
+
+def test_only_policy_gradients_ask_servers_and_shared_adapters_are_whole(
+    ground: Make, feedback: str
+) -> None:
+    lora = feedback.replace("- reward: {", "- reward: {lora: {rank: 2}, ")
+    made = ground(lora + "  - ppo: {lora: {rank: 2, share: true}}\n")
+    hardware = replace(_hardware(1e12, devices=4), servers=2)
+    stages = {each.plan.name: each for each in scale(made, hardware).stages}
+    assert stages["ppo"].memory.drawing == 0.0
+    assert stages["collect"].memory.drawing > 0.0
+    ppo = made.recipe.stage("ppo")
+    _, way = smallest(ppo, HOLDS["ppo"](made, ppo), 4, _hardware(10.0), drawn_here=True)
+    assert way == Way(recompute=True)
