@@ -56,7 +56,7 @@ def page(made: ScaledPlan, shape: str | None = None) -> Iterator[str]:
     yield from wrapped(f"GiB that a rank holds, of {hardware.usable / GIB:.1f} that may be used:")
     yield f"{'':<{FIRST}}" + "".join(f"{head:>{OTHERS}}" for head in HEADS)
     for stage in made.stages:
-        if stage.memory.total:
+        if stage.memory.total > hardware.kind.process:
             yield _parts(stage)
     yield ""
     yield _row(SPENT)

@@ -18,6 +18,7 @@ import yaml
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
 
 from heed.errors import UserError
+from heed.planning.memory import PROCESS
 from heed.recipe import Settings
 
 USABLE = 0.9
@@ -45,7 +46,8 @@ class Shares:
 class Kind:
     """One device: bytes of memory, bytes a second of it, operations a second of matrix products,
     bytes a second each way to the others of its node, and to other nodes. `width`: bytes of an
-    activation, and of a weight that is gathered or served.
+    activation, and of a weight that is gathered or served; `process`: bytes that a process holds
+    before anything is loaded.
     """
 
     memory: float
@@ -55,6 +57,7 @@ class Kind:
     network: float
     width: int = 2
     shares: Shares = Shares()
+    process: float = 0.0
 
 
 KINDS: Mapping[str, Kind] = {
@@ -62,7 +65,7 @@ KINDS: Mapping[str, Kind] = {
     "h100-80": Kind(80e9, 3.35e12, 989.5e12, 450e9, 50e9),
     "a100-80": Kind(80e9, 2.039e12, 312e12, 300e9, 25e9),
     "rtx-4090": Kind(24e9, 1.008e12, 165.2e12, 31.5e9, 1.25e9),
-    "cpu-2": Kind(8e9, 32e9, 204e9, 10e9, 1.25e9, 4, Shares(0.65, 0.65, 0.45, 0.7)),
+    "cpu-2": Kind(8e9, 32e9, 204e9, 10e9, 1.25e9, 4, Shares(0.65, 0.65, 0.45, 0.7), PROCESS),
 }
 """By the name that `--on` takes. `cpu-2` is measured, not a sheet's: two cores of an AMD EPYC,
 float32, and the shares that 25 M weights reach there (docs/performance.md)."""
@@ -176,6 +179,7 @@ def _of_page(name: str, page: Page) -> Hardware:
         network=_giga(page.network, known.network),
         width=known.width,
         shares=shares,
+        process=known.process,
     )
     made = Hardware(
         name, kind, page.devices, page.nodes, page.servers, page.price, page.currency

@@ -66,7 +66,7 @@ def server_of(drawn: Sequence[Holds], hardware: Hardware) -> int | None:
 def room(holds: Holds, hardware: Hardware, devices: int) -> int:
     """Rows for whose cache a server has room, beside the weights of the policy."""
     size, width = policy_of(holds), hardware.kind.width
-    free = devices * hardware.usable - width * size.weights
+    free = devices * (hardware.usable - hardware.kind.process) - width * size.weights
     row = drawing([size], 1, holds.draws[1], width, whole=False)
     return int(min(SIDE_BY_SIDE, max(0.0, free) // row))
 
@@ -90,8 +90,11 @@ def smallest(
         and way.recompute >= getattr(stage, "checkpoint_activations", False)
         and (not way.shard or (ranks > 1 and not shared))
     ]  # fmt: skip
+    kind = hardware.kind
     for way in ways:
-        held = rank_memory(holds, ranks, way, width=hardware.kind.width, drawn_here=drawn_here)
+        held = rank_memory(
+            holds, ranks, way, width=kind.width, process=kind.process, drawn_here=drawn_here
+        )
         if held.total <= hardware.usable:
             break
     return held, way

@@ -51,7 +51,7 @@ class RankMemory:
     reward: float = 0.0
     value: float = 0.0
     others: float = 0.0
-    """Models that only answer or score."""
+    """Models that only answer or score, and what a process holds of itself."""
     gathered: float = 0.0
     """Units that are whole for a while, and their gradients."""
     activations: float = 0.0
@@ -71,12 +71,12 @@ class RankMemory:
 
 
 def rank_memory(
-    holds: Holds, ranks: int, way: Way, *, width: int, drawn_here: bool = True
+    holds: Holds, ranks: int, way: Way, *, width: int, process: float = 0.0, drawn_here: bool = True
 ) -> RankMemory:
     """The bytes of one of so many ranks; `drawn_here`: whether it draws answers itself."""
     parts = ranks if way.shard else 1
     first, others = list(holds.trains[:1]), list(holds.trains[1:])
-    kept: dict[str, float] = {}
+    kept: dict[str, float] = {"others": process}
     for at, size in enumerate(holds.kept):
         role = holds.roles[at] if at < len(holds.roles) else "others"
         kept[role] = kept.get(role, 0.0) + WEIGHT * size.weights / parts
