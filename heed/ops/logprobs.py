@@ -125,6 +125,7 @@ class _TokenLogprobs(torch.autograd.Function):
                 grad_hidden += grad @ weight[part]
             if grad_weight is not None:
                 torch.mm(grad.T, hidden, out=grad_weight[part])
+            del logits, grad  # or they are there beside the next chunk's
         hidden_grad = None if grad_hidden is None else grad_hidden.to(hidden.dtype)
         return hidden_grad, grad_weight, grad_bias, None, None, None
 
