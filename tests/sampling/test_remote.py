@@ -17,7 +17,7 @@ import pytest
 from openai_server import around, serving
 
 from heed.errors import UserError
-from heed.sampling import remote
+from heed.sampling import endpoint
 from heed.sampling.local import LocalSampler
 from heed.sampling.remote import EndpointSampler
 from heed.types import Completion, Message, Prompt
@@ -27,7 +27,7 @@ PROMPTS = [Prompt.of(f"question {at} ?") for at in range(12)]
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(endpoint, "FIRST_WAIT", 0.01)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
 
@@ -211,9 +211,9 @@ def test_a_server_that_is_not_there() -> None:
 
 
 def test_pauses_grow_and_vary() -> None:
-    pauses = [remote._backoff(attempt) for attempt in range(40)]
+    pauses = [endpoint.backoff(attempt) for attempt in range(40)]
     assert all(pauses[at] > pauses[at - 2] for at in range(2, 10))
-    assert max(pauses) <= remote.LONGEST_WAIT
+    assert max(pauses) <= endpoint.LONGEST_WAIT
     assert len(set(pauses)) == 40
 
 
