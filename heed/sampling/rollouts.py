@@ -239,11 +239,7 @@ class RolloutSampler:
         return found
 
     def _version_at(self, link: _Link) -> str | None:
-        response = link.endpoint.request("GET", "/weight_info")
-        try:
-            found: str | None = response.json()["weight_version"]
-        except UNREADABLE as error:
-            raise Passing("does not say which weights it has", gone=True) from error
+        found: str | None = self._asked(link, "/weight_info", lambda said: said["weight_version"])
         return found
 
     def _gave_up(self, at: int, failure: Passing, tries: int) -> str:
@@ -267,7 +263,13 @@ class RolloutSampler:
         link, version, weights = self.links[at], self.version, self.weights
         with link.lock:
             try:
-                self._update(link, version, weights)
+                try:
+                    self._update(link, version, weights)
+                except (UserError, RuntimeError):
+                    if link.group is None:
+                        raise
+                    self._part(link)  # a server that was begun anew knows no group of ours
+                    self._update(link, version, weights)
             except Passing as failure:
                 self._part(link)
                 raise Passing(str(failure), wait=failure.wait, gone=True) from failure
@@ -279,8 +281,7 @@ class RolloutSampler:
 
     def _update(self, link: _Link, version: str, weights: Mapping[str, Tensor]) -> None:
         if not link.model:
-            models = self._told(link, "GET", "/v1/models").json()
-            link.model = str(models["data"][0]["id"])
+            link.model = self._asked(link, "/v1/models", lambda said: str(said["data"][0]["id"]))
         if link.group is None:
             link.group = self._meet(link)
         self._told(link, "POST", "/pause?mode=abort")
@@ -292,7 +293,7 @@ class RolloutSampler:
 
     def _meet(self, link: _Link) -> Group:
         """A new group with a server's processes."""
-        size = 1 + int(self._told(link, "GET", "/get_world_size").json()["world_size"])
+        size = 1 + self._asked(link, "/get_world_size", lambda said: int(said["world_size"]))
         url = httpx2.URL(link.endpoint.address)
         own = self.servers.host or own_address(url.host, url.port or 80)
         at = opened(self.servers.transfer, own, size, self.servers.timeout)
@@ -318,6 +319,15 @@ class RolloutSampler:
         _while_told(
             lambda: self._told(link, "POST", "/update_weights", {"update_info": update}), broadcast
         )
+
+    def _asked(self, link: _Link, path: str, read: Callable[[Any], Outcome]) -> Outcome:
+        """What a server says of itself."""
+        response = self._told(link, "GET", path)
+        try:
+            return read(response.json())
+        except UNREADABLE as error:
+            said = link.endpoint.shown(message(response))
+            raise Passing(f"says at {path}: {said}", gone=True) from error
 
     def _told(
         self, link: _Link, method: str, path: str, body: Mapping[str, Any] | None = None

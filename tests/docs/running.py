@@ -28,6 +28,7 @@ NOT_RUN = (
     ("trackio", "", "serves people until they stop it"),
     ("heed label", "", "serves people until they stop it: tests/cli/test_label.py"),
     ("heed watch", "--web", "serves people until they stop it: tests/cli/test_watch.py"),
+    ("heed rollouts", "", "serves until it is stopped: tests/test_rollout_servers.py"),
     ("heed compare", "people", "waits for people's votes: tests/cli/test_compare.py"),
     (
         "heed run constitution",

@@ -110,6 +110,21 @@ def test_nothing_is_lost_or_doubled_when_requests_fail_in_passing() -> None:
     assert len(server.bodies) == 2 * 24 + 8
 
 
+def test_several_addresses_share_the_work_and_a_dead_one_costs_nothing() -> None:
+    """One stumbles, one dies in the middle, one is not there at all."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    planted = [faults.fine, faults.failing(500), faults.malformed]
+    with serving(echo) as one, serving(echo, planted) as other:
+        sampler = EndpointSampler([one.address, other.address, nobody], "toy", concurrency=2)
+        got = sampler.sample(PROMPTS, n=3, seed=1)
+        clean = EndpointSampler(one.address, "toy").sample(PROMPTS, n=3, seed=1)
+        assert got == clean
+        assert len(other.bodies) > 5
+        assert len(one.bodies) + len(other.bodies) == 2 * 36 + 2
+
+
 def in_a_second(response: Any) -> Any:
     """Retry-After as a date, which knows whole seconds only."""
     when = datetime.now(UTC) + timedelta(seconds=2)
@@ -242,7 +257,7 @@ def test_a_broken_key_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     "settings",
     [
         {"address": "localhost:8000"}, {"address": "ftp://host"}, {"address": "http://"},
-        {"address": "http://host/v1?key=1"}, {"model": ""}, {"temperature": -0.1},
+        {"address": "http://host/v1?key=1"}, {"address": []}, {"model": ""}, {"temperature": -0.1},
         {"top_p": 0.0}, {"max_new_tokens": 0}, {"retries": -1}, {"concurrency": 0},
         {"timeout": 0}, {"stop": "word"},
     ],
