@@ -38,19 +38,26 @@ from heed.stats.intervals import mean_interval
 from heed.types import Completion
 
 ROOT = Path(__file__).parents[1]
+KEY = {"ROLLOUT_KEY": "rollouts-of-a-benchmark"}
 WAYS = ("here", "servers", "killed", "ahead")
 PAUSE = 0.3
 """Seconds for which a killed server stays away, beside those of its start."""
 
 
 class Served:
-    """`heed rollouts` in a process of its own, at one address however often it begins."""
+    """`heed rollouts` in a process of its own, at one address however often it begins.
 
-    def __init__(self, model: Path, host: str = "127.0.0.1") -> None:
-        with socket.socket() as probe:
-            probe.bind((host, 0))
-            self.port = probe.getsockname()[1]
-        self.model, self.host = model, host
+    `inside` are words before its command, which let it run on another host.
+    """
+
+    def __init__(
+        self, model: Path, host: str = "127.0.0.1", port: int = 0, inside: Sequence[str] = ()
+    ) -> None:
+        if not port:
+            with socket.socket() as probe:
+                probe.bind((host, 0))
+                port = probe.getsockname()[1]
+        self.model, self.host, self.port, self.inside = model, host, port, inside
         self.address = f"http://{host}:{self.port}"
         self.process: subprocess.Popen[str] | None = None
         self.kills = 0
@@ -58,9 +65,10 @@ class Served:
     def start(self) -> None:
         """Begin it, and wait until it listens."""
         words = ["rollouts", str(self.model), "--port", str(self.port), "--host", self.host]
+        words += ["--timeout", "10", "--key", "ROLLOUT_KEY"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "heed", *words, "--timeout", "10"],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            [*self.inside, sys.executable, "-m", "heed", *words],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **KEY},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -172,7 +180,8 @@ def measured(base: Path, way: str, given: argparse.Namespace) -> str:
             stack.enter_context(killing(servers, rounds, given.kills, every))
         more: dict[str, Any] = {"ahead": {}} if way == "ahead" else {}
         if servers:
-            more["servers"] = {"addresses": [server.address for server in servers]}
+            addresses = [server.address for server in servers]
+            more["servers"] = {"addresses": addresses, "key": "ROLLOUT_KEY"}
         began = time.perf_counter()
         rows = trained(run, f"far_{way}", given.iterations, given.threads, **more)
         seconds = (time.perf_counter() - began) / given.iterations
@@ -199,6 +208,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
+    os.environ.update(KEY)
     print("\n".join([measured(given.run, way, given) for way in WAYS]))
 
 

@@ -224,7 +224,8 @@ class _Batch(Generic[Job, Result]):
                     self._again(at, outcome)
                 self._give_up(place, at, outcome)
             elif at is not None:
-                place.failures = place.drops = 0
+                if era == place.era:
+                    place.failures = place.drops = 0
                 place.done += 1
                 self.done[at] = outcome
             fleet.changed.notify_all()
