@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 
 from heed.errors import UserError
-from heed.models.forward import causal_lm
+from heed.models.anatomy import causal_lm
 from heed.models.language_model import LanguageModel
 from heed.models.modes import evaluating
 from heed.models.work import count_answers
