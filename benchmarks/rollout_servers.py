@@ -38,7 +38,7 @@ from heed.stats.intervals import mean_interval
 from heed.types import Completion
 
 ROOT = Path(__file__).parents[1]
-KEY = {"ROLLOUT_KEY": "rollouts-of-a-benchmark"}
+KEY = {"HEED_ROLLOUT_KEY": "rollouts-of-a-benchmark"}
 WAYS = ("here", "servers", "killed", "ahead")
 PAUSE = 0.3
 """Seconds for which a killed server stays away, beside those of its start."""
@@ -65,7 +65,7 @@ class Served:
     def start(self) -> None:
         """Begin it, and wait until it listens."""
         words = ["rollouts", str(self.model), "--port", str(self.port), "--host", self.host]
-        words += ["--timeout", "10", "--key", "ROLLOUT_KEY"]
+        words += ["--timeout", "10", "--key", "HEED_ROLLOUT_KEY"]
         self.process = subprocess.Popen(
             [*self.inside, sys.executable, "-m", "heed", *words],
             env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **KEY},
@@ -181,7 +181,7 @@ def measured(base: Path, way: str, given: argparse.Namespace) -> str:
         more: dict[str, Any] = {"ahead": {}} if way == "ahead" else {}
         if servers:
             addresses = [server.address for server in servers]
-            more["servers"] = {"addresses": addresses, "key": "ROLLOUT_KEY"}
+            more["servers"] = {"addresses": addresses}
         began = time.perf_counter()
         rows = trained(run, f"far_{way}", given.iterations, given.threads, **more)
         seconds = (time.perf_counter() - began) / given.iterations

@@ -18,7 +18,6 @@ from test_kill_ahead import RECIPE
 from benchmarks.rollout_servers import KEY, Rounds, Served, killing, served
 
 ITERATIONS = 16
-NAMED = "key: ROLLOUT_KEY"
 FAR = """\
   - ppo: {{name: {name}, iterations: 16, kl: {{coef: 0.15}}, value_lr_scale: 3.0, {more}
           optim: {{lr: 3e-4, schedule: constant, micro_tokens: 3200}}}}
@@ -52,7 +51,7 @@ def test_servers_killed_three_times_each_cost_neither_answers_nor_gold(
     """PPO, beside the same in one process: every answer once, and as much gold an iteration."""
     addresses = ", ".join(server.address for server in two)
     stages = FAR.format(name="here", more="")
-    stages += FAR.format(name="far", more=f"servers: {{addresses: [{addresses}], {NAMED}}},")
+    stages += FAR.format(name="far", more=f"servers: {{addresses: [{addresses}]}},")
     with Rounds().listening() as rounds, killing(two, rounds, times=3, every=2):
         run = run_stages(stages, tmp_path, small_base)
     assert [server.kills for server in two] == [3, 3]
@@ -82,7 +81,7 @@ def test_a_trainer_that_is_killed_goes_on(tmp_path: Path) -> None:
         with served(out / "pretrain/policy", 2) as servers:
             addresses = ", ".join(server.address for server in servers)
             far = "iterations: 8, rollouts: 16, checkpoint_every: 3, "
-            far += f"servers: {{addresses: [{addresses}], {NAMED}}}"
+            far += f"servers: {{addresses: [{addresses}]}}"
             short = "sampling: {max_new_tokens: 16}"
             recipe.write_text(
                 f"{base}  - rloo: {{name: far, {far}, {short}}}\n"

@@ -21,7 +21,7 @@ NET = "10.77.0"
 FAR = f"""\
   - rloo: {{name: far, iterations: {ITERATIONS}, rollouts: 16, sampling: {{max_new_tokens: 16}},
            servers: {{addresses: ["http://{NET}.2:8001", "http://{NET}.3:8001"],
-                     key: ROLLOUT_KEY, timeout: 3.0, tries_again: 30}}}}
+                     timeout: 3.0, tries_again: 30}}}}
 """
 
 

@@ -86,7 +86,7 @@ class RolloutServers(Settings):
     """Of the servers, such as http://10.0.0.2:8000."""
     model: str = ""
     """The policy's name there; empty asks each server for the first that it has."""
-    key: str = "OPENAI_API_KEY"
+    key: str = "HEED_ROLLOUT_KEY"
     """Environment variable that holds the servers' key, where they want one."""
     transfer: Literal["gloo", "nccl", "vllm"] = "gloo"
     """How weights get there: gloo (TCP) or nccl (GPUs) to `heed rollouts`, vllm to vLLM, which has

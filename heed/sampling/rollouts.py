@@ -65,7 +65,7 @@ class Servers:
     addresses: Sequence[str]
     model: str = ""
     transfer: str = "gloo"
-    key: str = "OPENAI_API_KEY"
+    key: str = "HEED_ROLLOUT_KEY"
     host: str = ""
     timeout: float = 120.0
     retries: int = 12
@@ -262,11 +262,12 @@ class RolloutSampler:
         """
         link, version, weights = self.links[at], self.version, self.weights
         with link.lock:
+            met = link.group is not None
             try:
                 try:
                     self._update(link, version, weights)
                 except (UserError, RuntimeError):
-                    if link.group is None:
+                    if not met:
                         raise
                     self._part(link)  # a server that was begun anew knows no group of ours
                     self._update(link, version, weights)
