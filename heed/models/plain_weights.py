@@ -9,7 +9,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 
 from heed.models.adapters import OWN
-from heed.models.forward import causal_lm
+from heed.models.anatomy import causal_lm
 
 BASE = ".base_layer"
 """What peft puts into the name of a weight under an adapter."""

@@ -14,7 +14,8 @@ from heed.ranks import Ranks
 from heed.recipe import OnPolicy, RolloutServers
 from heed.run import StageRun
 from heed.sampling.local import LocalSampler
-from heed.sampling.rollouts import RolloutSampler, Servers
+from heed.sampling.rollout_link import Servers
+from heed.sampling.rollouts import RolloutSampler
 from heed.stages.ahead import drawn_ahead
 from heed.stages.workplace import Workplace
 from heed.types import Sampler

@@ -21,8 +21,9 @@ from heed.run import derive_seed
 from heed.sampling import endpoint
 from heed.sampling.local import LocalSampler, uniform_numbers
 from heed.sampling.rollout_engine import Engine
+from heed.sampling.rollout_link import Servers
 from heed.sampling.rollout_server import rollout_app
-from heed.sampling.rollouts import RolloutSampler, Servers
+from heed.sampling.rollouts import RolloutSampler
 from heed.types import Prompt
 
 PROMPTS = [Prompt.of(f"what is the capital of france {at} ?") for at in range(5)]
