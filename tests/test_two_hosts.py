@@ -16,7 +16,7 @@ from test_kill_ahead import RECIPE
 
 from benchmarks.rollout_servers import KEY, Served
 
-ITERATIONS = 12
+ITERATIONS = 90
 NET = "10.77.0"
 FAR = f"""\
   - rloo: {{name: far, iterations: {ITERATIONS}, rollouts: 16, sampling: {{max_new_tokens: 16}},
@@ -100,11 +100,14 @@ def test_the_network_is_cut_for_a_while(hosts: Hosts, tmp_path: Path) -> None:
             env={**ENVIRONMENT, **KEY}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         stack.callback(running.kill)
-        for count, cut in ((2, [2]), (6, [2, 3])):
+        for count, cut in ((3, [2]), (45, [2, 3])):
             until(out, count, running)
             for host in cut:
                 hosts.plug(host, "down")
             time.sleep(8)
+            learned = len(rows(out, "far"))
+            assert running.poll() is None
+            assert count < learned < ITERATIONS if cut == [2] else learned <= count + 5
             for host in cut:
                 hosts.plug(host, "up")
         said = running.communicate(timeout=300)[0]

@@ -79,6 +79,9 @@ class Link:
         self.group: Group | None = None
         self.version: str | None = None
         """Of the weights that it was sent last; None where that is not known."""
+        self.closed = False
+        self.acting: list[threading.Thread] = []
+        """Those that may be within torch.distributed."""
         self.sendings = 0
         """How often it was sent weights, or was about to be."""
         self.lock = threading.Lock()
@@ -119,8 +122,15 @@ class Link:
             group.close()
 
     def close(self) -> None:
-        """Leave the server as it is."""
+        """Leave the server as it is.
+
+        Whoever is within torch.distributed is waited for (as long as a sending may take): a process
+        that ends meanwhile is aborted.
+        """
+        self.closed = True
         self.part()
+        for thread in self.acting:
+            thread.join(self.servers.timeout)
         self.endpoint.close()
 
     def _update(self, version: str, weights: Mapping[str, Tensor]) -> None:
@@ -143,7 +153,7 @@ class Link:
         at = opened(self.servers.transfer, own, size, self.servers.timeout)
         where = {"master_address": at.address, "master_port": at.port}
         told = {"init_info": {**where, "rank_offset": 1, "world_size": size}}
-        return _while_told(
+        return self._while_told(
             lambda: self._told("POST", "/init_weight_transfer_engine", told),
             lambda: GROUPS[self.servers.transfer](at),
         )
@@ -160,9 +170,43 @@ class Link:
             for weight in weights.values():
                 group.broadcast(weight.to(group.device).contiguous())
 
-        _while_told(
+        self._while_told(
             lambda: self._told("POST", "/update_weights", {"update_info": update}), broadcast
         )
+
+    def _while_told(self, tell: Callable[[], Any], act: Callable[[], Outcome]) -> Outcome:
+        """act(), while the server does its part because it is told to; what it refuses is raised at
+        once, though `act` waits for it yet (in a thread of its own, until that is too long).
+        """
+        done: dict[str, Any] = {}
+        changed = threading.Condition()
+
+        def run(name: str, step: Callable[[], Any]) -> None:
+            try:
+                outcome = step()
+            except BaseException as error:
+                outcome = error
+            with changed:
+                done[name] = outcome
+                changed.notify_all()
+
+        if self.closed:
+            raise Passing("was left")
+        told, acts = (
+            threading.Thread(target=run, args=step, daemon=True, name="heed-weights")
+            for step in (("told", tell), ("acted", act))
+        )
+        self.acting = [thread for thread in self.acting if thread.is_alive()] + [acts]
+        for thread in (told, acts):
+            thread.start()
+        with changed:
+            while len(done) < 2:
+                changed.wait()
+                for name in ("told", "acted"):  # a refusal says more than the end of the line
+                    if isinstance(done.get(name), BaseException):
+                        raise done[name]
+        outcome: Outcome = done["acted"]
+        return outcome
 
     def _asked(self, path: str, read: Callable[[Any], Outcome]) -> Outcome:
         """What the server says of itself."""
@@ -191,31 +235,3 @@ class Link:
 
 def _version(said: Any) -> str | None:
     return None if said is None else str(said)
-
-
-def _while_told(tell: Callable[[], Any], act: Callable[[], Outcome]) -> Outcome:
-    """act(), while a server does its part because it is told to; what it refuses is raised at once,
-    though `act` waits for it yet (in a thread of its own, until that is too long).
-    """
-    done: dict[str, Any] = {}
-    changed = threading.Condition()
-
-    def run(name: str, step: Callable[[], Any]) -> None:
-        try:
-            outcome = step()
-        except BaseException as error:
-            outcome = error
-        with changed:
-            done[name] = outcome
-            changed.notify_all()
-
-    for name, step in (("told", tell), ("acted", act)):
-        threading.Thread(target=run, args=(name, step), daemon=True, name="heed-weights").start()
-    with changed:
-        while len(done) < 2:
-            changed.wait()
-            for name in ("told", "acted"):  # a refusal says more than the end of the line
-                if isinstance(done.get(name), BaseException):
-                    raise done[name]
-    outcome: Outcome = done["acted"]
-    return outcome
