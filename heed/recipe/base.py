@@ -35,6 +35,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
     )
+    apart: ClassVar[frozenset[str]] = frozenset()
+    """Settings that may change while a stage is at work, and are no part of its key."""
 
     def renamed(self, rename: Callable[[str], str]) -> Self:
         """The same settings, every stage they name called as `rename` says."""

@@ -110,6 +110,15 @@ class LocalSampler:
             known = self.lean and lean_anatomy(self.lm.model) is not None
         return "lean" if known else "plain"
 
+    @torch.no_grad()
+    def write(self, prompt_ids: list[list[int]], n: int, answers: Answers) -> Iterator[None]:
+        """Write `n` answers a prompt into a `table` of theirs, a turn a token; who stops early has
+        them as they are then.
+        """
+        with evaluating(self.lm.model):
+            yield from self._written(prompt_ids, n, answers)
+        self._count(prompt_ids, answers)
+
     def _written(self, prompt_ids: list[list[int]], n: int, answers: Answers) -> Iterator[None]:
         """Write all answers, a turn a token."""
         model = self.lm.model
@@ -122,10 +131,10 @@ class LocalSampler:
         return write_leanly(known, dtype, prompt_ids, n, self.batch_size, answers)
 
     def _answers(self, rows: int, seed: int) -> Answers:
-        """An empty table, and the numbers that its rows are drawn by."""
-        generator = torch.Generator().manual_seed(seed)
-        shape = (rows, self.max_new_tokens)
-        uniform = torch.rand(shape, generator=generator, dtype=torch.float64)
+        return self.table(uniform_numbers(rows, self.max_new_tokens, seed))
+
+    def table(self, uniform: torch.Tensor) -> Answers:
+        """An empty table whose rows are drawn by these numbers, [R, S]."""
         return Answers(
             uniform.to(self.lm.device),
             temperature=self.temperature,
@@ -164,7 +173,11 @@ class LocalSampler:
                     f"the prompt or lower max_new_tokens."
                 )
 
-    def _stop_at(self, ids: list[int]) -> int | None:
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of an answer's ids, up to the first stop string in it."""
+        return self.lm.chat.text(ids)[: self._stop_at(ids)]
+
+    def _stop_at(self, ids: Sequence[int]) -> int | None:
         """Where in the text of some ids the first stop string begins, if one is there."""
         if not self.stop:
             return None
@@ -183,7 +196,7 @@ class LocalSampler:
         return [
             Completion(
                 prompt=prompts[row // n],
-                text=self.lm.chat.text(ids[row][:length])[: self._stop_at(ids[row][:length])],
+                text=self.text(ids[row][:length]),
                 finish="stop" if stopped[row] else "length",
                 model=self.model_name,
                 prompt_ids=tuple(prompt_ids[row // n]),
@@ -193,3 +206,9 @@ class LocalSampler:
             )
             for row, length in enumerate(lengths)
         ]
+
+
+def uniform_numbers(rows: int, steps: int, seed: int) -> torch.Tensor:
+    """Numbers of [0, 1) to draw by, [rows, steps]."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand((rows, steps), generator=generator, dtype=torch.float64)

@@ -14,8 +14,8 @@ from heed.policies.policy_gradient import Baseline, PolicyGradient, Surrogate
 from heed.recipe import OnPolicy, Rejection
 from heed.rewards.remembered import Remembered
 from heed.run import StageRun
-from heed.stages.ahead import drawn_ahead
 from heed.stages.drawn import Drawn
+from heed.stages.elsewhere import drawing
 from heed.stages.gates import Keeper, ask_before
 from heed.stages.sft import with_lora
 from heed.stages.watching import Beside, measures
@@ -41,12 +41,12 @@ def policy_gradient(
     sampler = work.sampler(policy, settings.sampling, stage.name)
     prompts = work.askable(settings.records, "train", sampler, settings.families)
     kl, gates = settings.kl, work.recipe.gates
-    with drawn_ahead(work, settings, stage, sampler, log_ratio) as ahead:
+    with drawing(work, settings, stage, sampler, log_ratio) as draws:
         reward = Remembered(models.reward(settings.reward))
         method = PolicyGradient(
             policy,
             make_baseline(models),
-            sampler=sampler,
+            sampler=draws.sampler,
             prompts=prompts,
             reward=reward,
             reference=Reference(policy),
@@ -54,7 +54,7 @@ def policy_gradient(
             surrogate=_surrogate(settings, group, log_ratio, aggregate),
             seed=work.seed(stage.name),
             watch={**work.gold, **measures(gates, reward)},
-            ahead=ahead,
+            ahead=draws.rounds,
         )
         keeper = Keeper(work, stage, settings.iterations, settings.checkpoint_every)
         looks = gates.overoptimisation.asked
