@@ -180,6 +180,14 @@ class TrainingStage(Stage):
     """Iterations between checkpoints; a killed run goes on from the last one."""
     keep: Literal["last", "best"] = "last"
     """Which weights become the stage's result: the final ones, or the best measured."""
+    shard: bool = False
+    """Under torchrun, split weights, gradients and optimiser state over the processes (FSDP2): less
+    memory each, more talk between them, the same result. With one process it changes nothing.
+    """
+    checkpoint_activations: bool = False
+    """Compute each layer again in the backward pass in place of keeping what it computed: less
+    memory, a third more work, the same result.
+    """
 
 
 def listed(comparisons: Comparisons) -> list[str]:

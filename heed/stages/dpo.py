@@ -6,7 +6,6 @@ from functools import partial
 
 from heed.errors import UserError
 from heed.losses.preference import PREFERENCE_LOSSES
-from heed.models.language_model import save_language_model
 from heed.models.reference import Reference
 from heed.models.rows import pair_rows
 from heed.ops.batch import Pairs
@@ -14,6 +13,7 @@ from heed.ops.order import Order
 from heed.policies.dpo import dpo, with_reference
 from heed.recipe import LOSSES, Dpo
 from heed.run import StageRun
+from heed.stages.kept import keep_policy
 from heed.stages.reference import with_kept_reference
 from heed.stages.sft import with_lora
 from heed.stages.workplace import Summary, Workplace, context_of
@@ -61,6 +61,5 @@ def dpo_stage(work: Workplace, settings: Dpo, stage: StageRun) -> Summary:
         monitor=Monitor("heldout_accuracy"),
         shown=["preference", "accuracy", "heldout_accuracy"],
     )
-    if stage.writes:
-        save_language_model(policy, stage.directory / "policy")
+    keep_policy(stage, policy)
     return {**summary, "comparisons": len(train)}

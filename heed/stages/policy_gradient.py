@@ -7,7 +7,7 @@ from functools import partial
 
 from heed.losses.kl import KL_LOSSES, kl_penalty
 from heed.losses.policy import Aggregate, LogRatio, over_tokens, ppo_clip, token_log_ratio
-from heed.models.language_model import LanguageModel, save_language_model
+from heed.models.language_model import LanguageModel
 from heed.models.reference import Reference
 from heed.policies.kl_control import KlController
 from heed.policies.policy_gradient import Baseline, PolicyGradient, Surrogate
@@ -17,6 +17,7 @@ from heed.run import StageRun
 from heed.stages.ahead import drawn_ahead
 from heed.stages.drawn import Drawn
 from heed.stages.gates import Keeper, ask_before
+from heed.stages.kept import keep_policy
 from heed.stages.sft import with_lora
 from heed.stages.watching import Beside, measures
 from heed.stages.workplace import Summary, Workplace
@@ -70,8 +71,7 @@ def policy_gradient(
             callbacks=[*beside, keeper, Drawn(stage, method, settings.iterations)],
             lr_scales=lr_scales,
         )
-    if stage.writes:
-        save_language_model(policy, stage.directory / "policy")
+    keep_policy(stage, policy)
     left_out = work.left_out(settings.records, "train", prompts, settings.families)
     notes = [*summary.get("notes", []), *left_out]
     return {**summary, "kl_coef": method.kl.coef, "notes": notes}

@@ -22,16 +22,19 @@ import torch
 
 from heed.errors import UserError
 from heed.files import read_records
+from heed.models.activations import checkpoint_activations
 from heed.models.device import resolve_device, resolve_dtype
 from heed.models.heads import ValueModel
 from heed.models.language_model import LanguageModel, load_language_model
 from heed.models.modes import disable_dropout
 from heed.models.reward_model import RewardModel, load_reward_model, on_shared_base
+from heed.models.sharding import shard
 from heed.models.sound import check_same_tokens
 from heed.models.source import load_tokenizer
 from heed.offline import HeldoutLoss, Offline
 from heed.ops.batch import Batch
 from heed.progress import Display
+from heed.ranks import Ranks
 from heed.recipe import (
     Comparisons,
     People,
@@ -46,6 +49,7 @@ from heed.rewards.verifiable import Verifier, correct
 from heed.run import Run, StageRun, derive_seed
 from heed.sampling.local import LocalSampler
 from heed.sampling.remote import EndpointSampler
+from heed.sampling.split import SplitSampler
 from heed.stages.candidates import Candidate, candidate_of
 from heed.stages.rewards import MODEL, models, reward_of
 from heed.trainer import Callback, Method, Monitor, Trainer
@@ -226,7 +230,9 @@ class Workplace:
         return candidate_of(self, stage, settings)
 
     def sampler(self, policy: LanguageModel, settings: Sampling, name: str) -> LocalSampler:
-        return LocalSampler(
+        """Where several processes have come to this stage, each draws its share."""
+        make = SplitSampler if Ranks.here().count > 1 else LocalSampler
+        return make(
             policy,
             max_new_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
@@ -268,8 +274,15 @@ class Workplace:
         callbacks: Sequence[Callback] = (),
         lr_scales: Mapping[str, float] | None = None,
     ) -> Summary:
-        """Run the one loop with a progress bar; returns what the marker says of it."""
+        """Run the one loop with a progress bar; returns what the marker says of it.
+
+        What trains is sharded from here on, where the settings say so.
+        """
         stage.plan(iterations)
+        if settings.checkpoint_activations:
+            checkpoint_activations(method.module)
+        if settings.shard:
+            shard(method.module, half=self.dtype == torch.bfloat16)
         with Display(stage.name, iterations, shown, visible=stage.writes) as bar:
             trainer = Trainer(
                 method=method,

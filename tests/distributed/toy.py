@@ -1,0 +1,136 @@
+"""Trains toy models on the processes that torchrun started; tests/distributed/ runs it.
+
+    torchrun --standalone --nproc-per-node 2 tests/distributed/toy.py FOLDER '{"methods": ["sft"]}'
+
+Options: methods, iterations, shard, lora, again (checkpoint_activations), half, checkpoint_every,
+and kill: the iteration after which the last process kills itself, the first time it comes there.
+Leaves metrics.jsonl a method, and `measured.json` with the bytes that rank 0 held.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import train_on_ranks as toys
+
+from heed.files import write_json
+from heed.models.activations import checkpoint_activations
+from heed.models.language_model import LanguageModel, attach_lora
+from heed.models.reward_model import new_reward_model
+from heed.models.rows import pair_rows
+from heed.models.sharding import everywhere, local, shard
+from heed.ops.order import Order
+from heed.pipeline import processes
+from heed.ranks import Ranks
+from heed.recipe import Optimisation, Sft
+from heed.rewards.bradley_terry import reward_modelling
+from heed.run import StageRun
+from heed.trainer import Monitor, Trainer
+from heed.types import Comparison
+
+
+def reward(lm: LanguageModel, folder: Path) -> Any:
+    saved = folder / "base"
+    if Ranks.here().rank == 0:
+        lm.model.save_pretrained(saved)
+        lm.tokenizer.save_pretrained(saved)
+    Ranks.here().wait()
+    model = new_reward_model(saved, device="cpu", dtype="float32", seed=0)
+    pairs = zip(toys.TEXTS, reversed(toys.TEXTS), strict=True)
+    items = [
+        Comparison(toys.PROMPTS[i % 3], a, f"{b} no", weight=1.0 + i)
+        for i, (a, b) in enumerate(pairs)
+    ]
+    return reward_modelling(model, pair_rows(model.chat, items, 64), Order(7, 5, 0))
+
+
+METHODS: dict[str, Callable[[LanguageModel, Path], Any]] = {
+    "sft": lambda lm, _: toys.imitation(lm),
+    "dpo": lambda lm, _: toys.preference(lm),
+    "ppo": lambda lm, _: toys.reinforcement(lm),
+    "reward": reward,
+}
+
+
+def kill_once(iteration: int, folder: Path) -> Callable[[int, Any], None]:
+    """The last process kills itself after an iteration, once."""
+    ranks, killed = Ranks.here(), folder / f"killed-{iteration}"
+
+    def call(step: int, _: Any) -> None:
+        if step == iteration and ranks.rank == ranks.count - 1 and not killed.exists():
+            killed.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return call
+
+
+def train(name: str, folder: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """Train one method; gives its weights whole, and the bytes of what this process holds."""
+    ranks, run = Ranks.here(), folder / name
+    optim = Optimisation(lr=0.01, eps=1e-3, micro_tokens=20, clip_norm=0.5)
+    every = options.get("checkpoint_every", 50)
+    stage = Sft(name="sft", optim=optim, checkpoint_every=every, shard=options.get("shard", False))
+    placed = StageRun(stage, "key", run / "sft", run, writes=ranks.rank == 0)
+    placed.start()
+    ranks.wait()
+    lm = toys.policy(layers=2)
+    if options.get("lora"):
+        lm = attach_lora(lm, rank=4, alpha=8.0, seed=0)
+    method = METHODS[name](lm, run)
+    if options.get("again"):
+        checkpoint_activations(method.module)
+    if stage.shard:
+        shard(method.module, half=bool(options.get("half")))
+    kills = [kill_once(at, folder) for at in options.get("kill", [])]
+    with torch.autocast("cpu", torch.bfloat16, bool(options.get("half")), cache_enabled=False):
+        trainer = Trainer(
+            method=method,
+            settings=stage,
+            run=placed,
+            iterations=options.get("iterations", 3),
+            seed=0,
+            monitor=Monitor("loss", higher_is_better=False),
+            callbacks=kills,
+        )
+        trainer.train()
+    with torch.no_grad():
+        weights = {key: everywhere(w.detach()) for key, w in method.module.named_parameters()}
+    return {"weights": weights, "bytes": held(method.module, trainer.optimizer)}
+
+
+def held(module: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Bytes of weights, gradients and the optimiser's averages in this process."""
+    tensors = list(module.parameters())
+    tensors += [each.grad for each in module.parameters() if each.grad is not None]
+    for state in optimizer.state.values():
+        tensors += [each for each in state.values() if each.ndim]
+    return sum(local(each).numel() * each.element_size() for each in tensors)
+
+
+def main(folder: Path, options: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with processes() as rank:
+        measured = {}
+        for name in options["methods"]:
+            found = train(name, folder, options)
+            measured[name] = found["bytes"]
+            if rank == 0:
+                torch.save(found.pop("weights"), folder / f"{name}.pt")
+            del found
+            gc.collect()
+        write_json(folder / f"measured-{rank}.json", measured)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), json.loads(sys.argv[2]))
