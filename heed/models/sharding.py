@@ -100,23 +100,36 @@ def _shard(model: nn.Module, *, half: bool) -> None:
     _ask_first(model)
     _EMPTY[model] = _without_weights(model)
     mesh = _mesh(next(model.parameters()).device)
-    layers = MixedPrecisionPolicy(
-        param_dtype=torch.bfloat16 if half else None,
-        reduce_dtype=torch.float32,
-        cast_forward_inputs=False,
+    full = MixedPrecisionPolicy(cast_forward_inputs=False)
+    in_half = MixedPrecisionPolicy(
+        param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False
     )
     for layer in _layers(model):
-        _split(layer, mesh, layers)
-    _split(model, mesh, MixedPrecisionPolicy(cast_forward_inputs=False))
+        if half and (norms := _norms(layer)):
+            _split(norms, mesh, full)
+        _split(layer, mesh, in_half if half else full)
+    _split(model, mesh, full)
     setattr(model, ENTERED, _computed)
     register_fsdp_forward_method(model, ENTERED)
 
 
-def _split(part: nn.Module, mesh: DeviceMesh, precision: MixedPrecisionPolicy) -> None:
-    made: Any = fully_shard(part, mesh=mesh, mp_policy=precision, reshard_after_forward=True)
+def _split(
+    part: nn.Module | list[nn.Module], mesh: DeviceMesh, precision: MixedPrecisionPolicy
+) -> None:
+    fully_shard(part, mesh=mesh, mp_policy=precision, reshard_after_forward=True)
+    made: Any = part[0] if isinstance(part, list) else part
     # Heed's terms are sums over all rows that only the trainer divides.
     made.set_gradient_divide_factor(1.0)
     made.set_force_sum_reduction_for_comms(True)
+
+
+def _norms(layer: nn.Module) -> list[nn.Module]:
+    """What autocast leaves in float32: modules whose own weights are vectors."""
+    return [
+        part
+        for part in layer.modules()
+        if (own := list(part.parameters(recurse=False))) and all(w.ndim == 1 for w in own)
+    ]
 
 
 def _computed(compute: Callable[[], Found]) -> Found:

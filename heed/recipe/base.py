@@ -16,6 +16,7 @@ from pydantic import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
+    model_validator,
 )
 
 
@@ -188,6 +189,19 @@ class TrainingStage(Stage):
     """Compute each layer again in the backward pass in place of keeping what it computed: less
     memory, a third more work, the same result.
     """
+
+    @model_validator(mode="after")
+    def _one_base_stays_whole(self) -> Self:
+        lora = getattr(self, "lora", None)
+        if isinstance(lora, SharedLora) and lora.share:
+            for key in ("shard", "checkpoint_activations"):
+                if getattr(self, key):
+                    raise ValueError(
+                        f"{key} does not go with lora.share: adapters take turns on one base, and "
+                        f"a layer would meet another one than it began with; leave {key} or "
+                        "lora.share out"
+                    )
+        return self
 
 
 def listed(comparisons: Comparisons) -> list[str]:

@@ -6,7 +6,6 @@ from functools import partial
 
 from heed.errors import UserError
 from heed.losses.preference import PREFERENCE_LOSSES
-from heed.models.reference import Reference
 from heed.models.rows import pair_rows
 from heed.ops.batch import Pairs
 from heed.ops.order import Order
@@ -35,7 +34,8 @@ def dpo_stage(work: Workplace, settings: Dpo, stage: StageRun) -> Summary:
     context = context_of(policy, settings.context)
 
     def referenced(rows: Pairs) -> Pairs:
-        return with_reference(rows, Reference(policy), micro_tokens)
+        reference = work.splitting(settings).reference(policy)
+        return with_reference(rows, reference, micro_tokens)
 
     train, heldout = (pair_rows(policy.chat, items, context) for items in records)
     if facts.reference:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from heed.data.comparisons import each_by_itself
-from heed.models.reference import Reference
 from heed.models.rows import answer_rows
 from heed.ops.batch import Answers
 from heed.ops.order import Order
@@ -41,7 +40,9 @@ def kto_stage(work: Workplace, settings: Kto, stage: StageRun) -> Summary:
             stage,
             name,
             answer_rows(policy.chat, items, context),
-            lambda data: with_reference(data, Reference(policy), micro_tokens),
+            lambda data: with_reference(
+                data, work.splitting(settings).reference(policy), micro_tokens
+            ),
         )
 
     data = rows("train", train)

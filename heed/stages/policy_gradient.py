@@ -8,7 +8,6 @@ from functools import partial
 from heed.losses.kl import KL_LOSSES, kl_penalty
 from heed.losses.policy import Aggregate, LogRatio, over_tokens, ppo_clip, token_log_ratio
 from heed.models.language_model import LanguageModel
-from heed.models.reference import Reference
 from heed.policies.kl_control import KlController
 from heed.policies.policy_gradient import Baseline, PolicyGradient, Surrogate
 from heed.recipe import OnPolicy, Rejection
@@ -50,7 +49,7 @@ def policy_gradient(
             sampler=sampler,
             prompts=prompts,
             reward=reward,
-            reference=Reference(policy),
+            reference=models.reference(policy),
             kl=KlController(kl.coef, kl.target, kl.horizon),
             surrogate=_surrogate(settings, group, log_ratio, aggregate),
             seed=work.seed(stage.name),
@@ -85,7 +84,7 @@ def policy_and_models(
     """
     policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
     shared = settings.lora is not None and settings.lora.share
-    return policy, work.sharing(policy) if shared else work
+    return policy, work.sharing(policy) if shared else work.splitting(settings)
 
 
 def _surrogate(

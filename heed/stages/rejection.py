@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from heed.models.reference import Reference
 from heed.policies.rejection import RejectionSampling, Selection
 from heed.recipe import Rejection
 from heed.run import StageRun
@@ -21,7 +20,7 @@ def rejection(work: Workplace, settings: Rejection, stage: StageRun) -> Summary:
         sampler=sampler,
         prompts=prompts,
         reward=models.reward(settings.reward),
-        reference=Reference(policy),
+        reference=models.reference(policy),
         selection=Selection(
             prompts=settings.prompts,
             candidates=settings.candidates,
