@@ -1,10 +1,14 @@
-"""Trains toy models on the processes that torchrun started; tests/distributed/ runs it.
+"""Trains toy models on several processes; the tests beside it run it.
 
     torchrun --standalone --nproc-per-node 2 tests/distributed/toy.py FOLDER '{"methods": ["sft"]}'
+    python tests/distributed/toy.py '[{"ranks": 2, "folder": ..., "methods": ["sft"]}, ...]'
+
+The second form forks the processes of one scenario after the other and so imports torch once.
 
 Options: methods, iterations, shard, lora, again (checkpoint_activations), half, checkpoint_every,
-and kill: the iteration after which the last process kills itself, the first time it comes there.
-Leaves metrics.jsonl a method, and `measured.json` with the bytes that rank 0 held.
+and kills: for each attempt [what, count, rank], after so many of which ("loss": passes through a
+loss; "file": changes of a directory) that process kills itself. Leaves metrics.jsonl and the whole
+weights of every method, and `measured-RANK.json` with the bytes that each process held.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import gc
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +28,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import train_on_ranks as toys
+from killed import WRITES
 
 from heed.files import write_json
 from heed.models.activations import checkpoint_activations
@@ -63,19 +69,39 @@ METHODS: dict[str, Callable[[LanguageModel, Path], Any]] = {
 }
 
 
-def kill_once(iteration: int, folder: Path) -> Callable[[int, Any], None]:
-    """The last process kills itself after an iteration, once."""
-    ranks, killed = Ranks.here(), folder / f"killed-{iteration}"
+class Fate:
+    """Kills this process at its hour."""
 
-    def call(step: int, _: Any) -> None:
-        if step == iteration and ranks.rank == ranks.count - 1 and not killed.exists():
-            killed.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+    def __init__(self, what: str = "", count: int = 0, rank: int = 0) -> None:
+        self.what = what
+        self.left = count if rank == Ranks.here().rank else 0
 
-    return call
+    def meets(self, what: str) -> None:
+        if what == self.what and self.left:
+            self.left -= 1
+            if not self.left:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def watch(self, folder: Path) -> None:
+        """Let changes of files below a folder count."""
+
+        def hook(event: str, arguments: tuple[Any, ...]) -> None:
+            if event in WRITES and str(arguments[0]).startswith(str(folder)):
+                self.meets("file")
+
+        sys.addaudithook(hook)
+
+    def over(self, loss: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """The same loss, whose passes count."""
+
+        def counted(batch: Any) -> Any:
+            self.meets("loss")
+            return loss(batch)
+
+        return counted
 
 
-def train(name: str, folder: Path, options: dict[str, Any]) -> dict[str, Any]:
+def train(name: str, folder: Path, options: dict[str, Any], fate: Fate) -> dict[str, Any]:
     """Train one method; gives its weights whole, and the bytes of what this process holds."""
     ranks, run = Ranks.here(), folder / name
     optim = Optimisation(lr=0.01, eps=1e-3, micro_tokens=20, clip_norm=0.5)
@@ -92,7 +118,7 @@ def train(name: str, folder: Path, options: dict[str, Any]) -> dict[str, Any]:
         checkpoint_activations(method.module)
     if stage.shard:
         shard(method.module, half=bool(options.get("half")))
-    kills = [kill_once(at, folder) for at in options.get("kill", [])]
+    method.loss = fate.over(method.loss)
     with torch.autocast("cpu", torch.bfloat16, bool(options.get("half")), cache_enabled=False):
         trainer = Trainer(
             method=method,
@@ -101,7 +127,6 @@ def train(name: str, folder: Path, options: dict[str, Any]) -> dict[str, Any]:
             iterations=options.get("iterations", 3),
             seed=0,
             monitor=Monitor("loss", higher_is_better=False),
-            callbacks=kills,
         )
         trainer.train()
     with torch.no_grad():
@@ -121,9 +146,13 @@ def held(module: nn.Module, optimizer: torch.optim.Optimizer) -> int:
 def main(folder: Path, options: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with processes() as rank:
+        attempt = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", options.get("attempt", 0)))
+        kills = options.get("kills", [])
+        fate = Fate(*(kills[attempt] if attempt < len(kills) else ()))
+        fate.watch(folder)
         measured = {}
         for name in options["methods"]:
-            found = train(name, folder, options)
+            found = train(name, folder, options, fate)
             measured[name] = found["bytes"]
             if rank == 0:
                 torch.save(found.pop("weights"), folder / f"{name}.pt")
@@ -132,5 +161,32 @@ def main(folder: Path, options: dict[str, Any]) -> None:
         write_json(folder / f"measured-{rank}.json", measured)
 
 
+def fork(scenario: dict[str, Any]) -> None:
+    """Run a scenario's processes to their end; those that are left by a killed one end, too."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    children = []
+    for rank in range(scenario["ranks"]):
+        child = os.fork()
+        if not child:
+            of_rank = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": scenario["ranks"]}
+            os.environ.update({name: str(value) for name, value in of_rank.items()})
+            os.environ.update({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
+            try:
+                main(Path(scenario["folder"]), scenario)
+            except RuntimeError:
+                os._exit(0 if scenario.get("kills") else 1)
+            os._exit(0)
+        children.append(child)
+    ends = [os.waitpid(child, 0)[1] for child in children]
+    if any(ends) and not scenario.get("kills"):
+        raise SystemExit(f"{scenario}: {ends}")
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    if len(sys.argv) == 2:
+        for each in json.loads(sys.argv[1]):
+            fork(each)
+    else:
+        main(Path(sys.argv[1]), json.loads(sys.argv[2]))
