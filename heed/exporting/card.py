@@ -15,7 +15,7 @@ from heed.exporting.figures import FOLDER, draw
 from heed.exporting.found import Found, done
 from heed.exporting.markdown import block, code, escaped, table
 from heed.exporting.metadata import ADAPTER, header
-from heed.exporting.probes import EXACT, Apart
+from heed.exporting.probes import Apart
 from heed.exporting.weights import BASE, Checked
 from heed.naming import POLICY
 from heed.provenance import provenance
@@ -335,7 +335,7 @@ def _checked(card: Card) -> str:
     checked = card.checked
     what = "score" if card.found.kind == "reward" else "log-prob"
     by = "peft" if card.what == ADAPTER else "transformers"
-    allowed = f" ({EXACT:.0e} is allowed)" if card.what == "merged" else ""
+    allowed = f" ({checked.allowed:.0e} is allowed)" if card.what == "merged" else ""
     lines = [
         "## How the export was checked",
         f"It was loaded again by plain {by} before it took its place, and asked "

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
 from heed.errors import UserError
 from heed.exporting.found import Found
@@ -30,9 +31,7 @@ ANSWER = 24
 ELSE = "Hello! How are you?"
 """What is asked where a run has no prompt that fits."""
 EXACT = 1e-5
-"""Nats a token (or points of a score) that a model may differ from the one written, both computed
-in float32.
-"""
+"""Nats a token that a model may differ from the one written, both computed in float32."""
 ROUNDING = 0.1
 """Nats a token on average that rounding the weights to half precision, and computing in it, may
 move log-probs; scores by as many points.
@@ -135,12 +134,20 @@ def apart(before: Sequence[float], after: Sequence[float]) -> Apart:
     return Apart(sum(gaps) / len(gaps), max(gaps), len(gaps))
 
 
-def must_equal(found: Apart, what: str) -> Apart:
+def allowed_of_scores(head: nn.Module) -> float:
+    """How far scores may lie apart: what the head's weights make of hidden states that differ by
+    `EXACT`, for calibration divides the weights by the spread of the scores, which may be small.
+    """
+    weights = torch.cat([weight.detach().flatten() for weight in head.parameters()])
+    return EXACT * max(1.0, float(weights.norm()))
+
+
+def must_equal(found: Apart, what: str, allowed: float = EXACT) -> Apart:
     """Raises UserError where what was read again is not what was written."""
-    if found.most > EXACT:
+    if found.most > allowed:
         raise UserError(
             f"What was written is not what was to be written: {what} differ by up to "
-            f"{found.most:.2g} where {EXACT:.0e} is allowed. Nothing was kept; see that the disk "
+            f"{found.most:.2g} where {allowed:.0e} is allowed. Nothing was kept; see that the disk "
             "is sound, and try again."
         )
     return found

@@ -42,6 +42,8 @@ BASE = "base"
 """The folder of an adapter's base, where that is a policy of the run."""
 CONTEXT = 512
 """Tokens, where a model does not say how many it takes."""
+WORN = 100 * probes.EXACT
+"""Nats a token that an adapter worn by peft may differ from one merged: another order of sums."""
 SPARE = 64 * 2**20
 """Bytes beside the weights: tokenizer, card, figures."""
 Step = Callable[[], None]
@@ -60,6 +62,8 @@ class Checked:
     probes: int
     wording: Wording
     parameters: int
+    allowed: float
+    """How far `written` might have gone at most."""
 
 
 def export_policy(found: Found, folder: Path, dtype: str, shard: str, step: Step) -> Checked:
@@ -95,7 +99,7 @@ def export_policy(found: Found, folder: Path, dtype: str, shard: str, step: Step
             "Heed does, though the weights are equal. Nothing was kept. This is a defect of Heed's "
             "or of the model's generation config; please report it."
         )
-    return Checked(written, rounding, same, len(said), wording, parameters)
+    return Checked(written, rounding, same, len(said), wording, parameters, probes.EXACT)
 
 
 def export_adapter(
@@ -129,12 +133,12 @@ def export_adapter(
     model = sources.load_weights(AutoModelForCausalLM, source, torch.float32)
     worn = PeftModel.from_pretrained(model, folder).eval()
     gap = probes.apart(merged, probes.logprobs(worn, said))
-    if dtype == "float32" and gap.most > 100 * probes.EXACT:
+    if dtype == "float32" and gap.most > WORN:
         raise UserError(_unlike(gap, base.source))
     rounding = None
     if dtype != "float32":
         rounding = probes.must_be_near(gap, dtype, "log-probs (nats a token)")
-    return Checked(gap, rounding, None, len(said), wording, parameters)
+    return Checked(gap, rounding, None, len(said), wording, parameters, WORN)
 
 
 def export_reward(found: Found, folder: Path, dtype: str, shard: str, step: Step) -> Checked:
@@ -157,15 +161,16 @@ def export_reward(found: Found, folder: Path, dtype: str, shard: str, step: Step
         wording = save_tokenizer(own.tokenizer, own.turns, prompts, folder)
     step()
     plain = _classifier(folder, torch.float32)
+    allowed = probes.allowed_of_scores(own.head)
     written = probes.must_equal(
-        probes.apart(expected, probes.plain_scores(plain, said, typed=typed)), "scores"
+        probes.apart(expected, probes.plain_scores(plain, said, typed=typed)), "scores", allowed
     )
     rounding = None
     if dtype != "float32":
         plain = _classifier(folder, DTYPES[dtype])
         found_ = probes.plain_scores(plain, said, typed=typed)
         rounding = probes.must_be_near(probes.apart(before, found_), dtype, "scores")
-    return Checked(written, rounding, None, len(said), wording, parameters)
+    return Checked(written, rounding, None, len(said), wording, parameters, allowed)
 
 
 def kept_dtype(source: str) -> str:

@@ -283,3 +283,13 @@ def _pairing_tokenizer() -> Any:
         sep_token="[SEP]", model_max_length=64,
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
     )  # fmt: skip
+
+
+def test_scores_may_differ_by_what_the_head_makes_of_it() -> None:
+    head = torch.nn.Linear(2, 1, bias=False)
+    with torch.no_grad():
+        head.weight.copy_(torch.tensor([[3.0, 4.0]]))
+    assert probes.allowed_of_scores(head) == pytest.approx(5e-5)
+    with torch.no_grad():
+        head.weight.div_(100)
+    assert probes.allowed_of_scores(head) == probes.EXACT
