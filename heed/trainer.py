@@ -183,14 +183,10 @@ class Trainer(Generic[Rows]):
                 (term.weight * means[term.name] for term in terms if term.weight),
                 torch.zeros(()),
             )
-            if not counted:
-                (0.0 * objective).backward()  # the other processes wait for its gradients
-                continue
-            objective.backward()
-            for name, mean in [("loss", objective), *means.items()]:
+            (objective if counted else 0.0 * objective).backward()  # where others wait for it
+            for name, mean in [("loss", objective), *means.items()] if counted else []:
                 totals[name] = totals.get(name, torch.zeros_like(mean)) + mean.detach()
-        if not sharded:  # else they were added up on the way
-            ranks.add_gradients(self._parameters())
+        ranks.add_gradients([] if sharded else self._parameters())  # else it was done on the way
         ranks.add(totals.values())
         norm = everywhere(nn.utils.clip_grad_norm_(self._parameters(), optim.clip_norm))
         metrics = {name: float(total) for name, total in totals.items()}

@@ -74,7 +74,7 @@ def whole(module: Any) -> Iterator[Any]:
     try:
         with torch.no_grad():
             for name, place in copied.named_parameters():
-                place.data = _gathered(weights[name].detach())
+                place.data = everywhere(weights[name].detach())
         yield copied
     finally:
         for place in copied.parameters():
@@ -89,11 +89,7 @@ def local(tensor: Tensor) -> Tensor:
 
 def everywhere(tensor: Tensor) -> Tensor:
     """A tensor's whole value, in every process, all of which must come here."""
-    return _gathered(tensor) if isinstance(tensor, DTensor) else tensor
-
-
-def _gathered(tensor: Tensor) -> Tensor:
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor.clone()
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def _shard(model: nn.Module, *, half: bool) -> None:
