@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from heed.energy import watch_energy
 from heed.memory import watch_memory
@@ -163,10 +164,27 @@ def processes() -> Iterator[int]:
         return
     # The first process may sample and evaluate alone for long; a dead one ends all by torchrun.
     backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backends, timeout=timedelta(days=7))
+    long = timedelta(days=7)
+    dist.init_process_group(backends, timeout=long, **_meeting_place(long))
     try:
         yield dist.get_rank()
         gc.collect()  # sharded models that outlive their group abort the process
         dist.barrier()
     finally:
         dist.destroy_process_group()
+
+
+def _meeting_place(timeout: timedelta) -> dict[str, Any]:
+    """Where the processes of this attempt find each other.
+
+    torchrun keeps one store over all its restarts, and in it the addresses of processes that are
+    gone: who reads one of those waits for ever.
+    """
+    store, rank, count = next(rendezvous("env://", timeout=timeout))
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    store.set_timeout(timeout)
+    return {
+        "store": dist.PrefixStore(f"attempt-{attempt}", store),
+        "rank": rank,
+        "world_size": count,
+    }
