@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from heed.energy import watch_energy
@@ -184,7 +185,7 @@ def _meeting_place(timeout: timedelta) -> dict[str, Any]:
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     store.set_timeout(timeout)
     return {
-        "store": dist.PrefixStore(f"attempt-{attempt}", store),
+        "store": PrefixStore(f"attempt-{attempt}", store),
         "rank": rank,
         "world_size": count,
     }

@@ -128,24 +128,51 @@ def test_twenty_steps_on_four_processes(method: str, tmp_path: Path) -> None:
         assert_same(tmp_path / ranks, tmp_path / "1", method)
 
 
+def kills(name: str, count: int) -> list[list[Any]]:
+    """So many random points at which one of two processes dies: in a pass, in a write."""
+    draw = random.Random(name)
+    points = [("loss", 8), ("file", 20)] * count
+    return [[what, draw.randint(1, most), draw.randrange(2)] for what, most in points][:count]
+
+
+def assert_same_bits(place: Path, method: str) -> None:
+    """What was killed left what was not."""
+    assert rows(place / "killed", method) == rows(place / "straight", method)
+    weights = [torch.load(place / name / f"{method}.pt") for name in ("killed", "straight")]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["sft", "ppo"])
-def test_torchrun_restarts_a_killed_process_to_the_same_bits(method: str, tmp_path: Path) -> None:
-    draw = random.Random(f"kills of {method}")
-    kills = [
-        [what, draw.randint(1, most), draw.randrange(2)]
-        for what, most in [("loss", 8), ("file", 20)] * 5
+@pytest.mark.parametrize("method", METHODS)
+def test_killed_at_ten_points_it_goes_on_to_the_same_bits(method: str, tmp_path: Path) -> None:
+    common = {"ranks": 2, "methods": [method], "iterations": 16, "shard": True}
+    common["checkpoint_every"] = 1
+    killed = {**common, "folder": str(tmp_path / "killed"), "kills": kills(method, 10)}
+    scenarios = [
+        {**common, "folder": str(tmp_path / "straight")},
+        *({**killed, "attempt": attempt} for attempt in range(11)),
     ]
-    options = {"methods": [method], "iterations": 16, "checkpoint_every": 1, "shard": True}
-    for name, plan, restarts in (("straight", [], 0), ("killed", kills, len(kills))):
+    done = subprocess.run(
+        [sys.executable, str(TOY), json.dumps(scenarios)],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=300,
+    )
+    assert done.stdout.count(b"killed") == 10
+    assert_same_bits(tmp_path, method)
+
+
+@pytest.mark.slow
+def test_torchrun_restarts_killed_processes(tmp_path: Path) -> None:
+    options = {"methods": ["sft"], "iterations": 10, "checkpoint_every": 1, "shard": True}
+    for name, plan in (("straight", []), ("killed", kills("torchrun", 4))):
         torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
         words = [str(TOY), str(tmp_path / name), json.dumps({**options, "kills": plan})]
-        command = [sys.executable, *torchrun, f"--max-restarts={restarts}", *words]
+        command = [sys.executable, *torchrun, f"--max-restarts={len(plan)}", *words]
         done = subprocess.run(
             command, env=ENVIRONMENT, capture_output=True, text=True, timeout=400, check=False
         )
         assert done.returncode == 0, done.stderr[-3000:]
-    assert rows(tmp_path / "killed", method) == rows(tmp_path / "straight", method)
-    weights = [torch.load(tmp_path / name / f"{method}.pt") for name in ("killed", "straight")]
-    assert weights[0].keys() == weights[1].keys()
-    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    assert_same_bits(tmp_path, "sft")

@@ -19,6 +19,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,13 @@ def train(name: str, folder: Path, options: dict[str, Any], fate: Fate) -> dict[
     ranks, run = Ranks.here(), folder / name
     optim = Optimisation(lr=0.01, eps=1e-3, micro_tokens=20, clip_norm=0.5)
     every = options.get("checkpoint_every", 50)
-    stage = Sft(name="sft", optim=optim, checkpoint_every=every, shard=options.get("shard", False))
+    stage = Sft(
+        name="sft",
+        optim=optim,
+        checkpoint_every=every,
+        keep="best",
+        shard=options.get("shard", False),
+    )
     placed = StageRun(stage, "key", run / "sft", run, writes=ranks.rank == 0)
     placed.start()
     ranks.wait()
@@ -176,11 +183,14 @@ def fork(scenario: dict[str, Any]) -> None:
             try:
                 main(Path(scenario["folder"]), scenario)
             except RuntimeError:
-                os._exit(0 if scenario.get("kills") else 1)
+                traceback.print_exc()
+                os._exit(1)
             os._exit(0)
         children.append(child)
     ends = [os.waitpid(child, 0)[1] for child in children]
-    if any(ends) and not scenario.get("kills"):
+    if any(os.WIFSIGNALED(end) for end in ends):
+        print("killed", flush=True)
+    elif any(ends):
         raise SystemExit(f"{scenario}: {ends}")
 
 
