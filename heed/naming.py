@@ -266,7 +266,7 @@ def load(named: Who, *, device: str = "auto", say: Say = lambda _: None) -> Spea
 
 def longest_answer(lm: LanguageModel) -> int:
     """In tokens: at most half of the context, for the prompt needs room in it too."""
-    from heed.models.forward import causal_lm
+    from heed.models.anatomy import causal_lm
 
     config = causal_lm(lm.model).config.get_text_config()
     context = getattr(config, "max_position_embeddings", None)

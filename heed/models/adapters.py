@@ -20,7 +20,7 @@ from torch import nn
 
 from heed.errors import UserError
 from heed.models import source as sources
-from heed.models.forward import causal_lm
+from heed.models.anatomy import causal_lm
 from heed.models.modes import seeded
 
 OWN = "default"

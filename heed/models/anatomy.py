@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
-
-from heed.models.forward import causal_lm
 
 LLAMA_FAMILY = frozenset({"llama", "mistral", "ministral", "qwen2", "qwen3", "smollm3", "seed_oss"})
 """The model types of transformers whose layers are Llama's, but for biases, norms of queries and
@@ -93,6 +93,11 @@ class Anatomy:
     hidden: int
 
 
+def causal_lm(model: Any) -> Any:
+    """The transformers model inside a peft wrapper, adapters in place; others as they are."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
 def anatomy(model: Any) -> Anatomy | None:
     """The anatomy of a transformers model (a causal LM or a backbone, with or without peft).
 
@@ -111,6 +116,26 @@ def anatomy(model: Any) -> Anatomy | None:
         return read(backbone, head)
     except _Unlike:
         return None
+
+
+def hooked(model: nn.Module) -> bool:
+    """Whether a module's forward would do more than its class says."""
+    return any(
+        part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part)
+        for part in model.modules()
+    )
+
+
+def is_silu(activation: Any) -> bool:
+    """Whether an MLP's activation is the one that compiled gates compute."""
+    return type(activation) in (nn.SiLU, type(_silu()))
+
+
+@cache
+def _silu() -> Any:
+    from transformers.activations import ACT2FN
+
+    return ACT2FN["silu"]
 
 
 class _Unlike(Exception):  # noqa: N818 - no error: the model is just another one

@@ -10,22 +10,19 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from peft import PeftModel
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from heed.models.anatomy import causal_lm
 from heed.models.entering import within
+from heed.models.packed_decoder import LONGEST, packed_decoder
 from heed.models.packing import documents_apart, packs
 from heed.models.work import count_head, count_pass
 from heed.ops.batch import Packed, Padded, Sequences
 from heed.ops.logprobs import logprobs_from_logits, token_logprobs
 
+HIDDEN = "last_hidden_state"
 _PLAIN_HEADS: WeakKeyDictionary[nn.Linear, bool] = WeakKeyDictionary()
-
-
-def causal_lm(model: Any) -> Any:
-    """The transformers model inside a peft wrapper, adapters in place; others as they are."""
-    return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
 def completion_logprobs(
@@ -47,7 +44,7 @@ def completion_logprobs(
     if has_plain_head(model):
 
         def from_hidden() -> tuple[Tensor, Tensor]:
-            hidden = _at(inner.base_model, sequences, "last_hidden_state", predicts)
+            hidden = _at(inner.base_model, sequences, HIDDEN, predicts)
             head = inner.get_output_embeddings()
             count_head(head.weight, len(targets))
             return token_logprobs(hidden, head.weight, head.bias, targets, temperature=temperature)
@@ -64,7 +61,7 @@ def completion_logprobs(
 
 def hidden_states(backbone: nn.Module, sequences: Sequences) -> Tensor:
     """The backbone's last hidden states, [B, T, D]; those of padding mean nothing."""
-    output, packed = _forward(backbone, sequences, "last_hidden_state")
+    output, packed = _forward(backbone, sequences, HIDDEN)
     if not packed:
         return output
     spread = output.new_zeros((*sequences.mask.shape, output.shape[-1]))
@@ -73,11 +70,18 @@ def hidden_states(backbone: nn.Module, sequences: Sequences) -> Tensor:
 
 def hidden_states_at(backbone: nn.Module, sequences: Sequences, places: Tensor) -> Tensor:
     """The last hidden states at the tokens that `places` [B, T] marks, row by row, [N, D]."""
-    return _at(backbone, sequences, "last_hidden_state", places)
+    return _at(backbone, sequences, HIDDEN, places)
 
 
 def _at(module: nn.Module, sequences: Sequences, name: str, places: Tensor) -> Tensor:
     """The output `name` at the real tokens that `places` [B, T] marks, row by row, [N, ...]."""
+    lengths = sequences.cost().tolist()
+    if name == HIDDEN and max(lengths) <= LONGEST and _together(module, sequences):
+        decoder = packed_decoder(module)
+        if decoder is not None:
+            count_pass(module, sequences.mask.sum())
+            mask = sequences.mask
+            return decoder.hidden(sequences.ids[mask], lengths, places[mask].nonzero()[:, 0])
     output, packed = _forward(module, sequences, name)
     return output[places[sequences.mask] if packed else places]
 

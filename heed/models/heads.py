@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from heed.models.adapters import FOLDER, AdaptedBackbone, add_adapter
-from heed.models.forward import causal_lm, hidden_states_at
+from heed.models.anatomy import causal_lm
+from heed.models.forward import hidden_states_at
 from heed.models.language_model import LanguageModel, merged
 from heed.models.reward_model import RewardModel
 from heed.ops.batch import Sequences

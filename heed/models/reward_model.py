@@ -32,6 +32,7 @@ from heed.models.adapters import (
     new_adapter,
     save_adapter,
 )
+from heed.models.anatomy import causal_lm
 from heed.models.chat import ChatFormat
 from heed.models.device import resolve_device, resolve_dtype
 from heed.models.encoder import (
@@ -46,7 +47,7 @@ from heed.models.encoder import (
     settled,
 )
 from heed.models.entering import within
-from heed.models.forward import causal_lm, hidden_states, hidden_states_at
+from heed.models.forward import hidden_states, hidden_states_at
 from heed.models.language_model import LanguageModel, load_language_model, merged
 from heed.models.modes import seeded
 from heed.models.pair_format import PairFormat

@@ -22,7 +22,7 @@ import torch
 from pydantic import TypeAdapter
 
 from heed.errors import UserError
-from heed.models.forward import causal_lm
+from heed.models.anatomy import causal_lm
 from heed.models.shared_weights import SharedWeights, layout, new_memory, trained
 from heed.models.work import count_answers
 from heed.sampling.local import LocalSampler

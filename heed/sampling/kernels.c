@@ -1,59 +1,5 @@
 // Decoding on a CPU: what stands between the matrix products of a layer, one pass each.
-// Included once a format, with T, LOAD, STORE and NAME defined; see kernels.py.
-
-#ifndef KERNELS_COMMON
-#define KERNELS_COMMON
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
-
-static inline float from_bf16(uint16_t x) {
-  uint32_t bits = (uint32_t)x << 16;
-  float y;
-  memcpy(&y, &bits, 4);
-  return y;
-}
-
-static inline uint16_t to_bf16(float x) {  // to nearest, ties to even; NaN stays NaN
-  uint32_t bits;
-  memcpy(&bits, &x, 4);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return 0x7fc0;
-  return (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-}
-
-// e^x to about 1e-7, in a form that compilers vectorise: 2^n e^r with |r| <= log(2) / 2.
-static inline float exponential(float x) {
-  x = x < -87.0f ? -87.0f : x;
-  x = x > 87.0f ? 87.0f : x;
-  float n = rintf(x * 1.44269504f);
-  float r = x - n * 0.693145752f - n * 1.42860677e-6f;
-  float y = 1.98412698e-4f;
-  y = y * r + 1.38888889e-3f;
-  y = y * r + 8.33333333e-3f;
-  y = y * r + 4.16666667e-2f;
-  y = y * r + 1.66666667e-1f;
-  y = y * r + 0.5f;
-  y = y * r + 1.0f;
-  y = y * r + 1.0f;
-  int32_t bits = ((int32_t)n + 127) << 23;
-  float power;
-  memcpy(&power, &bits, 4);
-  return y * power;
-}
-
-// A head turned by its position; `sines` carry rotate_half's sign. Without a table a copy.
-#define TURN(LOAD, x, cosines, sines, width, y)                                   \
-  if (cosines) {                                                                  \
-    int64_t half = (width) / 2;                                                   \
-    for (int64_t d = 0; d < half; d++) {                                          \
-      float a = LOAD((x)[d]), b = LOAD((x)[d + half]);                            \
-      (y)[d] = a * (cosines)[d] + b * (sines)[d];                                 \
-      (y)[d + half] = b * (cosines)[d + half] + a * (sines)[d + half];            \
-    }                                                                             \
-  } else {                                                                        \
-    for (int64_t d = 0; d < (width); d++) (y)[d] = LOAD((x)[d]);                  \
-  }
-#endif
+// Included once a format; see heed/ops/compiled.py.
 
 // One key head of one row: the new key and value go into its cache at `here`, keys [width, capacity]
 // and values [capacity, width], and its `group` queries [group, width] see what is there from
@@ -120,33 +66,5 @@ void NAME(attend)(const T *heads, T *keys, T *values, const int64_t *at, const f
     else if (width == 128) HEAD(128);
     else HEAD(width);
 #undef HEAD
-  }
-}
-
-// out = x / sqrt(mean(x^2) + epsilon) * weight, row by row; x [rows, width] in float32.
-void NAME(rms_norm)(const float *x, const float *weight, T *out, int64_t rows, int64_t width,
-                    float epsilon) {
-#pragma omp parallel for schedule(static) if (rows * width > 65536)
-  for (int64_t row = 0; row < rows; row++) {
-    const float *from = x + row * width;
-    float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t d = 0; d < width; d++) sum += from[d] * from[d];
-    float factor = 1.0f / sqrtf(sum / (float)width + epsilon);
-#pragma omp simd
-    for (int64_t d = 0; d < width; d++) out[row * width + d] = STORE(from[d] * factor * weight[d]);
-  }
-}
-
-// out [rows, width] = silu(gate) * up of x [rows, 2 * width], gate first.
-void NAME(gated)(const T *x, T *out, int64_t rows, int64_t width) {
-#pragma omp parallel for schedule(static) if (rows * width > 65536)
-  for (int64_t row = 0; row < rows; row++) {
-    const T *gate = x + 2 * row * width, *up = gate + width;
-#pragma omp simd
-    for (int64_t d = 0; d < width; d++) {
-      float g = LOAD(gate[d]);
-      out[row * width + d] = STORE(g / (1.0f + exponential(-g)) * LOAD(up[d]));
-    }
   }
 }

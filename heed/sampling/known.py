@@ -10,8 +10,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from heed.models.anatomy import Anatomy, anatomy
-from heed.models.forward import causal_lm, has_plain_head
+from heed.models.anatomy import Anatomy, anatomy, causal_lm, hooked
+from heed.models.forward import has_plain_head
 from heed.sampling.lean import LeanDecoder
 from heed.sampling.plain import prefilled
 from heed.sampling.weights import weights
@@ -36,20 +36,12 @@ def lean_anatomy(model: Any) -> Anatomy | None:
     """
     inner = causal_lm(model)
     found = anatomy(model)
-    if found is None or found.head is None or _hooked(model):
+    if found is None or found.head is None or hooked(model):
         return None
     kinds = tuple(type(part) for part in model.modules())
     if inner not in _CHECKED or _CHECKED[inner][0] != kinds:
         _CHECKED[inner] = (kinds, has_plain_head(model) and _agrees(model, found))
     return found if _CHECKED[inner][1] else None
-
-
-def _hooked(model: nn.Module) -> bool:
-    """Whether a module's forward would do more than its class says."""
-    return any(
-        part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part)
-        for part in model.modules()
-    )
 
 
 @torch.no_grad()

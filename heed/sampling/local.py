@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from heed.errors import UserError
-from heed.models.forward import causal_lm
+from heed.models.anatomy import causal_lm
 from heed.models.language_model import LanguageModel
 from heed.models.modes import evaluating
 from heed.models.work import count_answers

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from heed.models.forward import causal_lm
+from heed.models.anatomy import causal_lm
 from heed.sampling.answers import Answers
 from heed.sampling.cache import cache_rows, preallocated_cache
 

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear, rms_norm
 from transformers.pytorch_utils import Conv1D
 
-from heed.models.anatomy import Anatomy, Layer, Mlp, Norm
+from heed.models.anatomy import Anatomy, Layer, Mlp, Norm, is_silu
 from heed.models.linears import prepared
-from heed.sampling.kernels import Kernels, is_silu, kernels
+from heed.ops.fused import Fused, fused
+from heed.sampling.kernels import Kernels, kernels
 
 Operation = Callable[[Tensor], Tensor]
 
@@ -48,7 +49,7 @@ class LayerWeights:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """All of a decoder's operations, the format they compute in, and its compiled steps if any."""
+    """All of a decoder's operations, the format they compute in, and compiled attention if any."""
 
     layers: tuple[LayerWeights, ...]
     norm: Operation
@@ -63,19 +64,18 @@ def weights(anatomy: Anatomy, dtype: torch.dtype) -> Weights:
     assert anatomy.head is not None, "a sampler needs the head"
     size = sum(weight.numel() for weight in anatomy.backbone.parameters())
     copies = size * dtype.itemsize <= LARGEST_COPY
-    compiled = kernels(dtype, anatomy.embedding.weight.device)
+    device = anatomy.embedding.weight.device
+    steps = fused(dtype, device)
     return Weights(
-        layers=tuple(_layer(layer, dtype, copies, compiled) for layer in anatomy.layers),
-        norm=_norm(anatomy.norm, dtype, compiled),
+        layers=tuple(_layer(layer, dtype, copies, steps) for layer in anatomy.layers),
+        norm=_norm(anatomy.norm, dtype, steps),
         head=_fused([anatomy.head], dtype, copies),
         dtype=dtype,
-        compiled=compiled,
+        compiled=kernels(dtype, device),
     )
 
 
-def _layer(
-    layer: Layer, dtype: torch.dtype, copies: bool, compiled: Kernels | None
-) -> LayerWeights:
+def _layer(layer: Layer, dtype: torch.dtype, copies: bool, compiled: Fused | None) -> LayerWeights:
     attention, mlp = layer.attention, layer.mlp
     norms = None
     if attention.query_norm is not None and attention.key_norm is not None:
@@ -92,7 +92,7 @@ def _layer(
     )
 
 
-def _activation(mlp: Mlp, compiled: Kernels | None) -> Operation:
+def _activation(mlp: Mlp, compiled: Fused | None) -> Operation:
     if mlp.gate is None:
         return mlp.activation
     if compiled is not None and is_silu(mlp.activation):
@@ -105,7 +105,7 @@ def _activation(mlp: Mlp, compiled: Kernels | None) -> Operation:
     return gated
 
 
-def _norm(norm: Norm, dtype: torch.dtype, compiled: Kernels | None = None) -> Operation:
+def _norm(norm: Norm, dtype: torch.dtype, compiled: Fused | None = None) -> Operation:
     """Computed in float32 whatever comes in; what goes out has the format of computation.
 
     A compiled one takes the residual stream, which is float32.
@@ -114,7 +114,7 @@ def _norm(norm: Norm, dtype: torch.dtype, compiled: Kernels | None = None) -> Op
     weight = module.weight.detach().float().contiguous()
     shape, epsilon = tuple(weight.shape), norm.epsilon
     if norm.root_mean_square and compiled is not None:
-        return lambda x: compiled.rms_norm(x, weight, epsilon)
+        return lambda x: compiled.norm(x, weight, epsilon)
     if norm.root_mean_square:
         return lambda x: rms_norm(x.float(), shape, weight, epsilon).to(dtype)
     offset = None if module.bias is None else module.bias.detach().float()

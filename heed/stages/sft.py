@@ -7,8 +7,8 @@ from typing import Any
 
 from heed.errors import UserError
 from heed.evaluation.likelihood import nll, per_token
+from heed.models.anatomy import causal_lm
 from heed.models.chat import ChatFormat
-from heed.models.forward import causal_lm
 from heed.models.language_model import LanguageModel, attach_lora
 from heed.models.packing import check_packing
 from heed.models.rows import conversation_rows, demonstration_rows, text_rows

@@ -120,7 +120,7 @@ def tiny() -> Callable[..., LanguageModel]:
     """A model with weights large enough that its distributions are far from flat."""
 
     def make(kind: str, tokenizer: str = "templated", seed: int = 0, **more: Any) -> LanguageModel:
-        config = {"model_type": kind, **SIZES[kind], "initializer_range": 0.2, **more}
+        config = {"model_type": kind, **SIZES.get(kind, {}), "initializer_range": 0.2, **more}
         return new_language_model(TOKENIZERS[tokenizer](), config, seed)
 
     return make

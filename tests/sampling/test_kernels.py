@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from heed.models.linears import prepared
-from heed.sampling import kernels as compiled
-from heed.sampling.kernels import Kernels, is_silu, kernels
+from heed.sampling.kernels import Kernels, kernels
 
 CPU = torch.device("cpu")
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 2.0**-6}
@@ -70,48 +67,6 @@ def test_attention(built: Kernels, dtype: torch.dtype, width: int, window: int |
         scores = 0.5 * (query[row][:, None] @ seen_keys)
         close(got[row].view(4, width), (scores.softmax(dim=-1) @ seen_values)[:, 0])
     assert keys[3:].isnan().all()
-
-
-@both
-def test_norm_and_gate(built: Kernels, dtype: torch.dtype) -> None:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn((2, 3, 20), generator=generator)
-    weight = torch.rand(20, generator=generator)
-    close(built.rms_norm(x, weight, 1e-5), nn.functional.rms_norm(x, (20,), weight, 1e-5))
-    inner = (10.0 * torch.randn((7, 34), generator=generator)).to(dtype)
-    gate, up = inner.float().chunk(2, dim=-1)
-    close(built.gated(inner), nn.functional.silu(gate) * up)
-    extreme = torch.tensor([[-200.0, 200.0, math.nan, 1.0, 1.0, 1.0]]).to(dtype)
-    low, high, none = built.gated(extreme)[0].tolist()
-    assert (abs(low), high) == (pytest.approx(0.0, abs=1e-30), 200.0)
-    assert math.isnan(none)
-
-
-@pytest.fixture
-def afresh() -> Iterator[None]:
-    compiled._library.cache_clear()
-    yield
-    compiled._library.cache_clear()
-
-
-@pytest.mark.usefixtures("afresh")
-def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setenv("HEED_COMPILED", "no")
-    assert kernels(torch.float32, CPU) is None
-    monkeypatch.delenv("HEED_COMPILED")
-    assert kernels(torch.float64, CPU) is None
-    monkeypatch.setenv("CC", "false")
-    assert kernels(torch.float32, CPU) is None
-    compiled._library.cache_clear()
-    monkeypatch.setenv("CC", "no-such-compiler")
-    assert kernels(torch.float32, CPU) is None
-    assert list(tmp_path.rglob("*.so")) == []
-
-
-def test_which_activation_is_compiled() -> None:
-    assert is_silu(nn.SiLU())
-    assert not is_silu(nn.GELU())
 
 
 @both

@@ -10,7 +10,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaForCausalLM
 
-from heed.models.forward import causal_lm, completion_logprobs
+from heed.models.anatomy import causal_lm
+from heed.models.forward import completion_logprobs
 from heed.models.language_model import LanguageModel, attach_lora
 from heed.ops.batch import Sequences
 from heed.sampling import known
