@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 HEADER = Path(__file__).with_name("compiled.h")
+CPUINFO = Path("/proc/cpuinfo")
 FLAGS = ["-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fPIC"]
 FORMATS = {
     torch.float32: ("f32", "#define T float\n#define LOAD(x) (x)\n#define STORE(x) (x)\n"),
@@ -112,7 +113,7 @@ def _source(path: Path) -> str:
 def _processor() -> str:
     """What -march=native depends on: a cache may be shared between machines."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
     said = [line for line in lines if line.startswith(("flags", "Features", "model name"))]

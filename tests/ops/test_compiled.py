@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import torch
 
 from heed.ops import compiled
 from heed.ops.fused import fused
+from heed.ops.logprobs import SIGNATURE, SOURCE
 
 CPU = torch.device("cpu")
 
@@ -39,3 +42,25 @@ def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("CC", "no-such-compiler")
     assert fused(torch.float32, CPU) is None
     assert list(tmp_path.rglob("*.so")) == []
+
+
+@pytest.mark.usefixtures("afresh")
+def test_built_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The library lies in the user's cache, and is found there the next time."""
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    assert compiled.compiled(SOURCE, SIGNATURE, torch.float32, CPU) is not None
+    (made,) = (tmp_path / "heed").iterdir()
+    assert made.name.startswith("vocabulary-")
+    before = made.stat()
+    _forget()
+    assert compiled.compiled(SOURCE, SIGNATURE, torch.bfloat16, CPU) is not None
+    assert list((tmp_path / "heed").iterdir()) == [made]
+    assert made.stat() == before
+
+
+def test_a_processor_that_says_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(compiled, "CPUINFO", tmp_path / "none")
+    assert compiled._processor() == platform.machine()

@@ -197,3 +197,12 @@ def test_threads_change_nothing(built: Fused, dtype: torch.dtype) -> None:
         torch.set_num_threads(threads)
     for one, other in zip(*results, strict=True):
         assert torch.equal(one, other)
+
+
+def test_no_memory_for_a_document() -> None:
+    built = fused(torch.float32, torch.device("cpu"))
+    if built is None:
+        pytest.skip("no C compiler")
+    endless = Documents(torch.tensor([0, 1]), 2**50)
+    with pytest.raises(MemoryError, match="no memory for a document"):
+        built.attention(torch.zeros((1, 3, 8)), endless, Reach(1, 1, 1.0))
