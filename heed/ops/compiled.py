@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 HEADER = Path(__file__).with_name("compiled.h")
 FLAGS = ["-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fPIC"]
@@ -45,18 +44,6 @@ def compiled(
     if device.type != "cpu" or dtype not in FORMATS or os.environ.get("HEED_COMPILED") == "no":
         return None
     return _functions(source, tuple(signature), FORMATS[dtype][0])
-
-
-def is_silu(activation: Any) -> bool:
-    """Whether an MLP's activation is the one that compiled gates know."""
-    return type(activation) in (nn.SiLU, type(_silu()))
-
-
-@cache
-def _silu() -> Any:
-    from transformers.activations import ACT2FN
-
-    return ACT2FN["silu"]
 
 
 class _Functions:

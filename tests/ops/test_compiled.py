@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
-from heed.models import compiled
-from heed.models.compiled import is_silu
-from heed.models.fused import fused
+from heed.ops import compiled
+from heed.ops.fused import fused
 
 CPU = torch.device("cpu")
 
@@ -41,8 +39,3 @@ def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("CC", "no-such-compiler")
     assert fused(torch.float32, CPU) is None
     assert list(tmp_path.rglob("*.so")) == []
-
-
-def test_which_activation_is_compiled() -> None:
-    assert is_silu(nn.SiLU())
-    assert not is_silu(nn.GELU())

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
 
-from heed.models.fused import Documents, Fused, Reach, fused
+from heed.ops.fused import Documents, Fused, Reach, fused
 
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 2.0**-5}
 both = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
