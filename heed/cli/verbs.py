@@ -35,6 +35,7 @@ LINES: Mapping[str, str] = {
     "them.",
     "export": "Write a model of a run so that plain transformers (or peft) loads it, with a model "
     "card.",
+    "serve": "Serve policies behind OpenAI's HTTP interface, several side by side.",
     "label": "Compare answers in the browser, alone or with others.",
     "doctor": "Say what this machine has of what Heed needs, what is missing and what to do.",
     "prefs": "Import, export and judge preferences.",

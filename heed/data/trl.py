@@ -254,6 +254,18 @@ def unpaired_rows(comparison: Comparison) -> list[dict[str, Any]]:
     ]
 
 
+def opinion_row(said: Unpaired) -> dict[str, Any]:
+    """An answer that is good or bad by itself, as a row of the same form."""
+    return {
+        "prompt": [asdict(turn) for turn in said.prompt.messages],
+        "completion": _answer(said.text),
+        "label": said.desirable,
+        "weight": said.weight,
+        "source": said.source,
+        "annotator": said.annotator,
+    }
+
+
 def demonstration_row(demonstration: Demonstration) -> dict[str, Any]:
     """A prompt and the answer to imitate, as messages."""
     turns = [*demonstration.prompt.messages, Message("assistant", demonstration.text)]

@@ -31,10 +31,10 @@ from heed.feedback.votes import majority
 from heed.feedback.weights import reliability_weights
 from heed.files import write_json
 from heed.store import annotations as labels
-from heed.store import guidelines, items, projects
+from heed.store import guidelines, items, projects, replies
 from heed.store.database import Store
 from heed.store.projects import Project
-from heed.types import Annotation, Comparison, Demonstration, Item
+from heed.types import Annotation, Comparison, Demonstration, Item, Unpaired
 
 TABLES = (".jsonl", ".jsonl.gz", ".json", ".csv", ".parquet", "")
 TIES = {
@@ -51,6 +51,8 @@ WITHOUT_VERDICT = {
     "both_bad": "both bad",
     "cannot_tell": "cannot tell",
 }
+
+THUMBS = "thumbs on a server's replies (they go with unpaired)"
 
 Made = dict[str, Any]
 
@@ -81,6 +83,7 @@ class Contents:
     items: Mapping[str, Item]
     history: Sequence[Annotation]
     guidelines: Sequence[guidelines.Guideline] = ()
+    opinions: Sequence[Unpaired] = ()
 
     @property
     def latest(self) -> list[Annotation]:
@@ -115,6 +118,7 @@ class Target:
     kinds: Sequence[str] = TABLES
     row: Callable[[Comparison], Made | list[Made]] | None = None
     rewrite: Callable[[Demonstration], Made] | None = None
+    opinion: Callable[[Unpaired], Made] | None = None
     whole: Callable[[Contents, Rows], None] | None = None
 
 
@@ -161,7 +165,9 @@ TARGETS: dict[str, Target] = {
     "trl": Target("prompt, chosen, rejected as lists of messages", row=trl.conversational_row),
     "trl-plain": Target("prompt, chosen, rejected as texts", row=trl.plain_row),
     "hh": Target("chosen, rejected as transcripts", row=hh.transcripts_row),
-    "unpaired": Target("prompt, completion, label", row=trl.unpaired_rows),
+    "unpaired": Target(
+        "prompt, completion, label", row=trl.unpaired_rows, opinion=trl.opinion_row
+    ),
     "demonstrations": Target("messages that end with a rewrite", rewrite=trl.demonstration_row),
     "argilla": Target(
         "records of Argilla 2", (".json", ".jsonl", ".jsonl.gz"), whole=_argilla
@@ -265,9 +271,10 @@ def read_contents(store: Store, name: str) -> Contents:
         latest = guidelines.latest(session, project.id)
         versions = range(1, latest.version + 1 if latest else 1)
         texts = [guidelines.version(session, project.id, version) for version in versions]
+        thumbs = replies.opinions(session, project.id)
     place = {id: number for number, id in enumerate(there)}
     history.sort(key=lambda one: (place[one.item], one.annotator, one.occasion, one.revision))
-    return Contents(project, there, history, texts)
+    return Contents(project, there, history, texts, thumbs)
 
 
 def _by_item(said: Iterable[Annotation]) -> dict[str, list[Annotation]]:
@@ -286,6 +293,7 @@ def _rows(target: Target, contents: Contents, options: Options) -> Rows:
         _add_rewrites(made, target.rewrite, contents, options)
     if target.row is not None:
         _add_comparisons(made, target.row, contents, options)
+    _add_opinions(made, target.opinion, contents, options)
     made.dropped = +made.dropped
     return made
 
@@ -298,6 +306,19 @@ def _add_rewrites(
     made.rows += [
         row(one) | {"split": one.prompt.split} for one in rewrites(seen.labels, contents.items)
     ]
+
+
+def _add_opinions(
+    made: Rows, row: Callable[[Unpaired], Made] | None, contents: Contents, options: Options
+) -> None:
+    """Thumbs on a server's replies; only answers that are labelled one by one have a place for
+    them.
+    """
+    wanted = [one for one in contents.opinions if options.split in ("all", one.prompt.split)]
+    if row is None:
+        made.dropped += Counter({THUMBS: len(wanted)})
+        return
+    made.rows += [row(one) | {"split": one.prompt.split} for one in wanted]
 
 
 def _add_comparisons(

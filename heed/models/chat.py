@@ -53,10 +53,14 @@ class ChatFormat:
     goes by length. `space` is what stands between "Assistant:" and an answer, where the tokenizer
     does not put it there. The tokenizer itself is not changed.
 
+    `remembered` is how many prompts' ids are kept.
+
     Raises UserError where nothing can end an answer.
     """
 
-    def __init__(self, tokenizer: Any, also_stops: Iterable[int] = ()) -> None:
+    def __init__(
+        self, tokenizer: Any, also_stops: Iterable[int] = (), *, remembered: int = 1 << 16
+    ) -> None:
         self.tokenizer = tokenizer
         self.templated = bool(tokenizer.chat_template) and not writes_own_form(tokenizer)
         closing = _closing_id(tokenizer) if self.templated else None
@@ -75,11 +79,15 @@ class ChatFormat:
         self.space = "" if self.templated or _spaces_itself(tokenizer) else " "
 
         # Training and sampling meet the same prompts again and again.
-        self._prompt_ids = lru_cache(maxsize=1 << 16)(self._written)
+        self._prompt_ids = lru_cache(maxsize=remembered)(self._written)
 
     def prompt_ids(self, prompt: Prompt) -> list[int]:
         """The ids of a conversation up to where the assistant's next answer begins."""
         return list(self._prompt_ids(prompt))
+
+    def text_ids(self, text: str) -> list[int]:
+        """The ids of a text that is no conversation, at the beginning of a sequence."""
+        return [*self._bos, *self._tokenize(text)]
 
     def turns(self, prompt: Prompt, text: str) -> list[tuple[list[int], list[int]]]:
         """The ids of a finished conversation, in pairs: what stands before an answer, the answer.

@@ -50,13 +50,13 @@ def write_leanly(
         assert logits is not None
         tokens, finished = answers.write(rows, logits)
         yield
-        rows, tokens = _closed_up(decoder, rows, tokens, finished)
+        rows, tokens = closed_up(decoder, rows, tokens, finished)
         if not len(rows) and not waiting:
             return
         logits = decoder.step(tokens) if len(rows) else None
 
 
-def _closed_up(
+def closed_up(
     decoder: LeanDecoder, rows: Tensor, tokens: Tensor, finished: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Rows and tokens without the finished ones; the last slots move into the holes."""

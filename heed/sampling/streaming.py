@@ -11,19 +11,27 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from heed.models.chat import ChatFormat
 from heed.types import Completion, Prompt, Sampler
 
 _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 _BROKEN = "\ufffd"
 
 
+class Decodes(Protocol):
+    """What spelling needs of a chat format."""
+
+    @property
+    def tokenizer(self) -> Any: ...
+
+    def text(self, ids: Sequence[int]) -> str: ...
+
+
 class Spelling:
     """Text of an answer's ids as they come; `stop` are the texts before which it ends."""
 
-    def __init__(self, chat: ChatFormat, stop: Sequence[str] = ()) -> None:
+    def __init__(self, chat: Decodes, stop: Sequence[str] = ()) -> None:
         self.chat = chat
         self.stop = stop
         self._silent = frozenset(chat.tokenizer.all_special_ids)

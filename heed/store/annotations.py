@@ -51,6 +51,16 @@ BY_KEY = ANNOTATIONS.where(SAID.member_id == bindparam("member"), SAID.key == bi
 OF_SLOT = (
     ANNOTATIONS.where(SAID.slot_id == bindparam("slot")).order_by(SAID.revision.desc()).limit(1)
 )
+LAST_OF = (
+    ANNOTATIONS.where(
+        SLOT.project_id == bindparam("project"),
+        table(ItemRow).c.name == bindparam("item"),
+        SAID.member_id == bindparam("member"),
+        SLOT.occasion == 0,
+    )
+    .order_by(SAID.revision.desc())
+    .limit(1)
+)
 REVISION = select(func.max(SAID.revision)).where(SAID.slot_id == bindparam("slot"))
 
 
@@ -98,6 +108,13 @@ def read_all(session: Session, project_id: int, *, history: bool = False) -> lis
     """Every annotation in the order they came; with `history` also those that were superseded."""
     statement = HISTORY if history else NEWEST
     return [row.annotation for row in _recorded(session, statement, project=project_id)]
+
+
+def last_of(session: Session, project_id: int, item: str, member_id: int) -> Annotation | None:
+    """What a member last said of an item at the first occasion."""
+    values = {"project": project_id, "item": item, "member": member_id}
+    row = next(_recorded(session, LAST_OF, **values), None)
+    return None if row is None else row.annotation
 
 
 def by_key(session: Session, member_id: int, key: str) -> Recorded | None:

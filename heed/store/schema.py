@@ -36,11 +36,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-REVISION = "0001"
-"""The migration that makes the tables below."""
+REVISION = "0002"
+"""The migration that leaves the tables below."""
 VERSION_TABLE = "heed_schema"
 """Where a database says which migration it has."""
-
 LARGEST = "1.7976931348623157e308"
 """No number is larger; PostgreSQL takes NaN for larger, and infinity is."""
 
@@ -357,6 +356,40 @@ class HandoverRow(Base):
     slot_id: Mapped[int] = mapped_column(ForeignKey("slot.id"), primary_key=True)
     member_id: Mapped[int] = mapped_column(ForeignKey("member.id"), primary_key=True)
     at: Mapped[datetime]
+
+
+class ReplyRow(Base):
+    """An answer that a server gave, so that feedback can speak of it by the response's name."""
+
+    __tablename__ = "reply"
+    __table_args__ = (
+        UniqueConstraint("name", "place"),
+        CheckConstraint("place >= 0", "place"),
+        Index("ix_reply_project", "project_id", "id"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
+    name: Mapped[str]
+    place: Mapped[int]
+    prompt: Mapped[str]
+    messages: Mapped[Any] = mapped_column(JSON, nullable=False)
+    body: Mapped[str]
+    model: Mapped[str]
+    user: Mapped[str]
+    created: Mapped[datetime]
+
+
+class OpinionRow(Base):
+    """What somebody thinks of one reply by itself; rows are added, and the last one holds."""
+
+    __tablename__ = "opinion"
+    __table_args__ = (Index("ix_opinion_reply", "reply_id"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    reply_id: Mapped[int] = mapped_column(ForeignKey("reply.id"))
+    member_id: Mapped[int] = mapped_column(ForeignKey("member.id"))
+    desirable: Mapped[bool]
+    comment: Mapped[str]
+    created: Mapped[datetime]
 
 
 def table(rows: type[Base]) -> Table:

@@ -22,6 +22,8 @@ from heed.web.pages import error_page
 
 log = logging.getLogger("heed.web")
 Handler = Callable[[Request, Exception], Response]
+Refusing = Callable[[Request, int, str, str, dict[str, str] | None], Response]
+"""What makes a refusal of a status, a word, a sentence and headers: `refusal`, or one like it."""
 WORDS = {
     400: ("bad_request", "The request cannot be read."),
     404: ("not_found", "There is nothing at this address."),

@@ -13,7 +13,7 @@ from fastapi import Request
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from heed.web.errors import refusal
+from heed.web.errors import Refusing, refusal
 from heed.web.server import is_loopback
 
 HERE = Path(__file__).parents[1]
@@ -43,8 +43,8 @@ class Shield:
     hold a token or what somebody wrote.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, refuse: Refusing = refusal) -> None:
+        self.app, self.refuse = app, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,9 +66,8 @@ class Shield:
         except Exception as error:  # the last resort of a server
             log.error("%s failed: %s at %s", scope["method"], type(error).__name__, _where(error))
             if not started:
-                answer = refusal(
-                    Request(scope), 500, "defect", "Something broke here; nothing was saved."
-                )
+                message = "Something broke here; nothing was saved."
+                answer = self.refuse(Request(scope), 500, "defect", message, None)
                 await answer(scope, receive, guarded)
 
 
@@ -86,15 +85,15 @@ class LoopbackHost:
     here (DNS rebinding) must not be one.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, refuse: Refusing = refusal) -> None:
+        self.app, self.refuse = app, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             request = Request(scope)
             if not is_loopback(_name(request.headers.get("host", ""))):
                 message = "This server answers to 127.0.0.1 and localhost only."
-                await refusal(request, 421, "host", message)(scope, receive, send)
+                await self.refuse(request, 421, "host", message, None)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 

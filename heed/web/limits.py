@@ -17,7 +17,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from heed.web.errors import refusal
+from heed.web.errors import Refusing, refusal
 
 CLOSE = {"Connection": "close"}
 DIGITS = 15
@@ -102,8 +102,8 @@ class BodyLimit:
     The body is read here, whole, and handed on; 408 if it does not arrive in time.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
-        self.app, self.limits = app, limits
+    def __init__(self, app: ASGIApp, limits: Limits, refuse: Refusing = refusal) -> None:
+        self.app, self.limits, self.refuse = app, limits, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -116,12 +116,13 @@ class BodyLimit:
         except ClientDisconnect:
             return  # what came is a part, and nobody waits for an answer
         except TimeoutError:
-            answer = refusal(request, 408, "too_slow", "The request did not arrive in time.", CLOSE)
+            message = "The request did not arrive in time."
+            answer = self.refuse(request, 408, "too_slow", message, CLOSE)
             await answer(scope, receive, send)
             return
         if body is None:
             message = f"A request may carry {self.limits.body_bytes:,} bytes."
-            answer = refusal(request, 413, "too_large", message, CLOSE)
+            answer = self.refuse(request, 413, "too_large", message, CLOSE)
             await answer(scope, receive, send)
             return
         await self.app(scope, _replay(body, receive), send)

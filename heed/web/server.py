@@ -51,17 +51,24 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def serve(app: FastAPI, sock: socket.socket, *, visit: str = "", proxied: bool = False) -> None:
-    """Serve until Ctrl-C; requests that are under way are finished. `visit` opens in a browser, on
-    whose command line everyone on this machine can read it: no secret may be in it. Only where
-    `proxied` is X-Forwarded-For believed (of a proxy on this machine): else whoever sends it could
-    evade the limits an address has.
+def serve(
+    app: FastAPI,
+    sock: socket.socket,
+    *,
+    visit: str = "",
+    proxied: bool = False,
+    deadline: int = 5,
+) -> None:
+    """Serve until Ctrl-C; requests under way have `deadline` seconds to finish. `visit` opens in a
+    browser, on whose command line everyone on this machine can read it: no secret may be in it.
+    Only where `proxied` is X-Forwarded-For believed (of a proxy on this machine): else whoever
+    sends it could evade the limits an address has.
 
     Requests are not logged: addresses of invitations hold their tokens.
     """
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, ws="none", server_header=False,
-        proxy_headers=proxied, timeout_graceful_shutdown=5,
+        proxy_headers=proxied, timeout_graceful_shutdown=deadline,
     )  # fmt: skip
     if visit:
         # Browsers of the terminal hold on until they are closed.

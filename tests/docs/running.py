@@ -27,6 +27,7 @@ NOT_RUN = (
     ("wandb", "", "sends to a server"),
     ("trackio", "", "serves people until they stop it"),
     ("heed label", "", "serves people until they stop it: tests/cli/test_label.py"),
+    ("heed serve", "", "serves people until they stop it: tests/cli/test_serve.py"),
     ("heed watch", "--web", "serves people until they stop it: tests/cli/test_watch.py"),
     ("heed compare", "people", "waits for people's votes: tests/cli/test_compare.py"),
     (

@@ -1,6 +1,7 @@
-"""The triggers of revision 0001: what is labelled, and what was said of it, never changes.
+"""Triggers: what is labelled, and what was said of it, never changes.
 
-A later revision that needs others drops these and brings its own.
+`create_triggers` makes those of revision 0001; a later revision that needs others of these drops
+them and brings its own, and calls `only_append` and `keep_columns` for tables of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ UNIQUE = {
     "annotation": ("slot_id, revision", "member_id, key"),
     "guideline": ("project_id, version",),
     "answer": ("item_id, place",),
+    "reply": ("name, place",),
 }
 """What else than the row's id is unique, in tables that nothing refers to."""
 ADDED = "rows are added, never changed (constraint)"
@@ -25,13 +27,27 @@ KEPT = "these columns never change (constraint)"
 
 def create_triggers() -> None:
     """Refuse what would change or remove a row, or make a label one of something else."""
-    on_sqlite = op.get_bind().dialect.name == "sqlite"
-    create = _on_sqlite if on_sqlite else _on_postgres
     for table in APPEND_ONLY:
-        # SQLite knows no TRUNCATE; its DELETE of all rows is seen by the trigger.
-        create(table, ["UPDATE", "DELETE"] + ["TRUNCATE"] * (not on_sqlite), ADDED)
+        only_append(table)
     for table, columns in FIXED.items():
-        create(table, [f"UPDATE OF {columns}"], KEPT)
+        keep_columns(table, columns)
+
+
+def only_append(table: str) -> None:
+    """Rows of a table are added, never changed or removed."""
+    # SQLite knows no TRUNCATE; its DELETE of all rows is seen by the trigger.
+    create, more = (_on_sqlite, []) if _sqlite() else (_on_postgres, ["TRUNCATE"])
+    create(table, ["UPDATE", "DELETE", *more], ADDED)
+
+
+def keep_columns(table: str, columns: str) -> None:
+    """These columns of a table never change."""
+    create = _on_sqlite if _sqlite() else _on_postgres
+    create(table, [f"UPDATE OF {columns}"], KEPT)
+
+
+def _sqlite() -> bool:
+    return bool(op.get_bind().dialect.name == "sqlite")
 
 
 def _on_sqlite(table: str, events: list[str], refusal: str) -> None:

@@ -1,0 +1,1 @@
+"""Policies behind OpenAI's HTTP interface, and what their users say of the answers (no torch)."""
