@@ -125,7 +125,7 @@ class _TokenLogprobs(torch.autograd.Function):
                 grad_hidden += grad @ weight[part]
             if grad_weight is not None:
                 torch.mm(grad.T, hidden, out=grad_weight[part])
-            del logits, grad  # or they are there beside the next part's
+            del logits, grad  # or they are there beside the next chunk's
         hidden_grad = None if grad_hidden is None else grad_hidden.to(hidden.dtype)
         return hidden_grad, grad_weight, grad_bias, None, None, None
 
@@ -144,7 +144,7 @@ class _Seen:
 
     def take(self, logits: Float[Tensor, "N part"], part: slice) -> None:
         if self.functions is None:
-            self._take(_scaled(logits, self.temperature), part)
+            self._take(_tempered(logits, self.temperature), part)
             return
         given = (logits.contiguous(), self.targets, self.m, self.s, self.u, self.own)
         self.functions.take(
@@ -160,7 +160,7 @@ class _Seen:
         exp = shifted.exp()
         # Before the first part m is -inf, and s = u = 0 have nothing to be rescaled.
         drop = torch.where(self.s > 0, self.m - top, 0.0)
-        self.u = (self.u + self.s * drop) * drop.exp() + shifted.mul_(exp).sum(1)
+        self.u = (self.u + self.s * drop) * drop.exp() + torch.linalg.vecdot(exp, shifted)
         self.s = self.s * drop.exp() + exp.sum(1)
         self.m = top
 
@@ -181,7 +181,7 @@ class _Known:
 
     def gradient(self, logits: Float[Tensor, "N part"], part: slice) -> Float[Tensor, "N part"]:
         if self.functions is None:
-            return self._gradient(_scaled(logits, self.temperature), part)
+            return self._gradient(_tempered(logits, self.temperature), part)
         out = torch.empty_like(logits)
         given = (
             logits, out, self.targets, self.normaliser, self.entropy, self.pull.contiguous(),
@@ -211,8 +211,8 @@ def _wide(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def _scaled(logits: Tensor, temperature: float) -> Tensor:
-    """At least float32, over the temperature; no copy where neither changes anything."""
+def _tempered(logits: Tensor, temperature: float) -> Tensor:
+    """Logits over temperature, at least float32; themselves where that changes nothing."""
     return _wide(logits) if temperature == 1.0 else _wide(logits) / temperature
 
 

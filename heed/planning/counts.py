@@ -204,8 +204,8 @@ def on_policy(ground: Ground, stage: recipe.OnPolicy) -> Counts:
     passes += ground.score(stage.reward, answers, row)
     passes.append(Pass("forwarded", answers * row, answers * answer, root))  # the reference
     passes.append(train(root, stage.lora, seen * row, seen * answer))
-    if stage.ahead:  # all rounds but the first are drawn by another policy than learns
-        late = answers - stage.rollouts
+    if stage.servers or stage.ahead:  # drawn by another policy than learns; the first one is not,
+        late = answers - (0 if stage.servers else stage.rollouts)  # unless servers say so, too
         passes.append(Pass("forwarded", late * row, late * answer, root))
     if isinstance(stage, recipe.Ppo):
         passes.append(Pass("forwarded", answers * row, 0.0, root))

@@ -169,14 +169,16 @@ def reward(ground: Ground, stage: recipe.RewardModelling | recipe.ProcessReward)
 
 def on_policy(ground: Ground, stage: recipe.OnPolicy | recipe.Rejection) -> Holds:
     """The policy; its reference, unless an adapter is its own; what scores; a critic that trains.
-    With `lora.share` all stand on one base. With `ahead` another process has the policy, too.
+    With `lora.share` all stand on one base. With `ahead` another process has the policy, too, or
+    what servers are sent is a copy; with `servers` and an adapter it is one merged.
     """
     size, lora = ground.size(stage.policy), stage.lora
     shared = lora is not None and lora.share
     trains = [_trains(size, lora)]
     scorers = _scorers(ground, stage.reward)
     kept = {"reference": [] if lora else [size]}
-    kept["others"] = [size] if isinstance(stage, recipe.OnPolicy) and stage.ahead else []
+    copied = isinstance(stage, recipe.OnPolicy) and (stage.ahead or (stage.servers and lora))
+    kept["others"] = [size] if copied else []
     kept["reward"] = [] if shared else scorers
     if isinstance(stage, recipe.Ppo):
         foreign = bool(ground.recipe.stage(stage.reward).models())

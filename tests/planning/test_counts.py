@@ -123,6 +123,9 @@ def test_groups_fill_a_prompt_in_once_and_need_no_critic(ground: Make, feedback:
     assert tokens(found) == (24 * 15, 24 / 4 * 10 + 2 * 24 * 15, 24 * 5)
     ahead = counted(ground(feedback + rloo.replace("group: 4", "group: 4, ahead: {}")), "rloo")
     assert ahead.tokens("forwarded") - found.tokens("forwarded") == (24 - 8) * 15
+    servers = "group: 4, servers: {addresses: ['http://a']}"
+    far = counted(ground(feedback + rloo.replace("group: 4", servers)), "rloo")
+    assert far.tokens("forwarded") - found.tokens("forwarded") == 24 * 15
 
 
 def test_dpo_asks_its_reference_once(ground: Make, feedback: str) -> None:
