@@ -1,4 +1,4 @@
-"""Two optimiser steps of a small Llama under FSDP2, every tensor and every byte sent counted.
+"""Two optimiser steps of a small Llama, sharded, every tensor and every byte sent counted.
 
     torchrun --standalone --nproc-per-node 2 tests/shard_on_ranks.py WIDTH FILE
 
@@ -17,9 +17,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch.distributed._tools.fsdp2_mem_tracker import FSDPMemTracker
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from heed.models.sharding import shard
 from heed.planning.shapes import SHAPES
 
 CONFIG = {**SHAPES["1M"], "num_hidden_layers": 6}
@@ -39,11 +39,8 @@ def main(width: int, path: Path) -> None:
 
 def _steps(width: int) -> dict[str, float]:
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**CONFIG))
-    half = torch.bfloat16 if width == 2 else None
-    policy = MixedPrecisionPolicy(param_dtype=half, reduce_dtype=torch.float32)
-    for layer in model.model.layers:
-        fully_shard(layer, mp_policy=policy, reshard_after_forward=True)
-    fully_shard(model, reshard_after_forward=True)
+    half = width == 2
+    shard(model, half=half)
     optimiser = torch.optim.AdamW(model.parameters())
     ids = torch.randint(0, CONFIG["vocab_size"], (ROWS, TOKENS))
     sent = _count_what_is_sent()
@@ -51,7 +48,8 @@ def _steps(width: int) -> dict[str, float]:
     with tracker:
         for at in range(2):
             sent.update(gathered=0, reduced=0)
-            logits = model(input_ids=ids, use_cache=False).logits.float()
+            with torch.autocast("cpu", torch.bfloat16, enabled=half, cache_enabled=False):
+                logits = model(input_ids=ids, use_cache=False).logits.float()
             logits.logsumexp(-1).sum().backward()
             optimiser.step()
             if at == 0:  # the second step finds its moments there already

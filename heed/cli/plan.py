@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from heed.cli.amounts import count, stored, times, wrapped
 from heed.cli.run import Overrides, RecipeName
 from heed.errors import UserError
 
@@ -52,6 +52,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")]
 PROBE = 1.0
 """Seconds for which the machine's speed is tried, where no earlier run tells it."""
 STORE = "feedback.db"
+UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 COLUMNS = ("stage", "prompts", "answers", "trained", "read", "drawn", "FLOPs", "memory", "time")
 WIDTHS = (15, 8, 8, 8, 7, 7, 6, 9, 12)
 
@@ -242,3 +243,34 @@ def _row(cells: tuple[str, ...]) -> str:
     first, *others = cells
     padded = [f"{cell:>{width}}" for cell, width in zip(others, WIDTHS[1:], strict=True)]
     return (f"{first:<{WIDTHS[0]}}" + "".join(padded)).rstrip()
+
+
+def count(value: float) -> str:
+    """A number in five letters; nothing for none."""
+    if not value:
+        return ""
+    for unit, letter in UNITS:
+        if value >= unit:
+            return f"{value / unit:.3g}{letter}" if value < 1000 * unit else f"{value:.1e}"
+    return f"{value:.0f}"
+
+
+def stored(value: float) -> str:
+    """Bytes, in MiB or GiB."""
+    return f"{value / 2**30:.1f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"
+
+
+def times(seconds: tuple[float, float] | None) -> str:
+    """A range in the unit that suits its end."""
+    if seconds is None or not seconds[1]:
+        return ""
+    unit, letter = next(
+        (pair for pair in ((3600.0, "h"), (60.0, "min")) if seconds[1] >= 2 * pair[0]), (1.0, "s")
+    )
+    low, high = (f"{value / unit:.{0 if value / unit >= 10 else 1}f}" for value in seconds)
+    return f"{low}-{high} {letter}"
+
+
+def wrapped(text: str) -> list[str]:
+    """A sentence on lines of a terminal's width."""
+    return wrap(text, 80)

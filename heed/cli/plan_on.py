@@ -8,8 +8,7 @@ from dataclasses import fields
 
 import typer
 
-from heed.cli.amounts import count, wrapped
-from heed.cli.plan import labels_said
+from heed.cli.plan import count, labels_said, wrapped
 from heed.errors import UserError
 from heed.planning.ground import Ground
 from heed.planning.hardware import hardware_of

@@ -160,7 +160,7 @@ class _Seen:
         exp = shifted.exp()
         # Before the first part m is -inf, and s = u = 0 have nothing to be rescaled.
         drop = torch.where(self.s > 0, self.m - top, 0.0)
-        self.u = (self.u + self.s * drop) * drop.exp() + torch.linalg.vecdot(exp, shifted)
+        self.u = (self.u + self.s * drop) * drop.exp() + shifted.mul_(exp).sum(1)
         self.s = self.s * drop.exp() + exp.sum(1)
         self.m = top
 

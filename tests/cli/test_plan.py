@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from heed.cli.amounts import count, times
 from heed.cli.main import app
-from heed.cli.plan import WIDTHS
+from heed.cli.plan import WIDTHS, count, times
 from heed.config import load_recipe
 from heed.planning.passes import HOWS
 from heed.planning.spent import spent_by

@@ -13,10 +13,12 @@ from encoders import save_encoder
 from heed.config import load_recipe, recipe_names
 from heed.planning.counts import COUNTS
 from heed.planning.ground import Ground
+from heed.planning.hardware import hardware_of
 from heed.planning.look import look
 from heed.planning.memory import HOLDS
 from heed.planning.passes import Counts, Pass, together
 from heed.planning.plan import Machine, make_plan
+from heed.planning.scale import scale
 from heed.recipe import STAGES
 
 Make = Callable[..., Ground]
@@ -202,10 +204,13 @@ def test_every_shipped_recipe_can_be_planned(name: str, tmp_path: Path) -> None:
     assert [each.name for each in made.stages] == [each.name for each in recipe.stages]
     for stage in made.stages:
         trains = recipe.stage(stage.name).trains
-        assert (stage.trained > 0) == trains, stage.name
+        assert (stage.trained > 0) == (stage.counts.steps > 0) == trains, stage.name
         assert (stage.operations > 0) == (stage.seconds is not None and stage.seconds[1] > 0)
     assert made.total("flops") > 0
     assert made.to_json()["totals"]["memory"] > 0
+    elsewhere = scale(look(recipe), hardware_of("h200", devices=8))
+    assert elsewhere.hours > 0
+    assert all(each.fits for each in elsewhere.stages)
 
 
 def _transcripts(folder: Path) -> Path:

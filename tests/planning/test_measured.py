@@ -139,8 +139,8 @@ def test_a_rank_under_fsdp_holds_and_sends_what_is_planned(width: int, tmp_path:
     assert found["weights"] == held.weights + 4 * norms / 2
     assert found["gradients"] == held.gradients + 4 * norms / 2
     assert found["moments"] == held.moments + 8 * norms / 2
-    small = 2 * 4 * norms  # norms are in no formula
-    assert 0 <= found["gathered"] - gathers(size, width, backward=True) <= small
+    # Norms are in no formula, and are gathered in float32.
+    assert 1.0 <= found["gathered"] / gathers(size, width, backward=True) <= 1.005
     assert found["reduced"] - reduces(size.weights) == 4 * norms
     # At its fullest the backward pass has not made all gradients, nor kept all activations.
     assert 0.75 <= found["Total"] / held.total <= 1.0
