@@ -54,14 +54,10 @@ class Batch:
     def to(self: BatchT, device: torch.device | str) -> BatchT:
         return type(self)(**{name: part.to(device) for name, part in self._parts().items()})
 
-    def shard(self: BatchT, rank: int, ranks: int) -> BatchT:
-        """One process's share of the rows: each has about as many tokens."""
-        return self.rows(torch.tensor(balanced(self.cost().tolist(), ranks)[rank]).long())
-
     def shares(self, ranks: int, tokens: int, *, packed: bool = False) -> list[list[Tensor]]:
         """For each of so many processes the micro-batches of its share, as indices of rows [rows].
 
-        Every process knows the shares of all.
+        Each share has about as many tokens. Every process knows the shares of all.
         """
         shares = [torch.tensor(own).long() for own in balanced(self.cost().tolist(), ranks)]
         return [

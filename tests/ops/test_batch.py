@@ -94,8 +94,13 @@ def test_no_rows_at_all() -> None:
 
 
 def test_shards_share_out_the_rows() -> None:
-    shards = [pairs().shard(rank, 3) for rank in range(3)]
-    assert [shard.weight.tolist() for shard in shards] == [[3], [1], [2, 4]]  # by tokens
+    batch = pairs()
+    shares = batch.shares(3, 10**6)
+    weights = [[batch.rows(index).weight.tolist() for index in share] for share in shares]
+    assert weights == [[[3]], [[1]], [[2, 4]]]  # by tokens
+    alone = [[index.tolist() for index in share] for share in batch.shares(3, 1)]
+    assert [sorted(row for rows in share for row in rows) for share in alone] == [[2], [0], [1, 3]]
+    assert len(alone[2]) == 2  # a micro-batch a row
 
 
 def test_joined_rows_stand_under_one_another() -> None:
@@ -175,7 +180,6 @@ def test_packed_rows_are_the_same_rows_and_share_a_pass_by_their_own_tokens() ->
     assert [index.tolist() for index in batch.partition(4)] == [[2], [0], [3], [1]]
     for micro in batch.split(11):
         assert type(micro) is type(batch)
-    assert torch.equal(batch.shard(1, 2).ids, plain.shard(1, 2).ids)
     sums = in_parts(batch, 11, lambda part: part.ids.masked_fill(~part.mask, 0).sum(1).float())
     assert sums.tolist() == plain.ids.masked_fill(~plain.mask, 0).sum(1).tolist()
 
