@@ -124,8 +124,13 @@ def stage_keys(recipe: Recipe, revisions: Mapping[str, int] | None = None) -> di
 
 
 def _chosen(settings: Settings) -> dict[str, Any]:
-    """The settings that are not what they would be by themselves."""
-    return settings.model_dump(exclude_defaults=True)
+    """The settings that are not what they would be by themselves, less those that are `apart`."""
+    chosen = settings.model_dump(exclude_defaults=True)
+    for name, value in settings:
+        if isinstance(value, Settings) and value.apart and name in chosen:
+            kept = {key: each for key, each in chosen[name].items() if key not in value.apart}
+            chosen[name] = kept
+    return chosen
 
 
 def seeds_of(directory: Path) -> list[Path]:

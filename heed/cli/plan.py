@@ -23,22 +23,51 @@ Like = Annotated[
     Path | None,
     typer.Option("--like", metavar="RUN", help="Correct the plan by what this run spent."),
 ]
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="NAME|FILE",
+        help="Plan for this hardware, which need not be here: h200, h100-80, a100-80, rtx-4090, "
+        "cpu-2, or a page that says what it is.",
+    ),
+]
+Shape = Annotated[
+    str | None,
+    typer.Option(
+        "--shape",
+        metavar="NAME|MODEL",
+        help="As if the model were of this shape: 1M, 25M, 0.5B, 1.5B, 7B, 13B, 70B, or a model's "
+        "directory.",
+    ),
+]
+Devices = Annotated[
+    int | None, typer.Option("--devices", min=1, help="With --on: devices of a node.")
+]
+Nodes = Annotated[int | None, typer.Option("--nodes", min=1, help="With --on: nodes.")]
+Price = Annotated[
+    float | None, typer.Option("--price", min=0.0, help="With --on: an hour of a device costs.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")]
 PROBE = 1.0
 """Seconds for which the machine's speed is tried, where no earlier run tells it."""
 STORE = "feedback.db"
+UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 COLUMNS = ("stage", "prompts", "answers", "trained", "read", "drawn", "FLOPs", "memory", "time")
 WIDTHS = (15, 8, 8, 8, 7, 7, 6, 9, 12)
-UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def plan(
-    recipe: RecipeName, set_: Overrides = None, like: Like = None, json_: AsJson = False
-) -> None:
+    recipe: RecipeName, set_: Overrides = None, like: Like = None, on: On = None,
+    shape: Shape = None, devices: Devices = None, nodes: Nodes = None, price: Price = None,
+    json_: AsJson = False,
+) -> None:  # fmt: skip
     """Say what a recipe will cost: tokens, operations, memory, time, labels and their price.
 
     No weights are loaded. Exit code 2 where a stage does not fit into the memory that is free, with
-    the settings that would; docs/costs.md has the formulas and how far off they were.
+    the settings that would; docs/costs.md has the formulas and how far off they were. With --on the
+    plan is for hardware that need not be here: memory of a rank part by part, how many devices it
+    takes, tokens a second, hours and price (docs/scale.md).
 
     [dim]Example:[/]  heed plan quickstart --set ppo.iterations=200 --like runs/quickstart
     """
@@ -46,6 +75,16 @@ def plan(
 
     read = load_recipe(recipe, set_ or [])
     from heed.planning.look import look
+
+    if on is not None:
+        if like is not None:
+            raise UserError("--like is an earlier run's clock on its own machine; without --on.")
+        from heed.cli.plan_on import tell
+
+        tell(look(read), on, shape, {"devices": devices, "nodes": nodes, "price": price}, json_)
+        return
+    if (shape, devices, nodes, price) != (None, None, None, None):
+        raise UserError("--shape, --devices, --nodes and --price plan for hardware: say --on NAME.")
     from heed.planning.plan import make_plan
     from heed.stages.planned import machine_of
 
@@ -136,7 +175,7 @@ def _of_run(like: Path | None, stage: Stage) -> Iterator[float]:
 def page(made: Plan) -> Iterator[str]:
     """The table, 80 columns wide, and what is to be said of it."""
     seeds = f", {made.seeds} seeds, figures of one" if made.seeds > 1 else ""
-    free = f", {_bytes(made.machine.free)} free" if made.machine.free is not None else ""
+    free = f", {stored(made.machine.free)} free" if made.machine.free is not None else ""
     yield f"{made.recipe} on {made.machine.device}{free}{seeds}"
     yield ""
     yield _row(COLUMNS)
@@ -146,38 +185,39 @@ def page(made: Plan) -> Iterator[str]:
     yield _row(
         (
             "all" if made.seeds == 1 else f"all {made.seeds} seeds",
-            *(_count(totals[name]) for name in ("prompts", "answers")),
-            *(_count(totals[name]) for name in ("trained", "forwarded", "sampled", "flops")),
-            _bytes(totals["memory"]),
-            _times_said(made.seconds),
+            *(count(totals[name]) for name in ("prompts", "answers")),
+            *(count(totals[name]) for name in ("trained", "forwarded", "sampled", "flops")),
+            stored(totals["memory"]),
+            times(made.seconds),
         )
     )
     yield ""
-    yield from _labels(made)
+    yield from labels_said(made)
     yield "trained: tokens learned from; read: tokens of other forward passes; drawn:"
     yield "tokens of answers. Memory is the most that is held at once."
     yield ""
     for said in made.assumptions:
-        yield from _wrapped(said)
+        yield from wrapped(said)
 
 
 def _cells(stage: StagePlan) -> tuple[str, ...]:
     return (
         stage.name[: WIDTHS[0] - 1],
-        *(_count(value) for value in (stage.counts.prompts, stage.counts.answers)),
-        *(_count(value) for value in (stage.trained, stage.forwarded, stage.sampled)),
-        _count(stage.operations),
-        _bytes(stage.held),
-        _times_said(stage.seconds),
+        *(count(value) for value in (stage.counts.prompts, stage.counts.answers)),
+        *(count(value) for value in (stage.trained, stage.forwarded, stage.sampled)),
+        count(stage.operations),
+        stored(stage.held),
+        times(stage.seconds),
     )
 
 
-def _labels(made: Plan) -> Iterator[str]:
+def labels_said(made: Plan) -> Iterator[str]:
+    """What people are asked: how often, for how long, for what."""
     for stage in made.stages:
         asked = stage.labels
         if asked is not None:
             paid = f", {asked.money:,.0f} {asked.currency}" if asked.pay_per_hour else ""
-            yield from _wrapped(
+            yield from wrapped(
                 f"{stage.name}: {asked.count:,.0f} labels of {asked.seconds:.0f} s each "
                 f"({asked.how}), {asked.minutes / 60:,.1f} hours{paid}."
             )
@@ -191,10 +231,10 @@ def refuse(made: Plan, ground: Ground, machine: Machine) -> None:
     for stage in too_large(made):
         found = shortest(remedies(ground, stage, machine))
         ways = f"It would with {', or '.join(found)}." if found else "No single setting helps."
-        told.append(f"{stage.name} would hold {_bytes(stage.held)}. {ways}")
+        told.append(f"{stage.name} would hold {stored(stage.held)}. {ways}")
     if told:
         raise UserError(
-            f"{_bytes(machine.free or 0)} are free on {machine.device}, which is not enough. "
+            f"{stored(machine.free or 0)} are free on {machine.device}, which is not enough. "
             f"{' '.join(told)}"
         )
 
@@ -205,7 +245,7 @@ def _row(cells: tuple[str, ...]) -> str:
     return (f"{first:<{WIDTHS[0]}}" + "".join(padded)).rstrip()
 
 
-def _count(value: float) -> str:
+def count(value: float) -> str:
     """A number in five letters; nothing for none."""
     if not value:
         return ""
@@ -215,11 +255,12 @@ def _count(value: float) -> str:
     return f"{value:.0f}"
 
 
-def _bytes(value: float) -> str:
+def stored(value: float) -> str:
+    """Bytes, in MiB or GiB."""
     return f"{value / 2**30:.1f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"
 
 
-def _times_said(seconds: tuple[float, float] | None) -> str:
+def times(seconds: tuple[float, float] | None) -> str:
     """A range in the unit that suits its end."""
     if seconds is None or not seconds[1]:
         return ""
@@ -230,5 +271,6 @@ def _times_said(seconds: tuple[float, float] | None) -> str:
     return f"{low}-{high} {letter}"
 
 
-def _wrapped(text: str) -> list[str]:
+def wrapped(text: str) -> list[str]:
+    """A sentence on lines of a terminal's width."""
     return wrap(text, 80)

@@ -37,6 +37,8 @@ LINES: Mapping[str, str] = {
     "card.",
     "serve": "Serve policies behind OpenAI's HTTP interface, several side by side.",
     "label": "Compare answers in the browser, alone or with others.",
+    "rollouts": "Serve a model's answers to a training on another machine, by weights that it "
+    "sends.",
     "doctor": "Say what this machine has of what Heed needs, what is missing and what to do.",
     "prefs": "Import, export and judge preferences.",
     "world": "Look into the embedded world and score answers.",

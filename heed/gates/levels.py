@@ -115,6 +115,24 @@ def outliers(
     )
 
 
+def rollout_gap(
+    gap: Series, *, budget: float, iterations: int, false_alarms: float
+) -> Finding | None:
+    """Servers that draw give a token the log-prob that it has here, up to what was learned since
+    the weights were sent.
+    """
+    return _finding(
+        "rollout_gap",
+        _look(gap, budget, 0.0, iterations, false_alarms),
+        false_alarms,
+        f"The rollout servers' log-probs lie {_latest(gap):.3g} nats a token from those of the "
+        f"policy here on average; {budget:g} is allowed.",
+        "Servers compute otherwise (another number format, temperature or model), or the policy "
+        "learns too fast for weights so old: lower servers.send_every, leave `ahead` out, or "
+        "lower optim.lr.",
+    )
+
+
 def stand_out(scores: Sequence[float]) -> float:
     """How far the best score lies above the median, in interquartile ranges; nan where there is no
     range, as of rewards that are mostly 0 or 1.

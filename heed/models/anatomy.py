@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from peft import PeftModel
@@ -123,6 +124,18 @@ def hooked(model: nn.Module) -> bool:
         part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part)
         for part in model.modules()
     )
+
+
+def is_silu(activation: Any) -> bool:
+    """Whether an MLP's activation is the one that compiled gates compute."""
+    return type(activation) in (nn.SiLU, type(_silu()))
+
+
+@cache
+def _silu() -> Any:
+    from transformers.activations import ACT2FN
+
+    return ACT2FN["silu"]
 
 
 class _Unlike(Exception):  # noqa: N818 - no error: the model is just another one

@@ -19,10 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from heed.models.anatomy import Anatomy, Attention, Norm, anatomy, hooked
-from heed.models.compiled import is_silu
-from heed.models.fused import Documents, Fused, Reach, fused
+from heed.models.anatomy import Anatomy, Attention, Norm, anatomy, hooked, is_silu
 from heed.models.packing import documents_apart
+from heed.ops.fused import Documents, Fused, Reach, fused
 
 WIDEST = 256
 """Of a head: wider ones would not stay in the caches that compiled attention is made for."""
@@ -141,8 +140,9 @@ def _known(found: Anatomy) -> bool:
 
 def _drops(backbone: nn.Module) -> bool:
     """Whether its own forward would drop weights of attention, or compute layers twice."""
-    return backbone.training and any(
-        getattr(part, "attention_dropout", 0.0) or getattr(part, "gradient_checkpointing", False)
+    names = ("attention_dropout", "gradient_checkpointing")
+    return any(
+        part.training and any(getattr(part, name, False) for name in names)
         for part in backbone.modules()
     )
 

@@ -7,12 +7,22 @@ anything else, in training as in rollout. Logits must be finite.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import linear, log_softmax
+
+from heed.ops.compiled import COUNT, NUMBER, POINTER, compiled
+
+SOURCE = Path(__file__).with_name("vocabulary.c")
+SIGNATURE = (
+    ("take", (*[POINTER] * 6, COUNT, COUNT, COUNT, NUMBER), None),
+    ("give", (*[POINTER] * 7, COUNT, COUNT, COUNT, NUMBER), None),
+)
 
 
 def logprobs_from_logits(
@@ -61,6 +71,7 @@ class _TokenLogprobs(torch.autograd.Function):
     """With l = logits / temperature, m = max l, s = sum exp(l - m), u = sum exp(l - m) (l - m):
 
     log p_y = l_y - m - log s,  H = log s - u / s; m, s and u are updated chunk by chunk.
+    On a CPU each chunk is one pass where there is a compiler (vocabulary.c).
     d log p_y / dl_j = [j = y] - p_j,  dH / dl_j = -p_j (log p_j + H).
     """
 
@@ -74,29 +85,18 @@ class _TokenLogprobs(torch.autograd.Function):
         temperature: float,
         chunk: int,
     ) -> tuple[Float[Tensor, "N"], Float[Tensor, "N"]]:
-        like = _wide(hidden[:, 0])
-        m = torch.full_like(like, -torch.inf)
-        s, u, target_logit = like.new_zeros(3, len(like)).unbind()
+        functions = compiled(SOURCE, SIGNATURE, hidden.dtype, hidden.device)
+        seen = _Seen(_wide(hidden[:, 0]), targets, temperature, functions)
         for part in _chunks(len(weight), chunk):
-            logits = _logits(hidden, weight, bias, temperature, part)
-            inside, local = _locate(targets, part)
-            found = logits.gather(1, local[:, None]).squeeze(1)
-            target_logit = torch.where(inside, found, target_logit)
-            top = torch.maximum(m, logits.amax(1))
-            shifted = logits.sub_(top[:, None])
-            exp = shifted.exp()
-            # Before the first chunk m is -inf, and s = u = 0 have nothing to be rescaled.
-            drop = torch.where(s > 0, m - top, 0.0)
-            u = (u + s * drop) * drop.exp() + torch.linalg.vecdot(exp, shifted)
-            s = s * drop.exp() + exp.sum(1)
-            m = top
-        entropy = s.log() - u / s
-        # log p = logits - log sum exp(logits), or, of the one chunk's kept logits - m, less log s.
-        kept, normaliser = (shifted, s.log()) if len(weight) <= chunk else (None, m + s.log())
+            logits = linear(hidden, weight[part], None if bias is None else bias[part])
+            seen.take(logits, part)
+        entropy = seen.s.log() - seen.u / seen.s
+        normaliser = seen.m + seen.s.log()
+        kept = logits if len(weight) <= chunk else None
         ctx.save_for_backward(hidden, weight, bias, targets, normaliser, entropy, kept)
-        ctx.temperature, ctx.chunk = temperature, chunk
+        ctx.temperature, ctx.chunk, ctx.functions = temperature, chunk, functions
         ctx.set_materialize_grads(False)
-        return target_logit - m - s.log(), entropy
+        return seen.own - seen.m - seen.s.log(), entropy
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -108,20 +108,16 @@ class _TokenLogprobs(torch.autograd.Function):
         grad_hidden = torch.zeros_like(_wide(hidden)) if wants_hidden else None
         grad_weight = torch.empty_like(weight) if wants_weight else None
         grad_bias = torch.empty_like(bias) if wants_bias else None
-        rows = torch.arange(len(hidden), device=hidden.device)
         if grad_logprob is None:
             grad_logprob = torch.zeros_like(entropy)
-        pull = (grad_logprob / ctx.temperature)[:, None]
+        pull = grad_logprob / ctx.temperature
+        spread = None if grad_entropy is None else grad_entropy / ctx.temperature
+        known = _Known(targets, normaliser, entropy, pull, spread, ctx.temperature, ctx.functions)
         for part in _chunks(len(weight), ctx.chunk):
-            logits = _logits(hidden, weight, bias, ctx.temperature, part) if kept is None else kept
-            logprobs = logits - normaliser[:, None]
-            if grad_entropy is None:
-                grad = logprobs.exp_().mul_(-pull)
-            else:
-                spread = (logprobs + entropy[:, None]).mul_(grad_entropy[:, None] / ctx.temperature)
-                grad = logprobs.exp_().mul_(spread.add_(pull)).neg_()
-            inside, local = _locate(targets, part)
-            grad[rows, local] += torch.where(inside, pull.squeeze(1), 0.0)
+            logits = kept
+            if logits is None:
+                logits = linear(hidden, weight[part], None if bias is None else bias[part])
+            grad = known.gradient(logits, part)
             if grad_bias is not None:
                 grad_bias[part] = grad.sum(0)
             grad = grad.to(hidden.dtype)
@@ -129,8 +125,85 @@ class _TokenLogprobs(torch.autograd.Function):
                 grad_hidden += grad @ weight[part]
             if grad_weight is not None:
                 torch.mm(grad.T, hidden, out=grad_weight[part])
+            del logits, grad  # or they are there beside the next chunk's
         hidden_grad = None if grad_hidden is None else grad_hidden.to(hidden.dtype)
         return hidden_grad, grad_weight, grad_bias, None, None, None
+
+
+class _Seen:
+    """What is known of every row's logits, part by part of the vocabulary: the largest, m;
+    s = sum exp(l - m); u = sum exp(l - m) (l - m); and the target's own.
+    """
+
+    def __init__(
+        self, like: Float[Tensor, "N"], targets: Tensor, temperature: float, functions: Any | None
+    ) -> None:
+        self.m = torch.full_like(like, -torch.inf)
+        self.s, self.u, self.own = (torch.zeros_like(like) for _ in range(3))
+        self.targets, self.temperature, self.functions = targets, temperature, functions
+
+    def take(self, logits: Float[Tensor, "N part"], part: slice) -> None:
+        if self.functions is None:
+            self._take(_tempered(logits, self.temperature), part)
+            return
+        given = (logits.contiguous(), self.targets, self.m, self.s, self.u, self.own)
+        self.functions.take(
+            *(each.data_ptr() for each in given), *logits.shape, part.start, 1 / self.temperature
+        )
+
+    def _take(self, logits: Float[Tensor, "N part"], part: slice) -> None:
+        inside, local = _locate(self.targets, part)
+        found = logits.gather(1, local[:, None]).squeeze(1)
+        self.own = torch.where(inside, found, self.own)
+        top = torch.maximum(self.m, logits.amax(1))
+        shifted = logits - top[:, None]
+        exp = shifted.exp()
+        # Before the first part m is -inf, and s = u = 0 have nothing to be rescaled.
+        drop = torch.where(self.s > 0, self.m - top, 0.0)
+        self.u = (self.u + self.s * drop) * drop.exp() + shifted.mul_(exp).sum(1)
+        self.s = self.s * drop.exp() + exp.sum(1)
+        self.m = top
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """What a part's logits need to become their gradient; `pull` and `spread` are those of the
+    targets' log-probs and of the entropies, over the temperature.
+    """
+
+    targets: Tensor
+    normaliser: Tensor
+    entropy: Tensor
+    pull: Tensor
+    spread: Tensor | None
+    temperature: float
+    functions: Any | None
+
+    def gradient(self, logits: Float[Tensor, "N part"], part: slice) -> Float[Tensor, "N part"]:
+        if self.functions is None:
+            return self._gradient(_tempered(logits, self.temperature), part)
+        out = torch.empty_like(logits)
+        given = (
+            logits, out, self.targets, self.normaliser, self.entropy, self.pull.contiguous(),
+            None if self.spread is None else self.spread.contiguous(),
+        )  # fmt: skip
+        self.functions.give(
+            *(None if each is None else each.data_ptr() for each in given),
+            *logits.shape, part.start, 1 / self.temperature,
+        )  # fmt: skip
+        return out
+
+    def _gradient(self, logits: Float[Tensor, "N part"], part: slice) -> Float[Tensor, "N part"]:
+        logprobs = logits - self.normaliser[:, None]
+        if self.spread is None:
+            grad = logprobs.exp_().mul_(-self.pull[:, None])
+        else:
+            spread = (logprobs + self.entropy[:, None]).mul_(self.spread[:, None])
+            grad = logprobs.exp_().mul_(spread.add_(self.pull[:, None])).neg_()
+        inside, local = _locate(self.targets, part)
+        rows = torch.arange(len(logits), device=logits.device)
+        grad[rows, local] += torch.where(inside, self.pull, 0.0)
+        return grad
 
 
 def _wide(x: Tensor) -> Tensor:
@@ -138,21 +211,14 @@ def _wide(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+def _tempered(logits: Tensor, temperature: float) -> Tensor:
+    """Logits over temperature, at least float32; themselves where that changes nothing."""
+    return _wide(logits) if temperature == 1.0 else _wide(logits) / temperature
+
+
 def _chunks(vocabulary: int, chunk: int) -> Iterator[slice]:
     for start in range(0, vocabulary, chunk):
         yield slice(start, min(start + chunk, vocabulary))
-
-
-def _logits(
-    hidden: Float[Tensor, "N D"],
-    weight: Float[Tensor, "V D"],
-    bias: Float[Tensor, "V"] | None,
-    temperature: float,
-    part: slice,
-) -> Float[Tensor, "N part"]:
-    """Logits over temperature of the vocabulary's slice `part`."""
-    logits = _wide(linear(hidden, weight[part], None if bias is None else bias[part]))
-    return logits if temperature == 1.0 else logits / temperature
 
 
 def _locate(targets: Int[Tensor, "N"], part: slice) -> tuple[Tensor, Tensor]:

@@ -44,9 +44,10 @@ def pretrain(ground: Ground, stage: recipe.Pretrain) -> Counts:
     if ground.recipe.model is not None:
         return Counts()
     corpus = ground.data.corpus
-    rows = steps(corpus.count, stage.batch, stage.epochs) * stage.batch
+    iterations = steps(corpus.count, stage.batch, stage.epochs)
+    rows = iterations * stage.batch
     tokens = rows * corpus.row(stage.context)
-    return Counts(passes=(train(stage.name, None, tokens, tokens - rows),))
+    return Counts(steps=iterations, passes=(train(stage.name, None, tokens, tokens - rows),))
 
 
 def sft(ground: Ground, stage: recipe.Sft) -> Counts:
@@ -66,6 +67,7 @@ def sft(ground: Ground, stage: recipe.Sft) -> Counts:
     head = row - 1 if stage.loss_on == "all" else rows.target(stage.context)
     measured = looks(stage, iterations) * held * row
     return Counts(
+        steps=iterations,
         passes=(train(root, stage.lora, seen * row, seen * head),
                 Pass("forwarded", measured, measured * head / row, root))
     )  # fmt: skip
@@ -150,6 +152,7 @@ def reward(ground: Ground, stage: recipe.RewardModelling) -> Counts:
     return Counts(
         prompts=stage.calibration,
         answers=stage.calibration,
+        steps=members * iterations,
         passes=together(
             [
                 train(root, stage.lora, trained, 0.0),
@@ -169,6 +172,7 @@ def process_reward(ground: Ground, stage: recipe.ProcessReward) -> Counts:
     iterations = steps(rows - held, stage.batch, stage.epochs)
     measured = (looks(stage, iterations) + 1) * held * row
     return Counts(
+        steps=iterations,
         passes=(train(root, stage.lora, iterations * stage.batch * row, 0.0),
                 Pass("forwarded", measured, 0.0, root))
     )  # fmt: skip
@@ -200,15 +204,21 @@ def on_policy(ground: Ground, stage: recipe.OnPolicy) -> Counts:
     passes += ground.score(stage.reward, answers, row)
     passes.append(Pass("forwarded", answers * row, answers * answer, root))  # the reference
     passes.append(train(root, stage.lora, seen * row, seen * answer))
-    if stage.ahead:  # all rounds but the first are drawn by another policy than learns
-        late = answers - stage.rollouts
+    if stage.servers or stage.ahead:  # drawn by another policy than learns; the first one is not,
+        late = answers - (0 if stage.servers else stage.rollouts)  # unless servers say so, too
         passes.append(Pass("forwarded", late * row, late * answer, root))
     if isinstance(stage, recipe.Ppo):
         passes.append(Pass("forwarded", answers * row, 0.0, root))
         passes.append(train(root, stage.lora, seen * row, 0.0))  # the critic
     more, beside = drawn_by_gates(ground, stage)
     asked = math.ceil(stage.rollouts / group) * stage.iterations + more
-    return Counts(prompts=asked, answers=answers + more, passes=together([*passes, *beside]))
+    done = stage.iterations * stage.epochs * stage.minibatches
+    return Counts(
+        prompts=asked,
+        answers=answers + more,
+        steps=done,
+        passes=together([*passes, *beside]),
+    )
 
 
 def dpo(ground: Ground, stage: recipe.Dpo) -> Counts:
@@ -220,6 +230,7 @@ def dpo(ground: Ground, stage: recipe.Dpo) -> Counts:
     once = pairs.train + pairs.heldout if recipe.LOSSES[stage.loss].reference else 0.0
     measured = 2 * (once + looks(stage, iterations) * pairs.heldout)
     return Counts(
+        steps=iterations,
         passes=(train(root, stage.lora, seen * row, seen * answer),
                 Pass("forwarded", measured * row, measured * answer, root))
     )  # fmt: skip
@@ -234,6 +245,7 @@ def kto(ground: Ground, stage: recipe.Kto) -> Counts:
     seen = iterations * stage.batch
     measured = 2 * (train_rows + held) + seen + 2 * looks(stage, iterations) * held
     return Counts(
+        steps=iterations,
         passes=(train(root, stage.lora, seen * row, seen * answer),
                 Pass("forwarded", measured * row, measured * answer, root))
     )  # fmt: skip
@@ -246,14 +258,15 @@ def rejection(ground: Ground, stage: recipe.Rejection) -> Counts:
     rows = ground.texts(stage.policy).of(stage.families)
     answer = rows.answer(stage.sampling.max_new_tokens)
     row, root = rows.prompt() + answer, ground.root(stage.policy)
-    seen = stage.rounds * steps(stage.prompts, stage.batch, stage.epochs) * stage.batch
+    iterations = stage.rounds * steps(stage.prompts, stage.batch, stage.epochs)
+    seen = iterations * stage.batch
     passes = ground.sample(
         stage.policy, answers, stage.sampling, group=stage.candidates, families=stage.families
     )
     passes += ground.score(stage.reward, answers, row)
     passes.append(Pass("forwarded", answers * row, answers * answer, root))
     passes.append(train(root, stage.lora, seen * row, seen * answer))
-    return Counts(prompts=prompts, answers=answers, passes=together(passes))
+    return Counts(prompts=prompts, answers=answers, steps=iterations, passes=together(passes))
 
 
 def reward_conditioned(ground: Ground, stage: recipe.RewardConditioned) -> Counts:
@@ -269,7 +282,9 @@ def reward_conditioned(ground: Ground, stage: recipe.RewardConditioned) -> Count
     seen, measured = iterations * stage.batch, looks(stage, iterations) * held
     passes.append(train(root, stage.lora, seen * row, seen * answer))
     passes.append(Pass("forwarded", measured * row, measured * answer, root))
-    return Counts(prompts=stage.samples, answers=stage.samples, passes=together(passes))
+    return Counts(
+        prompts=stage.samples, answers=stage.samples, steps=iterations, passes=together(passes)
+    )
 
 
 COUNTS: Mapping[str, Count] = {

@@ -89,6 +89,8 @@ class Holds:
     draws: tuple[int, int] = (0, 0)
     target: float = 1.0
     """Share of the tokens whose logits are asked for."""
+    roles: Sequence[str] = ()
+    """What those of `kept` are for: reference, reward, others. Of those not named: others."""
 
 
 def peak(holds: Holds, *, width: int, process: int) -> Memory:
@@ -167,15 +169,17 @@ def reward(ground: Ground, stage: recipe.RewardModelling | recipe.ProcessReward)
 
 def on_policy(ground: Ground, stage: recipe.OnPolicy | recipe.Rejection) -> Holds:
     """The policy; its reference, unless an adapter is its own; what scores; a critic that trains.
-    With `lora.share` all stand on one base. With `ahead` another process has the policy, too.
+    With `lora.share` all stand on one base. With `ahead` another process has the policy, too, or
+    what servers are sent is a copy; with `servers` and an adapter it is one merged.
     """
     size, lora = ground.size(stage.policy), stage.lora
     shared = lora is not None and lora.share
     trains = [_trains(size, lora)]
     scorers = _scorers(ground, stage.reward)
-    kept = [] if lora else [size]
-    kept += [size] if isinstance(stage, recipe.OnPolicy) and stage.ahead else []
-    kept += [] if shared else scorers
+    kept = {"reference": [] if lora else [size]}
+    copied = isinstance(stage, recipe.OnPolicy) and (stage.ahead or (stage.servers and lora))
+    kept["others"] = [size] if copied else []
+    kept["reward"] = [] if shared else scorers
     if isinstance(stage, recipe.Ppo):
         foreign = bool(ground.recipe.stage(stage.reward).models())
         own = scorers[0] if scorers and not foreign else size
@@ -183,11 +187,12 @@ def on_policy(ground: Ground, stage: recipe.OnPolicy | recipe.Rejection) -> Hold
         trains.append(Trains(own, rank, beside=shared))
     return Holds(
         trains,
-        kept,
+        [each for sizes in kept.values() for each in sizes],
         stage.optim.micro_tokens,
         max(stage.optim.micro_tokens, SCORED if scorers else 0),
         _draws(ground, stage.policy, stage.sampling),
         _target(ground, stage.policy),
+        [role for role, sizes in kept.items() for _ in sizes],
     )
 
 

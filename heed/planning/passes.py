@@ -35,13 +35,14 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What a stage will do. `words`: to be read for one label."""
+    """What a stage will do. `words`: to be read for one label; `steps`: of the optimiser."""
 
     prompts: float = 0.0
     answers: float = 0.0
     labels: float = 0.0
     words: float = 0.0
     passes: tuple[Pass, ...] = ()
+    steps: float = 0.0
 
     def tokens(self, how: How) -> float:
         """Tokens that go one way, through whichever model."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from jaxtyping import Float
 from torch import Tensor
@@ -30,6 +30,26 @@ class Asked:
     prompts: Sequence[Prompt]
     n: int
     seed: int
+
+
+class Rounds(Protocol):
+    """Rounds that something else draws than the policy that learns."""
+
+    def draw(self, iteration: int, ask: Callable[[int], Asked]) -> list[Completion]:
+        """The answers of a round, counted from 0."""
+        ...
+
+    def correct(
+        self, drawn: Experience, now: Callable[[Experience], Float[Tensor, "B T"]], iteration: int
+    ) -> tuple[Experience, Float[Tensor, "B T"], Mapping[str, float]]:
+        """A round as the policy that is about to learn sees it, the weights that make up for who
+        drew it, and what there is to log of that; `now` gives that policy's log-probs.
+        """
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
 
 
 class Ahead:
@@ -68,9 +88,6 @@ class Ahead:
     def correct(
         self, drawn: Experience, now: Callable[[Experience], Float[Tensor, "B T"]], iteration: int
     ) -> tuple[Experience, Float[Tensor, "B T"], Mapping[str, float]]:
-        """A round as the policy that is about to learn sees it, the weights that make up for who
-        drew it, and what there is to log of that; `now` gives that policy's log-probs.
-        """
         behind = min(iteration, 1)
         seen = drawn.under(now(drawn)) if behind else drawn
         found = importance(

@@ -6,8 +6,9 @@ What turns rewards into advantages is a `Baseline` passed in: PPO's is a learned
 that of RLOO, GRPO and REINFORCE++ is the other answers. Advantages are statistics of a whole round,
 taken before it is cut into minibatches: a minibatch need not hold whole groups.
 
-With `ahead` the policy that drew a round is one step older than the one that learns from it: what
-follows (KL, advantages, ratios) speaks of the latter, and importance weights make up for it.
+With `ahead` something else draws the rounds, and so with another policy than the one that learns
+(an older one, or one that a server computes a little otherwise): what follows (KL, advantages,
+ratios) speaks of the latter, and importance weights make up for it.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ from heed.models.forward import completion_logprobs
 from heed.models.language_model import LanguageModel
 from heed.models.packing import packs
 from heed.models.reference import Reference
+from heed.models.shares import in_shares
 from heed.ops.advantages import explained_variance, token_rewards
-from heed.ops.batch import Rollout, in_parts
+from heed.ops.batch import Rollout
 from heed.ops.order import Order
-from heed.policies.ahead import Ahead, Asked
+from heed.policies.ahead import Asked, Rounds
 from heed.policies.experience import Experience, experience
 from heed.policies.kl_control import KlController
 from heed.run import derive_seed
@@ -115,7 +117,7 @@ class PolicyGradient:
         surrogate: Surrogate,
         seed: int,
         watch: Mapping[str, RewardFn],
-        ahead: Ahead | None = None,
+        ahead: Rounds | None = None,
     ) -> None:
         self.module = nn.ModuleDict({"policy": policy.model, "baseline": baseline.module})
         self.policy = policy
@@ -181,7 +183,7 @@ class PolicyGradient:
     def _logprobs(self, seen: Experience) -> Float[Tensor, "B T"]:
         """The answers' log-probs under the policy as it stands."""
         model, surrogate = self.policy.model, self.surrogate
-        return in_parts(
+        return in_shares(
             seen.sequences,
             surrogate.micro_tokens,
             lambda part: completion_logprobs(model, part, temperature=surrogate.temperature)[0],

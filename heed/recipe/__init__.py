@@ -44,7 +44,16 @@ from heed.recipe.gates import (
     SwappedGate,
 )
 from heed.recipe.overoptimisation import Overoptimisation
-from heed.recipe.policy_gradient import CriticFree, Grpo, Kl, OnPolicy, Ppo, Reinforce, Rloo
+from heed.recipe.policy_gradient import (
+    CriticFree,
+    Grpo,
+    Kl,
+    OnPolicy,
+    Ppo,
+    Reinforce,
+    Rloo,
+    RolloutServers,
+)
 from heed.recipe.preference import LOSSES, Dpo, Kto, LossName
 from heed.recipe.recipe import STAGES, Evaluate, Recipe, Records, Report, WorldSettings
 from heed.recipe.rewards import (
@@ -146,6 +155,7 @@ __all__ = [
     "RewardConditioned",
     "RewardModelling",
     "Rloo",
+    "RolloutServers",
     "Rounds",
     "Rubric",
     "Sampling",

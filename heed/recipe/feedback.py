@@ -79,8 +79,9 @@ class Speaker(Settings):
 
     policy: StageName | None = None
     """Stage whose model it is."""
-    address: str | None = None
-    """OpenAI-compatible address, such as http://127.0.0.1:8000/v1."""
+    address: str | list[str] | None = None
+    """OpenAI-compatible address, such as http://127.0.0.1:8000/v1, or several that have the same
+    model."""
     model: str = ""
     """The model's name at that address."""
     key: str = "OPENAI_API_KEY"
@@ -90,13 +91,16 @@ class Speaker(Settings):
     tries_again: NonNegativeInt = 5
     """How often a request that failed in passing is sent again."""
     concurrency: PositiveInt = 8
-    """Requests under way at a time."""
+    """Requests under way at a time, at each address."""
     body: dict[str, Any] = Field({})
     """Further keys of every request, such as reasoning_effort; null leaves one out."""
 
     def check(self, where: str) -> None:
         """Raise ValueError unless there is one model to ask, and no password in its address."""
-        if self.address is not None and "@" in urlsplit(self.address).netloc:
+        given = [self.address] if isinstance(self.address, str) else self.address or []
+        if self.address is not None and not given:
+            raise ValueError(f"{where}.address names no server; name one, or leave it out")
+        if any("@" in urlsplit(address).netloc for address in given):
             raise ValueError(
                 f"{where}.address holds a user or a password, and recipes are copied and shared; "
                 f"put what the server asks for into an environment variable, and its name into "
@@ -108,7 +112,7 @@ class Speaker(Settings):
                 "server, one of the two"
             )
         if self.address is not None and not self.model:
-            raise ValueError(f"set {where}.model to the model's name at {self.address}")
+            raise ValueError(f"set {where}.model to the model's name at {given[0]}")
 
 
 class Judge(Speaker):

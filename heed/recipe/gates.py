@@ -233,6 +233,14 @@ class OutlierGate(Watch):
     the first rounds."""
 
 
+class RolloutGapGate(Watch):
+    """Rollout servers give tokens other log-probs than the policy here."""
+
+    budget: PositiveFloat = 0.1
+    """Mean difference of a token's log-probs, in nats; what the policy learned since it was sent is
+    part of it."""
+
+
 class OveroptimisationGate(Watch):
     """Another reward falls on held-out prompts while the one that is trained on rises."""
 
@@ -296,6 +304,7 @@ class Gates(Settings):
     length: LengthGate = LengthGate()
     disagreement: DisagreementGate = DisagreementGate()
     outliers: OutlierGate = OutlierGate()
+    rollout_gap: RolloutGapGate = RolloutGapGate()
     overoptimisation: OveroptimisationGate = OveroptimisationGate()
 
     def asked(self) -> Iterator[tuple[str, GateSettings]]:

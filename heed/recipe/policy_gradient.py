@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     field_validator,
@@ -71,6 +73,58 @@ class Ahead(Settings):
     many times at most."""
 
 
+class RolloutServers(Settings):
+    """Servers elsewhere that draw the rounds, by weights that are sent to them: `heed rollouts`,
+    or vLLM.
+    """
+
+    apart: ClassVar[frozenset[str]] = frozenset(
+        {"addresses", "model", "key", "transfer", "host", "timeout", "tries_again", "concurrency"}
+    )
+
+    addresses: list[str] = Field(min_length=1)
+    """Of the servers, such as http://10.0.0.2:8000."""
+    model: str = ""
+    """The policy's name there; empty asks each server for the first that it has."""
+    key: str = "HEED_ROLLOUT_KEY"
+    """Environment variable that holds the servers' key, where they want one."""
+    transfer: Literal["gloo", "nccl", "vllm"] = "gloo"
+    """How weights get there: gloo (TCP) or nccl (GPUs) to `heed rollouts`, vllm to vLLM, which has
+    to be installed here, too."""
+    host: str = ""
+    """This machine's address as the servers reach it; empty finds it out."""
+    send_every: PositiveInt = 1
+    """Rounds between two sendings of the weights; above 1, rounds are drawn by weights up to so
+    many rounds old, less one."""
+    cap: float = Field(2.0, ge=1.0)
+    """A token counts by how much likelier it is here than where it was drawn, so many times at
+    most."""
+    timeout: PositiveFloat = 120.0
+    """Seconds a request, and a sending of the weights, may take."""
+    tries_again: NonNegativeInt = 12
+    """How often a request is sent again, and all servers may fail in a row, before the stage
+    stops."""
+    concurrency: PositiveInt = 64
+    """Requests under way at a time, at each server."""
+
+    @model_validator(mode="after")
+    def _addresses_can_be_asked(self) -> Self:
+        for address in self.addresses:
+            parts = urlsplit(address)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError(
+                    f"servers.addresses are like http://10.0.0.2:8000, not {address!r}"
+                )
+            if "@" in parts.netloc:
+                raise ValueError(
+                    "servers.addresses hold a user or a password, and recipes are copied and "
+                    "shared; put the key into an environment variable, its name into servers.key"
+                )
+        if len(set(self.addresses)) < len(self.addresses):
+            raise ValueError("servers.addresses names a server twice")
+        return self
+
+
 class OnPolicy(TrainingStage):
     """What all policy gradients have in common."""
 
@@ -101,6 +155,9 @@ class OnPolicy(TrainingStage):
     ahead: Ahead | None = None
     """Draw the next round while this one is learned from, one step off policy, with half of the
     threads; `{}` does so with the defaults."""
+    servers: RolloutServers | None = None
+    """Draw the rounds on rollout servers instead of here; with `ahead`, while the round before is
+    learned from."""
     keep: Literal["last"] = "last"
     """The final weights: the best proxy is no sign of the best policy."""
 
@@ -132,6 +189,15 @@ class OnPolicy(TrainingStage):
             raise ValueError(
                 "ahead does nothing where there is one round only; raise iterations or set ahead "
                 "to null"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_cap(self) -> Self:
+        if self.ahead and self.servers and self.ahead.cap != Ahead().cap:
+            raise ValueError(
+                "with servers it is servers.cap that bounds the weights of tokens; set that, and "
+                "leave ahead.cap out"
             )
         return self
 

@@ -44,6 +44,8 @@ REMEDIES: Mapping[str, str] = {
     "length": "raise kl.coef, or collect comparisons in which the shorter answer wins",
     "disagreement": "collect comparisons of the present policy's answers (rounds)",
     "outliers": "read the answers that score highest, and collect comparisons of them",
+    "rollout_gap": "look at the rollout servers' model, dtype and temperature, or lower "
+    "servers.send_every",
     "overoptimisation": "use the policy that was kept, or raise kl.coef",
     "step": "check the reward's sign, and which answer of a pair is called chosen",
     "leash": "check the signs of kl.coef and of the KL itself",

@@ -67,8 +67,10 @@ METRICS = {
     "importance_weight": Measure("Importance weight", "mean over tokens"),
     "importance_capped": Measure("Importance weights cut", "share of tokens"),
     "behaviour_kl": Measure("KL from the policy that drew", "nats a token"),
+    "rollout_gap": Measure("Log-probs apart, where drawn and here", "nats a token"),
+    "redrawn": Measure("Drawn again for their weights", "answers"),
 }
-_AHEAD = (("behaviour_kl",), ("importance_weight",), ("importance_capped",))
+_AHEAD = (("behaviour_kl",), ("importance_weight",), ("importance_capped",), ("rollout_gap",))
 _CRITIC_FREE = (
     ("proxy",),
     ("gold",),

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from heed.errors import UserError
+from heed.models.anatomy import causal_lm
 from heed.models.chat import ChatFormat
-from heed.models.forward import causal_lm
 from heed.models.language_model import LanguageModel
 from heed.sampling.asked import Asked, Begun, Busy, Closed, Load, Writing
 from heed.sampling.draw import draw

@@ -1,5 +1,5 @@
 // Decoding on a CPU: what stands between the matrix products of a layer, one pass each.
-// Included once a format; see heed/models/compiled.py.
+// Included once a format; see heed/ops/compiled.py.
 
 // One key head of one row: the new key and value go into its cache at `here`, keys [width, capacity]
 // and values [capacity, width], and its `group` queries [group, width] see what is there from

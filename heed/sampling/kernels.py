@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from heed.models.compiled import COUNT, NUMBER, POINTER, compiled
+from heed.ops.compiled import COUNT, NUMBER, POINTER, compiled
 
 SOURCE = Path(__file__).with_name("kernels.c")
 SIGNATURE = (("attend", (*[POINTER] * 7, *[COUNT] * 5, NUMBER, COUNT), None),)

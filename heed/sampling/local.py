@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from heed.errors import UserError
 from heed.models.anatomy import causal_lm
@@ -66,17 +67,28 @@ class LocalSampler:
             if not good:
                 raise UserError(f"Sampling: {name} must be {want}, not {getattr(self, name)!r}.")
 
-    @torch.no_grad()
     def sample(self, prompts: Sequence[Prompt], *, n: int = 1, seed: int = 0) -> list[Completion]:
         """`n` completions a prompt, prompt-major; each prompt is prefilled once.
 
         Raises UserError for a prompt that leaves no room for `max_new_tokens` in the context.
         """
+        return self.drawn(prompts, self.numbers(len(prompts) * n, seed))
+
+    def numbers(self, rows: int, seed: int) -> Tensor:
+        """The uniform numbers that `rows` answers draw by, [R, S], one line an answer."""
+        return uniform_numbers(rows, self.max_new_tokens, seed)
+
+    @torch.no_grad()
+    def drawn(self, prompts: Sequence[Prompt], uniform: Tensor) -> list[Completion]:
+        """A completion for each line of a table [R, S], R / len(prompts) a prompt, prompt-major.
+
+        Raises UserError as `sample` does.
+        """
         prompt_ids = [self.lm.chat.prompt_ids(prompt) for prompt in prompts]
         self._check_lengths(prompts, prompt_ids)
-        answers = self._answers(len(prompts) * n, seed)
+        answers = self.table(uniform)
         with evaluating(self.lm.model):
-            for _ in self._written(prompt_ids, n, answers):
+            for _ in self._written(prompt_ids, len(uniform) // max(1, len(prompts)), answers):
                 self.progress(answers.done)
         self._count(prompt_ids, answers)
         return self._completions(prompts, prompt_ids, answers)
@@ -88,7 +100,7 @@ class LocalSampler:
         """
         prompt_ids = [self.lm.chat.prompt_ids(prompt)]
         self._check_lengths([prompt], prompt_ids)
-        answers = self._answers(1, seed)
+        answers = self.table(self.numbers(1, seed))
         return Stream(
             self._steps(prompt_ids, answers),
             Spelling(self.lm.chat, self.stop),
@@ -110,6 +122,15 @@ class LocalSampler:
             known = self.lean and lean_anatomy(self.lm.model) is not None
         return "lean" if known else "plain"
 
+    @torch.no_grad()
+    def write(self, prompt_ids: list[list[int]], n: int, answers: Answers) -> Iterator[None]:
+        """Write `n` answers a prompt into a `table` of theirs, a turn a token; who stops early has
+        them as they are then.
+        """
+        with evaluating(self.lm.model):
+            yield from self._written(prompt_ids, n, answers)
+        self._count(prompt_ids, answers)
+
     def _written(self, prompt_ids: list[list[int]], n: int, answers: Answers) -> Iterator[None]:
         """Write all answers, a turn a token."""
         model = self.lm.model
@@ -121,11 +142,8 @@ class LocalSampler:
         dtype = torch.get_autocast_dtype(kind) if autocast else known.embedding.weight.dtype
         return write_leanly(known, dtype, prompt_ids, n, self.batch_size, answers)
 
-    def _answers(self, rows: int, seed: int) -> Answers:
-        """An empty table, and the numbers that its rows are drawn by."""
-        generator = torch.Generator().manual_seed(seed)
-        shape = (rows, self.max_new_tokens)
-        uniform = torch.rand(shape, generator=generator, dtype=torch.float64)
+    def table(self, uniform: Tensor) -> Answers:
+        """An empty table whose rows are drawn by these numbers, [R, S]."""
         return Answers(
             uniform.to(self.lm.device),
             temperature=self.temperature,
@@ -164,7 +182,11 @@ class LocalSampler:
                     f"the prompt or lower max_new_tokens."
                 )
 
-    def _stop_at(self, ids: list[int]) -> int | None:
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of an answer's ids, up to the first stop string in it."""
+        return self.lm.chat.text(ids)[: self._stop_at(ids)]
+
+    def _stop_at(self, ids: Sequence[int]) -> int | None:
         """Where in the text of some ids the first stop string begins, if one is there."""
         if not self.stop:
             return None
@@ -183,7 +205,7 @@ class LocalSampler:
         return [
             Completion(
                 prompt=prompts[row // n],
-                text=self.lm.chat.text(ids[row][:length])[: self._stop_at(ids[row][:length])],
+                text=self.text(ids[row][:length]),
                 finish="stop" if stopped[row] else "length",
                 model=self.model_name,
                 prompt_ids=tuple(prompt_ids[row // n]),
@@ -193,3 +215,9 @@ class LocalSampler:
             )
             for row, length in enumerate(lengths)
         ]
+
+
+def uniform_numbers(rows: int, steps: int, seed: int) -> torch.Tensor:
+    """Numbers of [0, 1) to draw by, [rows, steps]."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand((rows, steps), generator=generator, dtype=torch.float64)

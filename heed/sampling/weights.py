@@ -18,10 +18,9 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear, rms_norm
 from transformers.pytorch_utils import Conv1D
 
-from heed.models.anatomy import Anatomy, Layer, Mlp, Norm
-from heed.models.compiled import is_silu
-from heed.models.fused import Fused, fused
+from heed.models.anatomy import Anatomy, Layer, Mlp, Norm, is_silu
 from heed.models.linears import prepared
+from heed.ops.fused import Fused, fused
 from heed.sampling.kernels import Kernels, kernels
 
 Operation = Callable[[Tensor], Tensor]

@@ -19,8 +19,10 @@ from heed.gates.levels import (
     length_explosion,
     outliers,
     repetition,
+    rollout_gap,
 )
 from heed.gates.overoptimisation import looks_of, overoptimisation
+from heed.policies.elsewhere import GAP
 from heed.recipe import (
     Collect,
     GateSettings,
@@ -129,6 +131,7 @@ DURING: Mapping[str, During] = {
     "length": _level(length_explosion, "length"),
     "disagreement": _level(disagreement, DISAGREEMENT),
     "outliers": _level(outliers, STANDOUT),
+    "rollout_gap": _level(rollout_gap, GAP),
     "overoptimisation": _overoptimised,
 }
 

@@ -7,16 +7,16 @@ from functools import partial
 
 from heed.losses.kl import KL_LOSSES, kl_penalty
 from heed.losses.policy import Aggregate, LogRatio, over_tokens, ppo_clip, token_log_ratio
-from heed.models.language_model import LanguageModel, save_language_model
-from heed.models.reference import Reference
+from heed.models.language_model import LanguageModel
 from heed.policies.kl_control import KlController
 from heed.policies.policy_gradient import Baseline, PolicyGradient, Surrogate
 from heed.recipe import OnPolicy, Rejection
 from heed.rewards.remembered import Remembered
 from heed.run import StageRun
-from heed.stages.ahead import drawn_ahead
 from heed.stages.drawn import Drawn
+from heed.stages.elsewhere import drawing
 from heed.stages.gates import Keeper, ask_before
+from heed.stages.kept import keep_policy
 from heed.stages.sft import with_lora
 from heed.stages.watching import Beside, measures
 from heed.stages.workplace import Summary, Workplace
@@ -41,20 +41,20 @@ def policy_gradient(
     sampler = work.sampler(policy, settings.sampling, stage.name)
     prompts = work.askable(settings.records, "train", sampler, settings.families)
     kl, gates = settings.kl, work.recipe.gates
-    with drawn_ahead(work, settings, stage, sampler, log_ratio) as ahead:
+    with drawing(work, settings, stage, sampler, log_ratio) as draws:
         reward = Remembered(models.reward(settings.reward))
         method = PolicyGradient(
             policy,
             make_baseline(models),
-            sampler=sampler,
+            sampler=draws.sampler,
             prompts=prompts,
             reward=reward,
-            reference=Reference(policy),
+            reference=models.reference(policy),
             kl=KlController(kl.coef, kl.target, kl.horizon),
             surrogate=_surrogate(settings, group, log_ratio, aggregate),
             seed=work.seed(stage.name),
             watch={**work.gold, **measures(gates, reward)},
-            ahead=ahead,
+            ahead=draws.rounds,
         )
         keeper = Keeper(work, stage, settings.iterations, settings.checkpoint_every)
         looks = gates.overoptimisation.asked
@@ -70,8 +70,7 @@ def policy_gradient(
             callbacks=[*beside, keeper, Drawn(stage, method, settings.iterations)],
             lr_scales=lr_scales,
         )
-    if stage.writes:
-        save_language_model(policy, stage.directory / "policy")
+    keep_policy(stage, policy)
     left_out = work.left_out(settings.records, "train", prompts, settings.families)
     notes = [*summary.get("notes", []), *left_out]
     return {**summary, "kl_coef": method.kl.coef, "notes": notes}
@@ -85,7 +84,7 @@ def policy_and_models(
     """
     policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
     shared = settings.lora is not None and settings.lora.share
-    return policy, work.sharing(policy) if shared else work
+    return policy, work.sharing(policy) if shared else work.splitting(settings)
 
 
 def _surrogate(

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from heed.cli.main import app
-from heed.cli.plan import WIDTHS, _count, _times_said
+from heed.cli.plan import WIDTHS, count, times
 from heed.config import load_recipe
 from heed.planning.passes import HOWS
 from heed.planning.spent import spent_by
@@ -121,8 +121,8 @@ def test_bad_input_is_one_paragraph(heed: Callable[..., Result], tmp_path: Path)
 
 def test_figures_are_short() -> None:
     counts = {0: "", 12: "12", 1234: "1.23k", 5.67e12: "5.67T", 2e19: "2.0e+19"}
-    assert [_count(value) for value in counts] == list(counts.values())
-    times = {(0.5, 3.0): "0.5-3.0 s", (30.0, 119.0): "30-119 s", (60.0, 600.0): "1.0-10 min"}
-    assert [_times_said(value) for value in times] == list(times.values())
-    assert _times_said((1800.0, 36000.0)) == "0.5-10 h"
-    assert _times_said(None) == ""
+    assert [count(value) for value in counts] == list(counts.values())
+    said = {(0.5, 3.0): "0.5-3.0 s", (30.0, 119.0): "30-119 s", (60.0, 600.0): "1.0-10 min"}
+    assert [times(value) for value in said] == list(said.values())
+    assert times((1800.0, 36000.0)) == "0.5-10 h"
+    assert times(None) == ""

@@ -19,12 +19,12 @@ def test_an_arena_of_servers_and_directories(tmp_path: Path, toy_lm: Any) -> Non
 
     server = players.sampler("small", "http://127.0.0.1:9")
     assert isinstance(server, EndpointSampler)
-    assert (server.model, server.url) == ("small", "http://127.0.0.1:9/v1/chat/completions")
+    assert (server.model, server.urls) == ("small", ["http://127.0.0.1:9/v1/chat/completions"])
     assert server.retries == 0
     assert server.timeout < ArenaLimits().seconds
     named = players.sampler("small", "http://127.0.0.1:9/v1#llama")
     assert isinstance(named, EndpointSampler)
-    assert (named.model, named.url) == ("llama", server.url)
+    assert (named.model, named.urls) == ("llama", server.urls)
     save_language_model(toy_lm(), tmp_path / "model")
     here: Any = players.sampler("toy", str(tmp_path / "model"))
     assert here.model_name == "toy"

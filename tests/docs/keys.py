@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from docsite.settings import group_of
 from heed import config
 from heed.config import load_recipe
+from heed.planning.hardware import Page
 from heed.recipe import STAGES, Recipe, Rounds
 
 FILES = ("html", "json", "jsonl", "py", "md", "yaml", "yml", "txt", "csv", "db", "gz", "parquet",
@@ -99,6 +100,8 @@ def check_yaml(block: Block, folder: Path) -> None:
             kind, given = (item, {}) if isinstance(item, str) else next(iter(item.items()))
             assert kind in ROOTS, f"{block.place}: no stage is called {kind!r}"
             _validate(ROOTS[kind], {"name": kind} if kind in STAGES else {}, given or {}, block)
+    elif "kind" in value:
+        _validate(Page, {}, value, block)  # of hardware
     elif "stages" in value:
         path = folder / (block.title or "page.yaml")
         path.parent.mkdir(parents=True, exist_ok=True)

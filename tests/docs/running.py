@@ -29,6 +29,7 @@ NOT_RUN = (
     ("heed label", "", "serves people until they stop it: tests/cli/test_label.py"),
     ("heed serve", "", "serves people until they stop it: tests/cli/test_serve.py"),
     ("heed watch", "--web", "serves people until they stop it: tests/cli/test_watch.py"),
+    ("heed rollouts", "", "serves until it is stopped: tests/test_rollout_servers.py"),
     ("heed compare", "people", "waits for people's votes: tests/cli/test_compare.py"),
     (
         "heed run constitution",

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from heed.models.anatomy import anatomy
+from heed.models.anatomy import anatomy, is_silu
 
 SIZES = {
     "hidden_size": 32,
@@ -106,3 +107,8 @@ def test_others_are_not_known():
     more = model("llama")
     more.model.layers[2].mlp.gate_norm = torch.nn.LayerNorm(48)
     assert anatomy(more) is None
+
+
+def test_which_activation_is_compiled() -> None:
+    assert is_silu(nn.SiLU())
+    assert not is_silu(nn.GELU())

@@ -209,3 +209,41 @@ def test_under_autocast_the_head_runs_in_its_dtype(bias: bool) -> None:
     assert hidden.grad is not None
     assert weight.grad is not None
     assert hidden.grad.dtype == weight.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("chunk", [3, V, 8192])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("which", [(0,), (1,), (0, 1)], ids=str)
+def test_compiled_or_not(
+    monkeypatch: pytest.MonkeyPatch,
+    dtype: torch.dtype,
+    chunk: int,
+    temperature: float,
+    which: tuple[int, ...],
+) -> None:
+    """Compiled passes over the logits give what torch's do, in values and gradients."""
+    found = []
+    for wish in ("yes", "no"):
+        monkeypatch.setenv("HEED_COMPILED", wish)
+        hidden, weight, bias, targets = head(dtype)
+        results = token_logprobs(
+            hidden, weight, bias, targets, temperature=temperature, chunk=chunk
+        )
+        rows = torch.arange(1, N + 1, dtype=torch.float32)
+        total = sum(((rows * results[place]).sum() for place in which), torch.zeros(()))
+        found.append((*results, *torch.autograd.grad(total, [hidden, weight, bias])))
+    allowed = 2e-6 if dtype == torch.float32 else 2.0**-6
+    for ours, plain in zip(*found, strict=True):
+        assert ours.dtype == plain.dtype
+        apart = (ours.float() - plain.float()).abs().max()
+        assert apart <= allowed * plain.float().abs().max().clamp(min=1.0)
+
+
+@pytest.mark.parametrize("wish", ["yes", "no"])
+def test_a_logit_that_is_no_number_shows(monkeypatch: pytest.MonkeyPatch, wish: str) -> None:
+    monkeypatch.setenv("HEED_COMPILED", wish)
+    hidden = torch.tensor([[1.0], [math.nan]])
+    logprobs, _ = token_logprobs(hidden, torch.ones(5, 1), None, torch.tensor([1, 1]))
+    assert logprobs[0] == pytest.approx(-math.log(5.0))
+    assert math.isnan(logprobs[1])

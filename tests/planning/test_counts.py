@@ -13,10 +13,12 @@ from encoders import save_encoder
 from heed.config import load_recipe, recipe_names
 from heed.planning.counts import COUNTS
 from heed.planning.ground import Ground
+from heed.planning.hardware import hardware_of
 from heed.planning.look import look
 from heed.planning.memory import HOLDS
 from heed.planning.passes import Counts, Pass, together
 from heed.planning.plan import Machine, make_plan
+from heed.planning.scale import scale
 from heed.recipe import STAGES
 
 Make = Callable[..., Ground]
@@ -121,6 +123,9 @@ def test_groups_fill_a_prompt_in_once_and_need_no_critic(ground: Make, feedback:
     assert tokens(found) == (24 * 15, 24 / 4 * 10 + 2 * 24 * 15, 24 * 5)
     ahead = counted(ground(feedback + rloo.replace("group: 4", "group: 4, ahead: {}")), "rloo")
     assert ahead.tokens("forwarded") - found.tokens("forwarded") == (24 - 8) * 15
+    servers = "group: 4, servers: {addresses: ['http://a']}"
+    far = counted(ground(feedback + rloo.replace("group: 4", servers)), "rloo")
+    assert far.tokens("forwarded") - found.tokens("forwarded") == 24 * 15
 
 
 def test_dpo_asks_its_reference_once(ground: Make, feedback: str) -> None:
@@ -199,10 +204,13 @@ def test_every_shipped_recipe_can_be_planned(name: str, tmp_path: Path) -> None:
     assert [each.name for each in made.stages] == [each.name for each in recipe.stages]
     for stage in made.stages:
         trains = recipe.stage(stage.name).trains
-        assert (stage.trained > 0) == trains, stage.name
+        assert (stage.trained > 0) == (stage.counts.steps > 0) == trains, stage.name
         assert (stage.operations > 0) == (stage.seconds is not None and stage.seconds[1] > 0)
     assert made.total("flops") > 0
     assert made.to_json()["totals"]["memory"] > 0
+    elsewhere = scale(look(recipe), hardware_of("h200", devices=8))
+    assert elsewhere.hours > 0
+    assert all(each.fits for each in elsewhere.stages)
 
 
 def _transcripts(folder: Path) -> Path:

@@ -72,6 +72,9 @@ def test_bytes_of_activations_and_of_the_cache() -> None:
         ("ppo: {}", 2, 2),  # reference and reward are kept, policy and critic train
         ("rloo: {}", 2, 1),
         ("rloo: {ahead: {}}", 3, 1),  # the other process has the policy, too
+        ("rloo: {servers: {addresses: ['http://a']}}", 2, 1),
+        ("rloo: {ahead: {}, servers: {addresses: ['http://a']}}", 3, 1),  # what is sent, a copy
+        ("ppo: {lora: {rank: 2}, servers: {addresses: ['http://a']}}", 2, 1),  # merged
         ("ppo: {lora: {rank: 2}}", 1, 1),  # the adapter's base is its reference
         ("ppo: {lora: {rank: 2, share: true}}", 0, 0),
     ],

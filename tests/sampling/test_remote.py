@@ -17,7 +17,7 @@ import pytest
 from openai_server import around, serving
 
 from heed.errors import UserError
-from heed.sampling import remote
+from heed.sampling import endpoint
 from heed.sampling.local import LocalSampler
 from heed.sampling.remote import EndpointSampler
 from heed.types import Completion, Message, Prompt
@@ -27,7 +27,7 @@ PROMPTS = [Prompt.of(f"question {at} ?") for at in range(12)]
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(endpoint, "FIRST_WAIT", 0.01)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
 
@@ -108,6 +108,21 @@ def test_nothing_is_lost_or_doubled_when_requests_fail_in_passing() -> None:
         clean = sampler.sample(PROMPTS, n=2, seed=1)
     assert got == clean
     assert len(server.bodies) == 2 * 24 + 8
+
+
+def test_several_addresses_share_the_work_and_a_dead_one_costs_nothing() -> None:
+    """One stumbles, one dies in the middle, one is not there at all."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    planted = [faults.fine, faults.failing(500), faults.malformed]
+    with serving(echo) as one, serving(echo, planted) as other:
+        sampler = EndpointSampler([one.address, other.address, nobody], "toy", concurrency=2)
+        got = sampler.sample(PROMPTS, n=3, seed=1)
+        clean = EndpointSampler(one.address, "toy").sample(PROMPTS, n=3, seed=1)
+        assert got == clean
+        assert len(other.bodies) > 5
+        assert len(one.bodies) + len(other.bodies) == 2 * 36 + 2
 
 
 def in_a_second(response: Any) -> Any:
@@ -211,9 +226,9 @@ def test_a_server_that_is_not_there() -> None:
 
 
 def test_pauses_grow_and_vary() -> None:
-    pauses = [remote._backoff(attempt) for attempt in range(40)]
+    pauses = [endpoint.backoff(attempt) for attempt in range(40)]
     assert all(pauses[at] > pauses[at - 2] for at in range(2, 10))
-    assert max(pauses) <= remote.LONGEST_WAIT
+    assert max(pauses) <= endpoint.LONGEST_WAIT
     assert len(set(pauses)) == 40
 
 
@@ -242,7 +257,7 @@ def test_a_broken_key_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     "settings",
     [
         {"address": "localhost:8000"}, {"address": "ftp://host"}, {"address": "http://"},
-        {"address": "http://host/v1?key=1"}, {"model": ""}, {"temperature": -0.1},
+        {"address": "http://host/v1?key=1"}, {"address": []}, {"model": ""}, {"temperature": -0.1},
         {"top_p": 0.0}, {"max_new_tokens": 0}, {"retries": -1}, {"concurrency": 0},
         {"timeout": 0}, {"stop": "word"},
     ],

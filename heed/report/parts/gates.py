@@ -31,6 +31,7 @@ ASKS = {
     "length": "Do answers keep their length?",
     "disagreement": "Does the ensemble still agree?",
     "outliers": "Does no single answer score far beyond all others?",
+    "rollout_gap": "Do rollout servers compute the policy that trains?",
     "overoptimisation": "Does another reward rise along?",
 }
 AT = {None: "once it was done", 0: "at its start"}

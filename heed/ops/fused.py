@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from heed.models.compiled import COUNT, NUMBER, POINTER, compiled
+from heed.ops.compiled import COUNT, NUMBER, POINTER, compiled
 
 SOURCE = Path(__file__).with_name("fused.c")
 _REACH = (*[COUNT] * 5, NUMBER, COUNT)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
 
-from heed.models.fused import Documents, Fused, Reach, fused
+from heed.ops.fused import Documents, Fused, Reach, fused
 
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 2.0**-5}
 both = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
@@ -197,3 +197,12 @@ def test_threads_change_nothing(built: Fused, dtype: torch.dtype) -> None:
         torch.set_num_threads(threads)
     for one, other in zip(*results, strict=True):
         assert torch.equal(one, other)
+
+
+def test_no_memory_for_a_document() -> None:
+    built = fused(torch.float32, torch.device("cpu"))
+    if built is None:
+        pytest.skip("no C compiler")
+    endless = Documents(torch.tensor([0, 1]), 2**50)
+    with pytest.raises(MemoryError, match="no memory for a document"):
+        built.attention(torch.zeros((1, 3, 8)), endless, Reach(1, 1, 1.0))

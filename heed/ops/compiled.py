@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 HEADER = Path(__file__).with_name("compiled.h")
+CPUINFO = Path("/proc/cpuinfo")
 FLAGS = ["-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fPIC"]
 FORMATS = {
     torch.float32: ("f32", "#define T float\n#define LOAD(x) (x)\n#define STORE(x) (x)\n"),
@@ -45,18 +45,6 @@ def compiled(
     if device.type != "cpu" or dtype not in FORMATS or os.environ.get("HEED_COMPILED") == "no":
         return None
     return _functions(source, tuple(signature), FORMATS[dtype][0])
-
-
-def is_silu(activation: Any) -> bool:
-    """Whether an MLP's activation is the one that compiled gates know."""
-    return type(activation) in (nn.SiLU, type(_silu()))
-
-
-@cache
-def _silu() -> Any:
-    from transformers.activations import ACT2FN
-
-    return ACT2FN["silu"]
 
 
 class _Functions:
@@ -125,7 +113,7 @@ def _source(path: Path) -> str:
 def _processor() -> str:
     """What -march=native depends on: a cache may be shared between machines."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
     said = [line for line in lines if line.startswith(("flags", "Features", "model name"))]
