@@ -1,6 +1,6 @@
 """The loop closed from production: serve, hear what users say, learn from it, serve the outcome.
 
-    python -m benchmarks.closed_loop runs/demo:sft [--rounds 3] [--exchanges 800]
+    python -m benchmarks.closed_loop runs/demo:sft [--rounds 3] [--exchanges 600]
 
 `heed serve` answers simulated users (people of the embedded world, who know what is asked of
 them and err as people do). Each asks something twice and posts which answer is better, or, of two
@@ -246,8 +246,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("start", help="the first policy: RUN:STAGE of a run of the world")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--exchanges", type=int, default=800)
-    parser.add_argument("--measured", type=int, default=600)
+    parser.add_argument("--exchanges", type=int, default=600)
+    parser.add_argument("--measured", type=int, default=400)
     parser.add_argument("--method", choices=list(METHODS), default="dpo")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -6,6 +6,7 @@ First `--streams` streams at a time, until `--requests` are answered. Every requ
 and a seed of its own, and the text that its stream makes has to be the one that the same weights
 give in this process, alone. Then `--beyond` requests at once, far more than the server has places
 for, none tried twice: each is answered rightly or refused with a 429 that says when to come again.
+Every answer has to be in the server's store afterwards, once.
 The server is a process of its own; its memory is what the system says. The exit status is 1 if
 anything is wrong.
 """
@@ -26,11 +27,14 @@ from typing import Any
 
 import numpy as np
 import openai
+from sqlalchemy import func, select
 
 from benchmarks.serve_site import Server, served
 from heed.models.language_model import load_language_model
 from heed.naming import HUMAN, who
 from heed.sampling.local import LocalSampler
+from heed.store.database import Store
+from heed.store.schema import ReplyRow
 from heed.types import Prompt
 
 QUESTIONS = (
@@ -38,6 +42,8 @@ QUESTIONS = (
     "Write a line about spring.", "How are you today?", "How do I grow tomatoes?",
 )  # fmt: skip
 TOKENS = 48
+WARMING = 4
+"""Requests before anything is measured."""
 SECONDS = 600.0
 
 
@@ -167,16 +173,50 @@ def told(name: str, out: Outcome, server: Server) -> str:
     return "\n".join(lines)
 
 
-def run(word: str, streams: int, requests: int, beyond: int, *, slots: int, waiting: int,
-        log: Path) -> tuple[Outcome, Outcome, Server]:  # fmt: skip
+def kept(store: Path) -> int:
+    """How many replies the server put down, for feedback to speak of."""
+    opened = Store.open(store)
+    with opened.read() as session:
+        count = session.scalar(select(func.count()).select_from(ReplyRow)) or 0
+    opened.close()
+    return count
+
+
+@dataclass(frozen=True)
+class Day:
+    """Both loads, and what the server left: its exit status, and replies in its store."""
+
+    under: Outcome
+    over: Outcome
+    status: int
+    kept: int
+
+    @property
+    def forgotten(self) -> int:
+        """Answers that the store does not hold (fewer than none: those it holds twice)."""
+        return WARMING + self.under.statuses["200"] + self.over.statuses["200"] - self.kept
+
+    @property
+    def wrong(self) -> bool:
+        """Whether anything happened that must not."""
+        below = self.under.statuses["429"]
+        return bool(self.under.wrong or self.over.wrong or below or self.forgotten or self.status)
+
+
+def run(
+    word: str, streams: int, requests: int, beyond: int, *, slots: int, waiting: int, folder: Path
+) -> Day:
     """Both loads, one after the other."""
     files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(files[1], 16_384), files[1]))
     rights = expected(word, range(max(requests, beyond)))
-    words = [f"policy={word}", "--slots", str(slots), "--waiting", str(waiting)]
-    with served(words, log) as server:
+    store = folder / "feedback.db"
+    words = [f"policy={word}", "--slots", str(slots), "--waiting", str(waiting),
+             "--store", str(store)]  # fmt: skip
+    with served(words, folder / "server.log") as server:
         # Who is first waits for what is loaded late.
-        asyncio.run(load(server, {seed: rights[seed] for seed in range(4)}, 4, stream=True))
+        warm = {seed: rights[seed] for seed in range(WARMING)}
+        asyncio.run(load(server, warm, WARMING, stream=True))
         before = server.memory()[0] / 2**20
         print(f"{slots} slots, {waiting} places to wait; memory before: {before:,.0f} MB")
         part = {seed: rights[seed] for seed in range(requests)}
@@ -188,7 +228,9 @@ def run(word: str, streams: int, requests: int, beyond: int, *, slots: int, wait
         counted = server.counted()
         left = [counted[f'heed_{name}{{model="policy"}}'] for name in ("running", "waiting")]
         print(f"  left behind: {left[0]:.0f} running, {left[1]:.0f} waiting")
-    return under, over, server
+    day = Day(under, over, server.process.returncode, kept(store))
+    print(f"stopped with status {day.status}; {day.kept} replies kept, {day.forgotten} missing")
+    return day
 
 
 def main() -> None:
@@ -201,12 +243,11 @@ def main() -> None:
     parser.add_argument("--waiting", type=int, default=256)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        under, over, _ = run(
+        day = run(
             given.policy, given.streams, given.requests, given.beyond, slots=given.slots,
-            waiting=given.waiting, log=Path(folder) / "server.log",
+            waiting=given.waiting, folder=Path(folder),
         )  # fmt: skip
-    refused_below = under.statuses["429"]
-    if under.wrong or over.wrong or refused_below:
+    if day.wrong:
         sys.exit("Something is wrong: see above.")
 
 

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
@@ -68,7 +68,7 @@ class Memory:
 
     async def remember(self, given: Sequence[Reply]) -> None:
         """Have replies written down soon; who brings more than the store takes, waits."""
-        self._pending.extend(given)
+        self._pending.extend(each for each in map(_storable, given) if each is not None)
         if self._writes is None or self._writes.done():
             self._writes = asyncio.create_task(self._write())
         if len(self._pending) > PENDING:
@@ -174,6 +174,29 @@ class Memory:
         )  # fmt: skip
         labels.add(session, self.project_id, [label])
         return True
+
+
+def _storable(reply: Reply) -> Reply | None:
+    """The reply as databases take it, NUL characters replaced; None where it is too long."""
+    messages = tuple(
+        replace(turn, content=_without_nul(turn.content)) for turn in reply.prompt.messages
+    )
+    kept = replace(
+        reply,
+        text=_without_nul(reply.text),
+        prompt=replace(reply.prompt, messages=messages),
+        user=_without_nul(reply.user),
+    )
+    try:
+        replies.check(kept)
+    except ValueError as error:
+        log.warning("a reply is not remembered: %s", error)
+        return None
+    return kept
+
+
+def _without_nul(text: str) -> str:
+    return text.replace("\x00", "\ufffd")
 
 
 def _digest(*parts: str) -> str:

@@ -105,7 +105,7 @@ def test_a_server_from_its_start_to_its_end(run: Path, tmp_path: Path) -> None:
         assert "Stopped." in process.stderr.read()
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def _post(address: str, body: Any, key: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,10 @@ from serving.conftest import Served
 from heed.data.survey import survey
 from heed.feedback.exporting import export_project
 from heed.serving.remembering import Memory
+from heed.store import replies
 from heed.store.database import Store
+from heed.store.replies import Reply
+from heed.types import Prompt
 
 ASKED: Any = [{"role": "user", "content": "yes no ?"}]
 START = Callable[..., Served]
@@ -126,6 +130,25 @@ def test_what_makes_no_sense_is_told(served: Served, store: Store, tmp_path: Pat
         assert set(answer["error"]) == {"message", "type", "param", "code"}
     with pytest.raises(Exception, match="nothing to export"):
         rows(store, tmp_path, "unpaired")
+
+
+def test_what_no_database_takes_costs_no_other_reply(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A NUL is replaced; a reply that is too long is left out, and said to be."""
+    memory = Memory(store, "served", keep=100)
+
+    async def remember() -> None:
+        texts = ("good", "a\0b", "x" * 400_001, "also good")
+        await memory.remember([Reply(f"r{at}", 0, Prompt.of("q"), text)
+                               for at, text in enumerate(texts)])  # fmt: skip
+        await memory.flush()
+
+    asyncio.run(remember())
+    with store.read() as session:
+        found = [replies.find(session, memory.project_id, f"r{at}", 0) for at in range(4)]
+    assert [each and each.reply.text for each in found] == ["good", "a\ufffdb", None, "also good"]
+    assert "not remembered" in caplog.text
 
 
 def test_without_a_store_there_is_no_feedback(serve: START) -> None:

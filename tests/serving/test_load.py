@@ -11,25 +11,29 @@ import pytest
 from own_model import save_model
 
 from benchmarks import closed_loop, serve_load
+from benchmarks.serve_load import Outcome
 
 
 @pytest.mark.slow
 def test_under_load_no_reply_is_lost_or_mixed_up(tmp_path: Path) -> None:
     model = save_model(tmp_path / "model")
-    under, over, server = serve_load.run(
-        str(model), 48, 96, 250, slots=8, waiting=40, log=tmp_path / "server.log"
-    )
-    assert (under.right, under.statuses) == (96, {"200": 96})
-    assert not under.wrong
-    assert not over.wrong
-    assert over.right == over.statuses["200"] >= 48
-    assert over.statuses["429"] == 250 - over.statuses["200"] > 0
-    assert server.process.returncode == 0  # SIGTERM ends it in order
+    day = serve_load.run(str(model), 32, 64, 120, slots=8, waiting=28, folder=tmp_path)
+    under, over = day.under, day.over
+    assert (under.right, under.statuses) == (64, {"200": 64})
+    assert not day.wrong
+    assert over.right == over.statuses["200"] >= 36
+    assert over.statuses["429"] == 120 - over.statuses["200"] > 0
+    assert day.kept == serve_load.WARMING + 64 + over.right
+    assert day.status == 0  # SIGTERM ends it in order
     # What would be wrong is seen: a reply that is another's, a refusal that does not say when.
     over.mixed_up.append(0)
     assert over.wrong
     under.without_wait += 1
     assert under.wrong
+    assert day.wrong
+    assert serve_load.Day(
+        Outcome(), Outcome(), 0, serve_load.WARMING - 1
+    ).wrong  # one reply is missing
 
 
 @pytest.mark.slow
