@@ -15,6 +15,7 @@ import torch
 from heed.config import parse_override, read_recipe
 from heed.data.survey import Survey, describe, survey
 from heed.errors import UserError
+from heed.host import computes_in_half, instruction_sets
 from heed.models.chat import ChatFormat
 from heed.models.device import resolve_device, resolve_dtype
 from heed.models.source import load_tokenizer
@@ -138,7 +139,7 @@ def facts_of(
         positions=longest(model),
         templated=chat.templated,
         cuda=device.type == "cuda",
-        half=resolve_dtype("auto", device) == torch.bfloat16,
+        half=_half(device),
         rows={
             "comparisons": limit,
             "unpaired": len(found.unpaired),
@@ -198,3 +199,10 @@ def _measured(chat: ChatFormat) -> Measure:
         return len(chat.prompt_ids(prompt)), len(chat.completion_ids(answer))
 
     return measure
+
+
+def _half(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 by itself."""
+    if device.type == "cpu":
+        return computes_in_half(instruction_sets())
+    return resolve_dtype("auto", device) == torch.bfloat16

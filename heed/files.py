@@ -114,14 +114,14 @@ def new_directory(path: Path) -> Iterator[Path]:
                     with file.open("rb") as handle:
                         os.fsync(handle.fileno())
             fsync_directory(temporary)
-            _exchange(temporary, path)
+            exchange(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     fsync_directory(path.parent)
 
 
-def _exchange(new: Path, path: Path) -> None:
+def exchange(new: Path, path: Path) -> None:
     """Put `new` where `path` is.
 
     A directory cannot be renamed onto a full one, so that one steps aside first. A crash between

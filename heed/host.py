@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 _MEMINFO = Path("/proc/meminfo")
+_CPUINFO = Path("/proc/cpuinfo")
 _CGROUP = Path("/sys/fs/cgroup")
 _INACTIVE = re.compile(r"^inactive_file (\d+)$", re.MULTILINE)
 _AVAILABLE = re.compile(r"^MemAvailable:\s+(\d+) kB$", re.MULTILINE)
+
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile", "asimd", "bf16", "sve")
+"""Those that matter for speed: wide vectors, and bfloat16 in hardware."""
+_HALF = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def instruction_sets(path: Path = _CPUINFO) -> list[str] | None:
+    """Those of `INSTRUCTIONS` that the processor has; None where nobody says."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    found = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
+    if found is None:
+        return None
+    have = set(found[1].split())
+    return [name for name in INSTRUCTIONS if name in have]
+
+
+def computes_in_half(instructions: Sequence[str] | None) -> bool:
+    """Whether a processor with these has bfloat16 in hardware."""
+    return not _HALF.isdisjoint(instructions or ())
 
 
 def available_memory() -> int | None:

@@ -17,6 +17,7 @@ from torch import nn
 from heed.errors import UserError
 from heed.files import write_json
 from heed.losses.term import Term
+from heed.models.sharding import everywhere, local
 from heed.models.source import load_tokenizer
 from heed.ops.batch import Batch, Sequences
 from heed.ranks import Ranks
@@ -105,7 +106,7 @@ def worst_rows(
         if total.requires_grad:
             total.backward()
         grads = [weight.grad for _, weight in _trained(module) if weight.grad is not None]
-        norm = float(nn.utils.get_total_norm(grads)) if grads else 0.0
+        norm = float(everywhere(nn.utils.get_total_norm(grads))) if grads else 0.0
         found.append((row, float(total.detach()), norm))
     module.zero_grad(set_to_none=True)
     found.sort(key=lambda each: (math.isfinite(each[1] + each[2]), -each[2]))
@@ -167,8 +168,11 @@ def _trained(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 
 
 def _broken(tensors: Iterator[tuple[str, torch.Tensor | None]]) -> list[str]:
-    """Names of the tensors that hold something else than numbers."""
-    return [name for name, each in tensors if each is not None and not each.isfinite().all()]
+    """Names of the tensors that hold something else than numbers, in whichever process."""
+    found = [(name, each) for name, each in tensors if each is not None]
+    bad = torch.tensor([float(not local(each).isfinite().all()) for _, each in found])
+    Ranks.here().add([bad])
+    return [name for (name, _), flag in zip(found, bad.tolist(), strict=True) if flag]
 
 
 def _number(value: float) -> float | str:

@@ -13,8 +13,10 @@ from torch import nn
 
 from heed.losses.term import Term
 from heed.models.packing import packs
+from heed.models.shares import micro_batches
 from heed.ops.batch import Batch
 from heed.ops.order import Order
+from heed.ranks import Ranks
 
 Rows = TypeVar("Rows", bound=Batch)
 
@@ -84,8 +86,13 @@ class HeldoutLoss(Generic[Rows]):
             return
         counts = self.data.counts()
         device = next(self.method.module.parameters()).device
-        packed = packs(self.method.module)
-        for micro in self.method.prepare(self.data).split(self.micro_tokens, packed=packed):
+        found: dict[str, float] = {}
+        rows, packed = self.method.prepare(self.data), packs(self.method.module)
+        for micro, counted in micro_batches(rows, self.micro_tokens, packed=packed, alike=True):
             for term in self.method.loss(micro.to(device)):
-                name = f"heldout_{term.name}{self.of}"
-                metrics[name] = metrics.get(name, 0.0) + float(term.total) / counts[term.count]
+                mean = float(term.total) / counts[term.count] if counted else 0.0
+                found[term.name] = found.get(term.name, 0.0) + mean
+        sums = torch.tensor(list(found.values()), dtype=torch.float64)
+        Ranks.here().add([sums])
+        for name, value in zip(found, sums.tolist(), strict=True):
+            metrics[f"heldout_{name}{self.of}"] = value

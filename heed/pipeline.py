@@ -6,20 +6,23 @@ first process alone runs the others and writes.
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from heed.energy import watch_energy
 from heed.memory import watch_memory
 from heed.metering import METER, added
-from heed.ranks import Ranks
+from heed.ranks import Ranks, alone
 from heed.recipe import Recipe, Stage
 from heed.recipe.rewards import REWARDS
 from heed.run import Run, StageRun
@@ -113,7 +116,8 @@ def run_recipe(
                 _run_stage(work, stage, place, say)
             else:
                 say(f"{stage.name:<10} done before")
-                ask_again(work, place)
+                with alone():
+                    ask_again(work, place)
 
 
 def _run_stage(work: Workplace, stage: Stage, place: StageRun, say: Say) -> None:
@@ -125,8 +129,10 @@ def _run_stage(work: Workplace, stage: Stage, place: StageRun, say: Say) -> None
     peak, energy = watch_memory(work.device), watch_energy(work.device)
     if stage.trains or place.writes:
         with _precision(work):
-            summary = STAGES[stage.kind](work, stage, place)
-            ask_after(work, place)
+            with nullcontext() if stage.trains else alone():
+                summary = STAGES[stage.kind](work, stage, place)
+            with alone():
+                ask_after(work, place)
         seconds = before + time.perf_counter() - began
         # Nobody read the counters of a process that was killed.
         joules = {} if spent_before else energy()
@@ -158,8 +164,28 @@ def processes() -> Iterator[int]:
         yield 0
         return
     # The first process may sample and evaluate alone for long; a dead one ends all by torchrun.
-    dist.init_process_group("gloo", timeout=timedelta(days=7))
+    backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    long = timedelta(days=7)
+    dist.init_process_group(backends, timeout=long, **_meeting_place(long))
     try:
         yield dist.get_rank()
+        gc.collect()  # sharded models that outlive their group abort the process
+        dist.barrier()
     finally:
         dist.destroy_process_group()
+
+
+def _meeting_place(timeout: timedelta) -> dict[str, Any]:
+    """Where the processes of this attempt find each other.
+
+    torchrun keeps one store over all its restarts, and in it the addresses of processes that are
+    gone: who reads one of those waits for ever.
+    """
+    store, rank, count = next(rendezvous("env://", timeout=timeout))
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    store.set_timeout(timeout)
+    return {
+        "store": PrefixStore(f"attempt-{attempt}", store),
+        "rank": rank,
+        "world_size": count,
+    }

@@ -3,7 +3,7 @@
 for each outer iteration:
     for each batch the method yields:                       one optimiser step
         counts = what the whole batch, over all ranks, counts
-        for each micro-batch of this rank's share:
+        for each micro-batch of this rank's share, which has about as many tokens as the others':
             loss = sum of weight * total / counts           so any split gives one gradient
             loss.backward()
         add up gradients over ranks, clip, step
@@ -26,6 +26,8 @@ from heed.interrupt import deferred_interrupt
 from heed.losses.term import Term
 from heed.models.checkpoint_folder import CheckpointFolder
 from heed.models.packing import packs
+from heed.models.sharding import everywhere, is_sharded
+from heed.models.shares import micro_batches
 from heed.nonfinite import check_weights, nonfinite
 from heed.ops.batch import Batch
 from heed.ops.schedule import SCHEDULES
@@ -129,13 +131,14 @@ class Trainer(Generic[Rows]):
                 if due or last or asked:
                     self._save("last")
                 if asked:
+                    self.checkpoints.finish()
                     raise Interrupted(
                         f"Stopped {self.run.name!r} after iteration {self.progress.iteration} of "
                         f"{self.iterations}; all is saved. Run the same command to go on."
                     )
+        self.checkpoints.finish()
         best = self.settings.keep == "best" or self.progress.stopped
         if best and self.progress.best is not None:
-            self.ranks.wait()  # until the first process has written it
             self.checkpoints.load("best", self.method.module)
         return self.progress
 
@@ -169,23 +172,23 @@ class Trainer(Generic[Rows]):
         ranks, optim = self.ranks, self.settings.optim
         if len(batch) < ranks.count:
             raise UserError(f"{self.run.name}: {ranks.count} processes share {len(batch)} rows.")
-        share = batch.shard(ranks.rank, ranks.count) if ranks.count > 1 else batch
         totals: dict[str, Tensor] = {}
         self.optimizer.zero_grad(set_to_none=True)
-        packed = packs(self.method.module)
-        for micro in share.split(optim.micro_tokens, packed=packed):
+        sharded, packed = is_sharded(self.method.module), packs(self.method.module)
+        micros = micro_batches(batch, optim.micro_tokens, packed=packed, alike=sharded)
+        for micro, counted in micros:
             terms = self.method.loss(micro)
             means = {term.name: term.total / max(counts[term.count], 1e-12) for term in terms}
             objective = sum(
                 (term.weight * means[term.name] for term in terms if term.weight),
                 torch.zeros(()),
             )
-            objective.backward()
-            for name, mean in [("loss", objective), *means.items()]:
+            (objective if counted else 0.0 * objective).backward()  # where others wait for it
+            for name, mean in [("loss", objective), *means.items()] if counted else []:
                 totals[name] = totals.get(name, torch.zeros_like(mean)) + mean.detach()
-        ranks.add_gradients(self._parameters())
+        ranks.add_gradients([] if sharded else self._parameters())  # else it was done on the way
         ranks.add(totals.values())
-        norm = nn.utils.clip_grad_norm_(self._parameters(), optim.clip_norm)
+        norm = everywhere(nn.utils.clip_grad_norm_(self._parameters(), optim.clip_norm))
         metrics = {name: float(total) for name, total in totals.items()}
         if not math.isfinite(metrics["loss"] + float(norm)):
             step, figures = (self.progress.iteration + 1, number), (metrics["loss"], float(norm))
@@ -232,7 +235,7 @@ class Trainer(Generic[Rows]):
 
     def _save(self, name: str) -> None:
         check_weights(self.run, self.method.module, self.progress.iteration)
-        if self.run.writes:
+        if self.run.writes or is_sharded(self.method.module):
             state = {"progress": vars(self.progress), "method": self.method.state_dict()}
             self.checkpoints.save(
                 name, self.progress.iteration, self.method.module, self.optimizer, state

@@ -33,7 +33,7 @@ from heed.policies.ppo import Critic
 from heed.policies.sft import sft
 from heed.recipe import Optimisation, Sft
 from heed.run import StageRun
-from heed.sampling.local import LocalSampler
+from heed.sampling.split import SplitSampler
 from heed.trainer import Monitor, Trainer
 from heed.types import Comparison, Completion, Demonstration, Prompt
 
@@ -42,14 +42,14 @@ PROMPTS = [Prompt.of("red ?"), Prompt.of("two two ?"), Prompt.of("no ?")]
 TEXTS = ["yes", "no no red", "two", "red yes yes two", "no", "yes two", "red"]
 
 
-def policy() -> LanguageModel:
+def policy(layers: int = 1) -> LanguageModel:
     names = ["<pad>", "<eos>", "<unk>", "Human:", "Assistant:", *WORDS]
     raw = Tokenizer(WordLevel({name: i for i, name in enumerate(names)}, unk_token="<unk>"))
     raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=raw, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>"
     )
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": layers}
     heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "initializer_range": 0.2}
     return new_language_model(tokenizer, {"model_type": "llama", **sizes, **heads}, seed=0)
 
@@ -94,7 +94,7 @@ def reinforcement(lm: LanguageModel) -> Any:
             whiten_rewards=False,
             micro_tokens=200,
         ),
-        sampler=LocalSampler(lm, max_new_tokens=6),
+        sampler=SplitSampler(lm, max_new_tokens=6),
         prompts=PROMPTS,
         reward=reward,
         reference=Reference(lm),

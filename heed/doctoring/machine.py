@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import locale
 import os
-import re
 import resource
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from shutil import get_terminal_size
 
 from heed.doctoring.check import Check
-from heed.host import allowed_cores, available_memory
+from heed.host import allowed_cores, available_memory, computes_in_half, instruction_sets
 
 PROCESSOR, MEMORY, TERMINAL = "Processor", "Memory and limits", "Terminal"
-CPUINFO = Path("/proc/cpuinfo")
-SETS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile", "asimd", "bf16", "sve")
-"""Instruction sets that matter for speed: wide vectors, and bfloat16 in hardware."""
-HALF = ("avx512_bf16", "amx_bf16", "bf16")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_PROC_BIND",
            "OMP_WAIT_POLICY", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")  # fmt: skip
 FEWEST_FILES = 512
@@ -36,7 +30,7 @@ def processor(environ: Mapping[str, str] = os.environ) -> Iterator[Check]:
     yield Check(PROCESSOR, "cores", "fine", f"{cores}{limit}", value=cores)
     sets = instruction_sets()
     if sets is not None:
-        half = "bfloat16 in hardware" if set(sets) & set(HALF) else "no bfloat16 in hardware"
+        half = "bfloat16 in hardware" if computes_in_half(sets) else "no bfloat16 in hardware"
         says = f"{', '.join(sets) or 'none that are known'}: {half}"
         yield Check(PROCESSOR, "instructions", "fine", says, value=sets)
     known = {name: environ[name] for name in THREADS if name in environ}
@@ -49,19 +43,6 @@ def processor(environ: Mapping[str, str] = os.environ) -> Iterator[Check]:
         )  # fmt: skip
     else:
         yield Check(PROCESSOR, "threads", "fine", says, value=known)
-
-
-def instruction_sets(path: Path = CPUINFO) -> list[str] | None:
-    """Those of `SETS` that the processor has; None where nobody says."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    found = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
-    if found is None:
-        return None
-    have = set(found[1].split())
-    return [name for name in SETS if name in have]
 
 
 def memory() -> Iterator[Check]:

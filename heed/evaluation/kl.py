@@ -9,7 +9,8 @@ from torch import Tensor
 
 from heed.models.packing import packs
 from heed.models.reference import Reference
-from heed.ops.batch import Sequences, in_parts
+from heed.models.shares import in_shares
+from heed.ops.batch import Sequences
 from heed.types import Completion
 
 
@@ -36,6 +37,6 @@ def sequence_kl(
 
     data = data.to(reference.lm.device)
     packed = packs(reference.lm.model)
-    other = in_parts(data, micro_tokens, reference_sums, packed=packed).float().cpu()
+    other = in_shares(data, micro_tokens, reference_sums, packed=packed).float().cpu()
     values: list[float] = (own - other).tolist()
     return values

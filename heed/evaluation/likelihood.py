@@ -10,7 +10,8 @@ from torch import Tensor
 from heed.models.forward import completion_logprobs
 from heed.models.language_model import LanguageModel
 from heed.models.packing import packs
-from heed.ops.batch import Sequences, in_parts
+from heed.models.shares import in_shares
+from heed.ops.batch import Sequences
 from heed.stats.intervals import Estimate, ratio_interval
 
 
@@ -22,7 +23,7 @@ def nll(policy: LanguageModel, data: Sequences, micro_tokens: int) -> list[float
         return -completion_logprobs(policy.model, part)[0].sum(1)
 
     data, packed = data.to(policy.device), packs(policy.model)
-    values: list[float] = in_parts(data, micro_tokens, sums, packed=packed).tolist()
+    values: list[float] = in_shares(data, micro_tokens, sums, packed=packed).tolist()
     return values
 
 

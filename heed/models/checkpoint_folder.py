@@ -1,6 +1,7 @@
 """A stage's checkpoints: the newest of each name, the older removed once it is safe on disk.
 
-checkpoints/last-000120/   tensors.safetensors, state.json
+checkpoints/last-000120/   tensors.safetensors, state.json; of sharded weights a file a process
+                           (`heed.models.sharded_checkpoints`), written while the training goes on
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from heed.models.checkpoints import (
+    TENSORS,
     load_checkpoint,
     load_module_tensors,
     load_optimizer_tensors,
@@ -21,6 +23,9 @@ from heed.models.checkpoints import (
     optimizer_tensors,
     save_checkpoint,
 )
+from heed.models.sharded_checkpoints import Writing, load_parts
+from heed.models.sharding import is_sharded
+from heed.ranks import Ranks
 
 
 class CheckpointFolder:
@@ -28,6 +33,7 @@ class CheckpointFolder:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.writing: Writing | None = None
 
     def save(
         self,
@@ -37,16 +43,30 @@ class CheckpointFolder:
         optimizer: Optimizer,
         state: Mapping[str, Any],
     ) -> None:
-        """Write what trains, atomically, then remove the older checkpoints of this name."""
+        """Write what trains, atomically, then remove the older checkpoints of this name.
+
+        Sharded weights every process has to bring; they are copied, and written by `finish` at the
+        latest. Others the first process saves.
+        """
+        path = self.directory / f"{name}-{iteration:06d}"
+        if is_sharded(module):
+            self.finish()
+            self.writing = Writing(
+                path, module, optimizer, state, lambda: self._remove_older(name, path)
+            )
+            return
         tensors = {
             **_prefixed("module", module_tensors(module, only_trainable=True)),
             **_prefixed("optimizer", optimizer_tensors(optimizer)),
         }
-        path = self.directory / f"{name}-{iteration:06d}"
         save_checkpoint(path, tensors, state)
-        for older in self._all(name):
-            if older != path:
-                rmtree(older)
+        self._remove_older(name, path)
+
+    def finish(self) -> None:
+        """Wait until what was saved last is on disk. Raises what went wrong."""
+        if self.writing is not None:
+            self.writing.finish()
+            self.writing = None
 
     def load(
         self, name: str, module: nn.Module, optimizer: Optimizer | None = None
@@ -55,16 +75,24 @@ class CheckpointFolder:
 
         None if there is none. What a killed process left half written is removed.
         """
+        Ranks.here().wait()  # none writes here any more
         for unfinished in self.directory.glob(".*"):
             rmtree(unfinished, ignore_errors=True)  # another rank may be removing it
         checkpoints = self._all(name)
         if not checkpoints:
             return None
+        if is_sharded(module) or not (checkpoints[-1] / TENSORS).exists():
+            return load_parts(checkpoints[-1], module, optimizer)
         tensors, state = load_checkpoint(checkpoints[-1])
         load_module_tensors(module, _unprefixed("module", tensors), only_trainable=True)
         if optimizer is not None:
             load_optimizer_tensors(optimizer, _unprefixed("optimizer", tensors))
         return state
+
+    def _remove_older(self, name: str, newest: Path) -> None:
+        for older in self._all(name):
+            if older != newest:
+                rmtree(older)
 
     def _all(self, name: str) -> list[Path]:
         return sorted(self.directory.glob(f"{name}-*"))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from heed.models.anatomy import causal_lm
+from heed.models.entering import within
 from heed.models.packed_decoder import LONGEST, packed_decoder
 from heed.models.packing import documents_apart, packs
 from heed.models.work import count_head, count_pass
@@ -41,12 +42,14 @@ def completion_logprobs(
     predicts = pad(sequences.target[:, 1:], (0, 1))  # position t predicts token t + 1
     targets = sequences.ids[sequences.target]
     if has_plain_head(model):
-        hidden = _at(inner.base_model, sequences, HIDDEN, predicts)
-        head = inner.get_output_embeddings()
-        count_head(head.weight, len(targets))
-        logprobs, entropy = token_logprobs(
-            hidden, head.weight, head.bias, targets, temperature=temperature
-        )
+
+        def from_hidden() -> tuple[Tensor, Tensor]:
+            hidden = _at(inner.base_model, sequences, HIDDEN, predicts)
+            head = inner.get_output_embeddings()
+            count_head(head.weight, len(targets))
+            return token_logprobs(hidden, head.weight, head.bias, targets, temperature=temperature)
+
+        logprobs, entropy = within(model, from_hidden)
     else:
         logits = _at(model, sequences, "logits", predicts)
         logprobs, entropy = logprobs_from_logits(logits, targets, temperature)

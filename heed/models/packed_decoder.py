@@ -140,8 +140,9 @@ def _known(found: Anatomy) -> bool:
 
 def _drops(backbone: nn.Module) -> bool:
     """Whether its own forward would drop weights of attention, or compute layers twice."""
-    return backbone.training and any(
-        getattr(part, "attention_dropout", 0.0) or getattr(part, "gradient_checkpointing", False)
+    names = ("attention_dropout", "gradient_checkpointing")
+    return any(
+        part.training and any(getattr(part, name, False) for name in names)
         for part in backbone.modules()
     )
 

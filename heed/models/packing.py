@@ -24,6 +24,8 @@ NAME = "heed_documents"
 PLAIN = "sdpa"
 """The attention that ours computes document by document."""
 _PACKS: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+"""What was found out of a module, and of each transformer in it: once its weights are sharded it
+cannot be."""
 
 
 def by_document(
@@ -89,7 +91,7 @@ def documents_apart(model: Any) -> Iterator[None]:
 def packs(module: nn.Module) -> bool:
     """Whether forward passes through a module's transformers take packed rows unasked.
 
-    On a CPU, and where `check_packing` finds nothing against any of them; found out once a module.
+    On a CPU, and where `check_packing` finds nothing against any of them; found out once each.
     (On a GPU an attention a document is many small kernels, so there it has to be asked for.)
     """
     if module not in _PACKS:
@@ -98,7 +100,9 @@ def packs(module: nn.Module) -> bool:
             for part in module.modules()
             if isinstance(part, PreTrainedModel) and part.base_model is part
         ]
-        _PACKS[module] = bool(bodies) and all(_packs(body) for body in bodies)
+        _PACKS[module] = (
+            _packs(module) if bodies == [module] else bool(bodies) and all(map(packs, bodies))
+        )
     return _PACKS[module]
 
 

@@ -46,6 +46,7 @@ from heed.models.encoder import (
     new_encoder,
     settled,
 )
+from heed.models.entering import within
 from heed.models.forward import hidden_states, hidden_states_at
 from heed.models.language_model import LanguageModel, load_language_model, merged
 from heed.models.modes import seeded
@@ -123,6 +124,9 @@ class RewardModel:
         for every model made by Heed, whose pad token is its own, and plain transformers' choice for
         any other.
         """
+        return within(self.model, lambda: self._scores(sequences))
+
+    def _scores(self, sequences: Sequences) -> Tensor:
         if isinstance(self.chat, PairFormat):
             return logits(self.classifier, sequences, typed=self.chat.typed).float() + self.offset
         pad = self.classifier.config.get_text_config().pad_token_id
@@ -142,6 +146,9 @@ class RewardModel:
         """
         if self.encoder:
             raise ValueError("an encoder scores whole answers, no beginnings of them")
+        return within(self.model, lambda: self._token_scores(sequences))
+
+    def _token_scores(self, sequences: Sequences) -> Tensor:
         hidden = hidden_states(self.backbone, sequences).to(self.head.weight.dtype)
         with torch.autocast(hidden.device.type, enabled=False):  # half precision is too coarse
             logit: Tensor = self.head(hidden).squeeze(-1)

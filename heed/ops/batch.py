@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from heed.ops.packing import first_fit_decreasing
+from heed.ops.packing import balanced, first_fit_decreasing
 
 BatchT = TypeVar("BatchT", bound="Batch")
 SequencesT = TypeVar("SequencesT", bound="Sequences")
@@ -55,8 +55,19 @@ class Batch:
         return type(self)(**{name: part.to(device) for name, part in self._parts().items()})
 
     def shard(self: BatchT, rank: int, ranks: int) -> BatchT:
-        """Every `ranks`-th row: one process's share of the batch."""
-        return self.rows(torch.arange(rank, len(self), ranks))
+        """One process's share of the rows: each has about as many tokens."""
+        return self.rows(torch.tensor(balanced(self.cost().tolist(), ranks)[rank]).long())
+
+    def shares(self, ranks: int, tokens: int, *, packed: bool = False) -> list[list[Tensor]]:
+        """For each of so many processes the micro-batches of its share, as indices of rows [rows].
+
+        Every process knows the shares of all.
+        """
+        shares = [torch.tensor(own).long() for own in balanced(self.cost().tolist(), ranks)]
+        return [
+            [own[index] for index in self.rows(own).partition(tokens, packed=packed)]
+            for own in shares
+        ]
 
     def partition(self, tokens: int, *, packed: bool = False) -> Iterator[Int[Tensor, "rows"]]:
         """Indices of micro-batches of at most `tokens` tokens (a longer row stands alone).

@@ -144,7 +144,7 @@ class _Seen:
 
     def take(self, logits: Float[Tensor, "N part"], part: slice) -> None:
         if self.functions is None:
-            self._take(_wide(logits) / self.temperature, part)
+            self._take(_tempered(logits, self.temperature), part)
             return
         given = (logits.contiguous(), self.targets, self.m, self.s, self.u, self.own)
         self.functions.take(
@@ -181,7 +181,7 @@ class _Known:
 
     def gradient(self, logits: Float[Tensor, "N part"], part: slice) -> Float[Tensor, "N part"]:
         if self.functions is None:
-            return self._gradient(_wide(logits) / self.temperature, part)
+            return self._gradient(_tempered(logits, self.temperature), part)
         out = torch.empty_like(logits)
         given = (
             logits, out, self.targets, self.normaliser, self.entropy, self.pull.contiguous(),
@@ -209,6 +209,11 @@ class _Known:
 def _wide(x: Tensor) -> Tensor:
     """At least float32."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _tempered(logits: Tensor, temperature: float) -> Tensor:
+    """Logits over temperature, at least float32; themselves where that changes nothing."""
+    return _wide(logits) if temperature == 1.0 else _wide(logits) / temperature
 
 
 def _chunks(vocabulary: int, chunk: int) -> Iterator[slice]:

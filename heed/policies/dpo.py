@@ -21,8 +21,9 @@ from heed.models.forward import completion_logprobs
 from heed.models.language_model import LanguageModel
 from heed.models.packing import packs
 from heed.models.reference import Reference
+from heed.models.shares import in_shares
 from heed.offline import Offline
-from heed.ops.batch import Pairs, Sequences, in_parts, joined
+from heed.ops.batch import Pairs, Sequences, joined
 from heed.ops.order import Order
 
 
@@ -76,7 +77,7 @@ def with_reference(data: Pairs, reference: Reference, micro_tokens: int) -> Pair
 
 def summed_logprobs(data: Sequences, reference: Reference, micro_tokens: int) -> Float[Tensor, "B"]:
     """The reference's log-prob of every row's whole completion, on the CPU."""
-    return in_parts(
+    return in_shares(
         data.to(reference.lm.device),
         micro_tokens,
         lambda part: reference.logprobs(part).sum(1),

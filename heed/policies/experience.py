@@ -16,7 +16,8 @@ from torch import Tensor
 from heed.errors import UserError
 from heed.models.packing import packs
 from heed.models.reference import Reference
-from heed.ops.batch import Sequences, in_parts
+from heed.models.shares import in_shares
+from heed.ops.batch import Sequences
 from heed.ops.kl import k1
 from heed.types import Completion, RewardFn
 
@@ -70,7 +71,7 @@ def experience(
     proxy = torch.tensor(_finite(reward(completions), completions))
     finished = torch.tensor([completion.finish == "stop" for completion in completions])
     sequences, logprobs = sequences.to(device), logprobs.to(device)
-    ref_logprobs = in_parts(
+    ref_logprobs = in_shares(
         sequences,
         micro_tokens,
         lambda part: reference.logprobs(part, temperature=temperature),

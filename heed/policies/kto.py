@@ -22,8 +22,9 @@ from heed.models.language_model import LanguageModel
 from heed.models.modes import evaluating
 from heed.models.packing import packs
 from heed.models.reference import Reference
+from heed.models.shares import in_shares
 from heed.offline import Offline
-from heed.ops.batch import Answers, in_parts
+from heed.ops.batch import Answers
 from heed.ops.order import Order
 from heed.policies.dpo import summed_logprobs
 
@@ -43,7 +44,7 @@ def kto(
     @torch.no_grad()
     def prepare(batch: Answers) -> Answers:
         with evaluating(policy.model):
-            logprobs = in_parts(
+            logprobs = in_shares(
                 batch.mismatched,
                 micro_tokens,
                 lambda part: completion_logprobs(policy.model, part.to(policy.device))[0].sum(1),

@@ -28,8 +28,9 @@ from heed.models.forward import completion_logprobs
 from heed.models.language_model import LanguageModel
 from heed.models.packing import packs
 from heed.models.reference import Reference
+from heed.models.shares import in_shares
 from heed.ops.advantages import explained_variance, token_rewards
-from heed.ops.batch import Rollout, in_parts
+from heed.ops.batch import Rollout
 from heed.ops.order import Order
 from heed.policies.ahead import Asked, Rounds
 from heed.policies.experience import Experience, experience
@@ -182,7 +183,7 @@ class PolicyGradient:
     def _logprobs(self, seen: Experience) -> Float[Tensor, "B T"]:
         """The answers' log-probs under the policy as it stands."""
         model, surrogate = self.policy.model, self.surrogate
-        return in_parts(
+        return in_shares(
             seen.sequences,
             surrogate.micro_tokens,
             lambda part: completion_logprobs(model, part, temperature=surrogate.temperature)[0],

@@ -16,8 +16,9 @@ from heed.losses.term import Term
 from heed.losses.value import clipped_value
 from heed.models.heads import ValueModel
 from heed.models.packing import packs
+from heed.models.shares import in_shares
 from heed.ops.advantages import gae
-from heed.ops.batch import Rollout, in_parts
+from heed.ops.batch import Rollout
 from heed.ops.masked import whiten
 from heed.policies.experience import Experience
 from heed.policies.policy_gradient import Advantages
@@ -53,7 +54,9 @@ class Critic:
         target = seen.sequences.target
         if self.whiten_rewards:
             rewards = whiten(rewards, target, shift_mean=False)
-        values = in_parts(seen.sequences, self.micro_tokens, self.module, packed=packs(self.module))
+        values = in_shares(
+            seen.sequences, self.micro_tokens, self.module, packed=packs(self.module)
+        )
         advantages, returns = gae(rewards, values, target, gamma=self.gamma, lam=self.lam)
         return Advantages(values, whiten(advantages, target), returns)
 

@@ -16,6 +16,7 @@ from pydantic import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
+    model_validator,
 )
 
 
@@ -182,6 +183,27 @@ class TrainingStage(Stage):
     """Iterations between checkpoints; a killed run goes on from the last one."""
     keep: Literal["last", "best"] = "last"
     """Which weights become the stage's result: the final ones, or the best measured."""
+    shard: bool = False
+    """Under torchrun, split weights, gradients and optimiser state over the processes (FSDP2): less
+    memory each, more talk between them, the same result. With one process it changes nothing.
+    """
+    checkpoint_activations: bool = False
+    """Compute each layer again in the backward pass in place of keeping what it computed: less
+    memory, a third more work, the same result.
+    """
+
+    @model_validator(mode="after")
+    def _one_base_stays_whole(self) -> Self:
+        lora = getattr(self, "lora", None)
+        if isinstance(lora, SharedLora) and lora.share:
+            for key in ("shard", "checkpoint_activations"):
+                if getattr(self, key):
+                    raise ValueError(
+                        f"{key} does not go with lora.share: adapters take turns on one base, and "
+                        f"a layer would meet another one than it began with; leave {key} or "
+                        "lora.share out"
+                    )
+        return self
 
 
 def listed(comparisons: Comparisons) -> list[str]:

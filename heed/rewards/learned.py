@@ -9,7 +9,8 @@ import torch
 from heed.models.packing import packs
 from heed.models.reward_model import RewardModel
 from heed.models.rows import fitted
-from heed.ops.batch import Sequences, in_parts
+from heed.models.shares import in_shares
+from heed.ops.batch import Sequences
 from heed.types import Completion
 
 
@@ -30,7 +31,7 @@ class LearnedReward:
         chat = self.model.chat
         rows = [fitted(chat, item.prompt, item.text, self.context) for item in completions]
         data = Sequences.of(rows, chat.pad_id).to(self.model.device)
-        scores = in_parts(
+        scores = in_shares(
             data, self.micro_tokens, self.model.scores, packed=packs(self.model.model)
         )
         values: list[float] = scores.tolist()

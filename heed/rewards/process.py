@@ -23,8 +23,9 @@ from heed.losses.term import Term
 from heed.models.chat import ChatFormat
 from heed.models.packing import packs
 from heed.models.reward_model import RewardModel
+from heed.models.shares import in_shares
 from heed.offline import Offline
-from heed.ops.batch import Sequences, in_parts
+from heed.ops.batch import Sequences
 from heed.ops.order import Order
 from heed.ops.steps import Steps
 from heed.types import Completion, Prompt
@@ -135,7 +136,7 @@ class ProcessReward:
             found.append(step_ids(chat, each.prompt, pieces, separator, self.context))
         data = Sequences.of([(prompt, ids) for prompt, ids, _ in found], chat.pad_id)
         data, packed = data.to(self.model.device), packs(self.model.model)
-        chances = in_parts(data, self.micro_tokens, self._chances, packed=packed).tolist()
+        chances = in_shares(data, self.micro_tokens, self._chances, packed=packed).tolist()
         return [
             [chances[row][len(prompt) + end] for end in ends]
             for row, (prompt, _, ends) in enumerate(found)

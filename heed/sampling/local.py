@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from heed.errors import UserError
 from heed.models.anatomy import causal_lm
@@ -66,17 +67,28 @@ class LocalSampler:
             if not good:
                 raise UserError(f"Sampling: {name} must be {want}, not {getattr(self, name)!r}.")
 
-    @torch.no_grad()
     def sample(self, prompts: Sequence[Prompt], *, n: int = 1, seed: int = 0) -> list[Completion]:
         """`n` completions a prompt, prompt-major; each prompt is prefilled once.
 
         Raises UserError for a prompt that leaves no room for `max_new_tokens` in the context.
         """
+        return self.drawn(prompts, self.numbers(len(prompts) * n, seed))
+
+    def numbers(self, rows: int, seed: int) -> Tensor:
+        """The uniform numbers that `rows` answers draw by, [R, S], one line an answer."""
+        return uniform_numbers(rows, self.max_new_tokens, seed)
+
+    @torch.no_grad()
+    def drawn(self, prompts: Sequence[Prompt], uniform: Tensor) -> list[Completion]:
+        """A completion for each line of a table [R, S], R / len(prompts) a prompt, prompt-major.
+
+        Raises UserError as `sample` does.
+        """
         prompt_ids = [self.lm.chat.prompt_ids(prompt) for prompt in prompts]
         self._check_lengths(prompts, prompt_ids)
-        answers = self._answers(len(prompts) * n, seed)
+        answers = self.table(uniform)
         with evaluating(self.lm.model):
-            for _ in self._written(prompt_ids, n, answers):
+            for _ in self._written(prompt_ids, len(uniform) // max(1, len(prompts)), answers):
                 self.progress(answers.done)
         self._count(prompt_ids, answers)
         return self._completions(prompts, prompt_ids, answers)
@@ -88,7 +100,7 @@ class LocalSampler:
         """
         prompt_ids = [self.lm.chat.prompt_ids(prompt)]
         self._check_lengths([prompt], prompt_ids)
-        answers = self._answers(1, seed)
+        answers = self.table(self.numbers(1, seed))
         return Stream(
             self._steps(prompt_ids, answers),
             Spelling(self.lm.chat, self.stop),
@@ -130,10 +142,7 @@ class LocalSampler:
         dtype = torch.get_autocast_dtype(kind) if autocast else known.embedding.weight.dtype
         return write_leanly(known, dtype, prompt_ids, n, self.batch_size, answers)
 
-    def _answers(self, rows: int, seed: int) -> Answers:
-        return self.table(uniform_numbers(rows, self.max_new_tokens, seed))
-
-    def table(self, uniform: torch.Tensor) -> Answers:
+    def table(self, uniform: Tensor) -> Answers:
         """An empty table whose rows are drawn by these numbers, [R, S]."""
         return Answers(
             uniform.to(self.lm.device),

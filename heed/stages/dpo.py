@@ -6,14 +6,13 @@ from functools import partial
 
 from heed.errors import UserError
 from heed.losses.preference import PREFERENCE_LOSSES
-from heed.models.language_model import save_language_model
-from heed.models.reference import Reference
 from heed.models.rows import pair_rows
 from heed.ops.batch import Pairs
 from heed.ops.order import Order
 from heed.policies.dpo import dpo, with_reference
 from heed.recipe import LOSSES, Dpo
 from heed.run import StageRun
+from heed.stages.kept import keep_policy
 from heed.stages.reference import with_kept_reference
 from heed.stages.sft import with_lora
 from heed.stages.workplace import Summary, Workplace, context_of
@@ -35,7 +34,8 @@ def dpo_stage(work: Workplace, settings: Dpo, stage: StageRun) -> Summary:
     context = context_of(policy, settings.context)
 
     def referenced(rows: Pairs) -> Pairs:
-        return with_reference(rows, Reference(policy), micro_tokens)
+        reference = work.splitting(settings).reference(policy)
+        return with_reference(rows, reference, micro_tokens)
 
     train, heldout = (pair_rows(policy.chat, items, context) for items in records)
     if facts.reference:
@@ -61,6 +61,5 @@ def dpo_stage(work: Workplace, settings: Dpo, stage: StageRun) -> Summary:
         monitor=Monitor("heldout_accuracy"),
         shown=["preference", "accuracy", "heldout_accuracy"],
     )
-    if stage.writes:
-        save_language_model(policy, stage.directory / "policy")
+    keep_policy(stage, policy)
     return {**summary, "comparisons": len(train)}

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from heed.data.comparisons import each_by_itself
-from heed.models.language_model import save_language_model
-from heed.models.reference import Reference
 from heed.models.rows import answer_rows
 from heed.ops.batch import Answers
 from heed.ops.order import Order
 from heed.policies.kto import kto, with_reference
 from heed.recipe import Kto, listed
 from heed.run import StageRun
+from heed.stages.kept import keep_policy
 from heed.stages.reference import with_kept_reference
 from heed.stages.sft import with_lora
 from heed.stages.workplace import Summary, Workplace, context_of
@@ -41,7 +40,9 @@ def kto_stage(work: Workplace, settings: Kto, stage: StageRun) -> Summary:
             stage,
             name,
             answer_rows(policy.chat, items, context),
-            lambda data: with_reference(data, Reference(policy), micro_tokens),
+            lambda data: with_reference(
+                data, work.splitting(settings).reference(policy), micro_tokens
+            ),
         )
 
     data = rows("train", train)
@@ -63,8 +64,7 @@ def kto_stage(work: Workplace, settings: Kto, stage: StageRun) -> Summary:
         monitor=Monitor("heldout_accuracy"),
         shown=["kto", "accuracy", "heldout_accuracy"],
     )
-    if stage.writes:
-        save_language_model(policy, stage.directory / "policy")
+    keep_policy(stage, policy)
     counted = {
         "desirable": sum(item.weight for item in train if item.desirable),
         "undesirable": sum(item.weight for item in train if not item.desirable),

@@ -7,8 +7,7 @@ from functools import partial
 
 from heed.losses.kl import KL_LOSSES, kl_penalty
 from heed.losses.policy import Aggregate, LogRatio, over_tokens, ppo_clip, token_log_ratio
-from heed.models.language_model import LanguageModel, save_language_model
-from heed.models.reference import Reference
+from heed.models.language_model import LanguageModel
 from heed.policies.kl_control import KlController
 from heed.policies.policy_gradient import Baseline, PolicyGradient, Surrogate
 from heed.recipe import OnPolicy, Rejection
@@ -17,6 +16,7 @@ from heed.run import StageRun
 from heed.stages.drawn import Drawn
 from heed.stages.elsewhere import drawing
 from heed.stages.gates import Keeper, ask_before
+from heed.stages.kept import keep_policy
 from heed.stages.sft import with_lora
 from heed.stages.watching import Beside, measures
 from heed.stages.workplace import Summary, Workplace
@@ -49,7 +49,7 @@ def policy_gradient(
             sampler=draws.sampler,
             prompts=prompts,
             reward=reward,
-            reference=Reference(policy),
+            reference=models.reference(policy),
             kl=KlController(kl.coef, kl.target, kl.horizon),
             surrogate=_surrogate(settings, group, log_ratio, aggregate),
             seed=work.seed(stage.name),
@@ -70,8 +70,7 @@ def policy_gradient(
             callbacks=[*beside, keeper, Drawn(stage, method, settings.iterations)],
             lr_scales=lr_scales,
         )
-    if stage.writes:
-        save_language_model(policy, stage.directory / "policy")
+    keep_policy(stage, policy)
     left_out = work.left_out(settings.records, "train", prompts, settings.families)
     notes = [*summary.get("notes", []), *left_out]
     return {**summary, "kl_coef": method.kl.coef, "notes": notes}
@@ -85,7 +84,7 @@ def policy_and_models(
     """
     policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
     shared = settings.lora is not None and settings.lora.share
-    return policy, work.sharing(policy) if shared else work
+    return policy, work.sharing(policy) if shared else work.splitting(settings)
 
 
 def _surrogate(

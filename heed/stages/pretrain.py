@@ -8,7 +8,6 @@ from typing import Any
 from heed.models.language_model import (
     load_language_model,
     new_language_model,
-    save_language_model,
 )
 from heed.models.packing import check_packing
 from heed.models.rows import text_rows
@@ -18,6 +17,7 @@ from heed.ops.order import Order
 from heed.policies.sft import sft
 from heed.recipe import Pretrain, Records
 from heed.run import StageRun
+from heed.stages.kept import keep_policy
 from heed.stages.workplace import Summary, Workplace, context_of
 from heed.types import Demonstration
 
@@ -51,8 +51,7 @@ def pretrain(work: Workplace, settings: Pretrain, stage: StageRun) -> Summary:
         monitor=None,
         shown=["nll", "lr"],
     )
-    if stage.writes:
-        save_language_model(model, stage.directory / "policy")
+    keep_policy(stage, model)
     parameters = sum(weight.numel() for weight in model.model.parameters())
     return {**summary, "parameters": parameters}
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from heed.errors import UserError
-from heed.models.reward_model import save_reward_model
 from heed.ops.order import Order
 from heed.recipe import ProcessReward
 from heed.rewards import process
 from heed.rewards.process import Solution, read_solutions, step_modelling, step_rows
 from heed.run import StageRun
+from heed.stages.kept import keep_reward_model
 from heed.stages.reward import started
 from heed.stages.workplace import Summary, Workplace, context_of
 from heed.stats.intervals import proportion_interval
@@ -36,8 +36,7 @@ def process_reward(work: Workplace, settings: ProcessReward, stage: StageRun) ->
         monitor=Monitor("heldout_accuracy"),
         shown=["step_correctness", "accuracy", "heldout_accuracy"],
     )
-    if stage.writes:
-        save_reward_model(model, stage.directory / "model")
+    keep_reward_model(stage, model)
     reward = process.ProcessReward(
         model, separator=settings.separator, aggregate=settings.aggregate, context=context
     )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from heed.models.language_model import save_language_model
-from heed.models.reference import Reference
 from heed.policies.rejection import RejectionSampling, Selection
 from heed.recipe import Rejection
 from heed.run import StageRun
+from heed.stages.kept import keep_policy
 from heed.stages.policy_gradient import policy_and_models
 from heed.stages.workplace import Summary, Workplace
 
@@ -21,7 +20,7 @@ def rejection(work: Workplace, settings: Rejection, stage: StageRun) -> Summary:
         sampler=sampler,
         prompts=prompts,
         reward=models.reward(settings.reward),
-        reference=Reference(policy),
+        reference=models.reference(policy),
         selection=Selection(
             prompts=settings.prompts,
             candidates=settings.candidates,
@@ -42,8 +41,7 @@ def rejection(work: Workplace, settings: Rejection, stage: StageRun) -> Summary:
         monitor=None,
         shown=["proxy", "gold", "kl", "length"],
     )
-    if stage.writes:
-        save_language_model(policy, stage.directory / "policy")
+    keep_policy(stage, policy)
     left_out = work.left_out(settings.records, "train", prompts, settings.families)
     notes = [*summary.get("notes", []), *left_out]
     return {**summary, "notes": notes}

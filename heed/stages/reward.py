@@ -16,7 +16,6 @@ from heed.models.modes import disable_dropout
 from heed.models.reward_model import (
     RewardModel,
     new_reward_model,
-    save_reward_model,
     with_adapter,
 )
 from heed.models.rows import pair_rows
@@ -28,6 +27,7 @@ from heed.rewards.confident import Confident
 from heed.rewards.learned import LearnedReward
 from heed.rewards.plackett_luce import Ranked, ranking_modelling, ranking_rows
 from heed.run import StageRun
+from heed.stages.kept import keep_reward_model
 from heed.stages.workplace import Summary, Workplace, context_of
 from heed.stats.intervals import Estimate, mean_interval, ratio_interval
 from heed.trainer import Monitor
@@ -76,8 +76,7 @@ def train_reward_model(
     score = LearnedReward(model, context=context)
     mean, std = _scores_of_policy(settings, score, samples)
     model.calibrate(mean, std)
-    if stage.writes:
-        save_reward_model(model, stage.directory / "model")
+    keep_reward_model(stage, model)
     if settings.keep == "best":
         chosen = "The checkpoint was chosen on the held-out pairs: its accuracy flatters it."
         summary = {**summary, "notes": [*summary.get("notes", []), chosen]}

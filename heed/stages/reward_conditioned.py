@@ -13,7 +13,6 @@ from typing import Any
 from heed.errors import UserError
 from heed.files import read_records, write_json, write_records
 from heed.models.chat import ChatFormat
-from heed.models.language_model import save_language_model
 from heed.models.rows import demonstration_rows
 from heed.ops.order import Order
 from heed.policies.in_context import with_system
@@ -25,6 +24,7 @@ from heed.run import StageRun
 from heed.sampling.local import LocalSampler
 from heed.stages.candidates import as_it_wants
 from heed.stages.contexts import check_system
+from heed.stages.kept import keep_policy
 from heed.stages.sft import EVERY, with_lora
 from heed.stages.workplace import Summary, Workplace, context_of
 from heed.trainer import Monitor
@@ -66,8 +66,7 @@ def reward_conditioned(work: Workplace, settings: RewardConditioned, stage: Stag
         monitor=Monitor("heldout_nll", higher_is_better=False),
         shown=["nll", "heldout_nll"],
     )
-    if stage.writes:
-        save_language_model(policy, stage.directory / "policy")
+    keep_policy(stage, policy)
     notes = [
         *summary.get("notes", []),
         *work.left_out(settings.records, "train", prompts),

@@ -21,6 +21,7 @@ from heed.rewards.judged import JudgedReward
 from heed.rewards.learned import LearnedReward
 from heed.rewards.maths import MathsScore
 from heed.rewards.metre import metrical
+from heed.rewards.once import AskedOnce
 from heed.rewards.process import ProcessReward
 from heed.rewards.verifiable import Score, Verifier
 from heed.types import RewardFn
@@ -193,4 +194,12 @@ def reward_of(work: Workplace, stage: str) -> RewardFn:
     settings = work.recipe.stage(stage)
     if type(settings) not in REWARDS:
         raise UserError(f"The stage {stage!r} is no reward: {settings.kind} stages score none.")
-    return CheckedReward(stage, REWARDS[type(settings)](work, settings))
+    checked = CheckedReward(stage, REWARDS[type(settings)](work, settings))
+    return AskedOnce(checked) if _asks_outside(settings) else checked
+
+
+def _asks_outside(settings: Stage) -> bool:
+    """Whether a reward is not ours to ask several times: somebody's address, somebody's code."""
+    if isinstance(settings, recipe.JudgeReward):
+        return settings.judge.policy is None
+    return isinstance(settings, recipe.Function)

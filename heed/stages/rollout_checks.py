@@ -12,7 +12,8 @@ from heed.gates.rollouts import draws, logprobs
 from heed.models.forward import completion_logprobs
 from heed.models.modes import evaluating
 from heed.models.packing import packs
-from heed.ops.batch import Sequences, in_parts
+from heed.models.shares import in_shares
+from heed.ops.batch import Sequences
 from heed.policies.policy_gradient import PolicyGradient
 from heed.recipe import DrawsGate, LogprobsGate, OnPolicy
 from heed.sampling.local import LocalSampler
@@ -73,7 +74,7 @@ def _forward(
         return torch.stack(found, dim=-1)
 
     with torch.no_grad(), evaluating(model):
-        found = in_parts(
+        found = in_shares(
             sequences.to(method.policy.device), surrogate.micro_tokens, both, packed=packs(model)
         ).cpu()
     own = [values[marks] for values, marks in zip(found, sequences.target, strict=True)]

@@ -9,7 +9,7 @@ from heed.errors import UserError
 from heed.evaluation.likelihood import nll, per_token
 from heed.models.anatomy import causal_lm
 from heed.models.chat import ChatFormat
-from heed.models.language_model import LanguageModel, attach_lora, save_language_model
+from heed.models.language_model import LanguageModel, attach_lora
 from heed.models.packing import check_packing
 from heed.models.rows import conversation_rows, demonstration_rows, text_rows
 from heed.ops.batch import Sequences, laid_out
@@ -18,6 +18,7 @@ from heed.policies.sft import sft
 from heed.recipe import Lora, Sft
 from heed.recipe.checks import nearest
 from heed.run import StageRun
+from heed.stages.kept import keep_policy
 from heed.stages.workplace import Summary, Workplace, context_of
 from heed.trainer import Monitor
 from heed.types import Demonstration
@@ -74,8 +75,7 @@ def sft_stage(work: Workplace, settings: Sft, stage: StageRun) -> Summary:
         shown=["nll", "heldout_nll"],
         apart={family: measured[family] for family in apart},
     )
-    if stage.writes:
-        save_language_model(policy, stage.directory / "policy")
+    keep_policy(stage, policy)
     after = likelihoods()
     account = {
         family: _account(before[family], after[family], made, families[family])

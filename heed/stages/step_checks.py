@@ -27,7 +27,8 @@ from heed.gates.finding import Finding
 from heed.models.forward import completion_logprobs
 from heed.models.modes import evaluating
 from heed.models.packing import packs
-from heed.ops.batch import Rollout, Sequences, in_parts
+from heed.models.shares import in_shares
+from heed.ops.batch import Rollout, Sequences
 from heed.policies.experience import Experience, experience
 from heed.policies.policy_gradient import PolicyGradient
 from heed.recipe import LeashGate, OnPolicy, RewardModelling, StepGate
@@ -260,7 +261,7 @@ def _losses(method: PolicyGradient, logprobs: Tensor, rollout: Rollout, size: in
 def _logprobs(method: PolicyGradient, sequences: Sequences) -> Tensor:
     """Log-probs of the answers' tokens, without gradient."""
     model, surrogate = method.policy.model, method.surrogate
-    return in_parts(
+    return in_shares(
         sequences,
         surrogate.micro_tokens,
         lambda part: completion_logprobs(model, part, temperature=surrogate.temperature)[0],

@@ -22,16 +22,20 @@ import torch
 
 from heed.errors import UserError
 from heed.files import read_records
+from heed.models.activations import checkpoint_activations
 from heed.models.device import resolve_device, resolve_dtype
 from heed.models.heads import ValueModel
 from heed.models.language_model import LanguageModel, load_language_model
 from heed.models.modes import disable_dropout
+from heed.models.reference import Reference
 from heed.models.reward_model import RewardModel, load_reward_model, on_shared_base
+from heed.models.sharding import shard
 from heed.models.sound import check_same_tokens
 from heed.models.source import load_tokenizer
 from heed.offline import HeldoutLoss, Offline
 from heed.ops.batch import Batch
 from heed.progress import Display
+from heed.ranks import Ranks
 from heed.recipe import (
     Comparisons,
     People,
@@ -46,6 +50,7 @@ from heed.rewards.verifiable import Verifier, correct
 from heed.run import Run, StageRun, derive_seed
 from heed.sampling.local import LocalSampler
 from heed.sampling.remote import EndpointSampler
+from heed.sampling.split import SplitSampler
 from heed.stages.candidates import Candidate, candidate_of
 from heed.stages.rewards import MODEL, models, reward_of
 from heed.trainer import Callback, Method, Monitor, Trainer
@@ -81,6 +86,8 @@ class Workplace:
     base: LanguageModel | None = None
     """The policy on whose weights reward and value models stand; without one they have their own.
     """
+    split: bool = False
+    """Whether models that only answer (references, rewards) lie split over the processes."""
 
     @property
     def recipe(self) -> Recipe:
@@ -93,6 +100,11 @@ class Workplace:
     @cached_property
     def dtype(self) -> torch.dtype:
         return resolve_dtype(self.recipe.dtype, self.device)
+
+    @property
+    def half(self) -> bool:
+        """Whether forward passes are in bfloat16."""
+        return self.dtype == torch.bfloat16
 
     @cached_property
     def world(self) -> World | None:
@@ -185,11 +197,25 @@ class Workplace:
         disable_dropout(policy.model)
         return policy
 
+    def splitting(self, settings: TrainingStage) -> Workplace:
+        """The same, where models that only answer are sharded if what trains is."""
+        return replace(self, split=settings.shard)
+
+    def reference(self, policy: LanguageModel) -> Reference:
+        """The policy as it is now."""
+        reference = Reference(policy)
+        if self.split and not reference.shares_weights:
+            shard(reference.lm.model, half=self.half)
+        return reference
+
     def reward_model(self, stage: str, folder: str = MODEL) -> RewardModel:
         path = self.path(stage, folder)
         if self.base is not None:
             return on_shared_base(self.base, path, f"{stage}/{folder}")
-        return load_reward_model(path, device=str(self.device), dtype="float32")
+        model = load_reward_model(path, device=str(self.device), dtype="float32")
+        if self.split:
+            shard(model.model, half=self.half)
+        return model
 
     def learned_reward(self, stage: str, folder: str, context: int) -> LearnedReward:
         """One of a stage's reward models as a reward function."""
@@ -216,7 +242,7 @@ class Workplace:
             return ValueModel.on_shared_base(self.base, adapter, self.seed(reward, "value"))
         if not folders:
             return ValueModel.from_language_model(self.policy(policy))
-        start = self.reward_model(reward, folders[0])
+        start = replace(self, split=False).reward_model(reward, folders[0])
         ours = load_tokenizer(self.policy_source(policy))
         check_same_tokens(ours, start.tokenizer, f"The policy of {policy!r}", f"reward {reward!r}")
         return ValueModel.from_reward_model(start)
@@ -226,7 +252,9 @@ class Workplace:
         return candidate_of(self, stage, settings)
 
     def sampler(self, policy: LanguageModel, settings: Sampling, name: str) -> LocalSampler:
-        return LocalSampler(
+        """Where several processes have come to this stage, each draws its share."""
+        make = SplitSampler if Ranks.here().count > 1 else LocalSampler
+        return make(
             policy,
             max_new_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
@@ -268,8 +296,15 @@ class Workplace:
         callbacks: Sequence[Callback] = (),
         lr_scales: Mapping[str, float] | None = None,
     ) -> Summary:
-        """Run the one loop with a progress bar; returns what the marker says of it."""
+        """Run the one loop with a progress bar; returns what the marker says of it.
+
+        What trains is sharded from here on, where the settings say so.
+        """
         stage.plan(iterations)
+        if settings.checkpoint_activations:
+            checkpoint_activations(method.module)
+        if settings.shard:
+            shard(method.module, half=self.half)
         with Display(stage.name, iterations, shown, visible=stage.writes) as bar:
             trainer = Trainer(
                 method=method,

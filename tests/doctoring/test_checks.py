@@ -13,6 +13,7 @@ import pytest
 from heed.doctoring import hub, libraries, machine, places, versions
 from heed.doctoring.check import Check
 from heed.doctoring.examination import summary
+from heed.host import computes_in_half, instruction_sets
 
 NEEDS = [
     "torch>=2.9",
@@ -170,10 +171,13 @@ def test_network_drives_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_instruction_sets(tmp_path: Path) -> None:
     path = tmp_path / "cpuinfo"
     path.write_text("model name\t: X\nflags\t\t: fpu avx2 avx512_bf16 amx_tile\n")
-    assert machine.instruction_sets(path) == ["avx2", "avx512_bf16", "amx_tile"]
+    assert instruction_sets(path) == ["avx2", "avx512_bf16", "amx_tile"]
+    assert computes_in_half(instruction_sets(path))
     path.write_text("Features\t: fp asimd bf16\n")
-    assert machine.instruction_sets(path) == ["asimd", "bf16"]
-    assert machine.instruction_sets(tmp_path / "none") is None
+    assert instruction_sets(path) == ["asimd", "bf16"]
+    assert instruction_sets(tmp_path / "none") is None
+    assert not computes_in_half(None)
+    assert not computes_in_half(["avx2", "avx512f"])
 
 
 def test_more_threads_than_cores() -> None:

@@ -159,6 +159,8 @@ def test_precision_goes_by_device_and_size() -> None:
     large = replace(GPU, weights=10**9)
     assert device.precision(large).value == "bfloat16"
     assert device.precision(replace(large, half=False)).value == "float32"
+    assert device.precision(replace(FACTS, half=True)).value == "bfloat16"
+    assert device.precision(replace(FACTS, half=True, weights=1_000_000)).value == "float32"
 
 
 def test_loads_go_from_the_fullest_to_the_least_and_end() -> None:

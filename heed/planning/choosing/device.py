@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from heed.planning.choosing.facts import Facts, Reason, said
 
-HALF = 100e6
-"""Weights below which bfloat16 saves little, and its rounding is not worth it."""
+HALF = {True: 100e6, False: 10e6}
+"""Weights, on a GPU and without one, below which bfloat16 saves little, and its rounding is not
+worth it."""
 MICRO = {True: 16384, False: 4096}
 """Padded tokens of a forward pass, on a GPU and without one, before memory is looked at."""
 FEWEST = 512
@@ -20,13 +21,14 @@ RANK = 16
 
 def precision(facts: Facts) -> Reason:
     """float32, or bfloat16 where the device computes in it and the model is large."""
+    device = "GPU" if facts.cuda else "processor"
     if not facts.half:
-        why = "this GPU has no bfloat16 of its own" if facts.cuda else "CPUs compute in it soonest"
-        return Reason("dtype", "float32", why)
-    if facts.weights < HALF:
+        return Reason("dtype", "float32", f"this {device} has no bfloat16 of its own")
+    if facts.weights < HALF[facts.cuda]:
         why = f"{said(facts.weights)} weights are few enough for full precision"
         return Reason("dtype", "float32", why)
-    return Reason("dtype", "bfloat16", "the GPU computes in it; weights in training stay float32")
+    why = f"the {device} computes in it; weights in training stay float32"
+    return Reason("dtype", "bfloat16", why)
 
 
 @dataclass(frozen=True, slots=True)
