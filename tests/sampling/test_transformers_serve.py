@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import os
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from heed.models.chat import own_template
 from heed.models.language_model import LanguageModel, save_language_model
 from heed.sampling.local import LocalSampler
 from heed.sampling.remote import EndpointSampler
@@ -60,7 +62,10 @@ def test_two_of_them_one_of_which_dies(tiny: Callable[..., LanguageModel], tmp_p
     if missing:
         pytest.skip(f"transformers[serving] is not installed: {', '.join(missing)}")
     lm, model = tiny(), tmp_path / "model"
-    save_language_model(lm, model)
+    # It writes conversations by a template only; ours as one is the form that `lm` knows itself.
+    tokenizer = copy.deepcopy(lm.tokenizer)
+    tokenizer.chat_template = own_template(tokenizer)
+    save_language_model(LanguageModel(lm.model, tokenizer, lm.chat), model)
     (tmp_path / "hub").mkdir()
     want = LocalSampler(lm, max_new_tokens=8, temperature=0.0).sample(PROMPTS)
     serve = [transformers_serve(model, tmp_path) for _ in range(2)]
