@@ -235,6 +235,14 @@ def test_what_was_spent_outlives_a_kill(run: Run) -> None:
     assert done["spent"] == {"trained": 7.0}
 
 
+def test_where_servers_stand_is_no_part_of_a_key_but_that_they_draw_is() -> None:
+    one = "ppo.servers.addresses=[http://127.0.0.1:1]"
+    assert changed(one) == AFTER_PPO
+    drawn = keys(one)["ppo"]
+    assert keys("ppo.servers.addresses=[http://a:1, http://b:2]")["ppo"] == drawn
+    assert keys(one, "ppo.servers.send_every=2")["ppo"] != drawn
+
+
 def test_only_gates_that_may_end_a_training_are_part_of_a_key() -> None:
     def keys(*overrides: str) -> dict[str, str]:
         return stage_keys(load_recipe("quickstart", overrides))
