@@ -83,7 +83,7 @@ def test_a_line_of_the_table_gives_its_answer(toy_lm: Any, toy_prompts: Any) -> 
     sampler = LocalSampler(toy_lm(), max_new_tokens=6)
     prompts = list(toy_prompts)[:3]
     every = sampler.sample(prompts, n=2, seed=5)
-    lines = sampler.table(6, seed=5).view(3, 2, -1)
+    lines = sampler.numbers(6, seed=5).view(3, 2, -1)
     some = sampler.drawn([prompts[2], prompts[0]], lines[[2, 0]].flatten(0, 1))
     assert [each.ids for each in some] == [every[at].ids for at in (4, 5, 0, 1)]
 

@@ -124,7 +124,7 @@ def test_any_split_gives_one_gradient(toy_lm: Any, comparisons: Any, loss: LossN
     for tokens in (1, 60):
         parts = objective(method, data.split(tokens), data.counts())
         scale = max(1.0, whole.abs().max().item())
-        torch.testing.assert_close(parts / scale, whole / scale, atol=1e-6, rtol=0)
+        torch.testing.assert_close(parts / scale, whole / scale, atol=5e-6, rtol=0)
 
 
 def test_the_cross_entropy_is_of_the_chosen_answers_alone(toy_lm: Any, comparisons: Any) -> None:

@@ -15,8 +15,7 @@ from heed.config import load_recipe
 from heed.errors import UserError
 from heed.files import read_records, write_records
 from heed.recipe import LOSSES, Dpo, Kto, Lora, Recipe, TrainingStage
-from heed.stages import dpo as dpo_file
-from heed.stages import kto as kto_file
+from heed.stages import workplace
 from heed.types import Annotation, Comparison, Unpaired
 
 
@@ -53,7 +52,7 @@ def test_every_loss_runs_with_what_the_recipe_says(
     for name, facts in LOSSES.items():
         with monkeypatch.context() as patch:
             if not facts.reference:
-                patch.setattr(dpo_file, "Reference", refuses)
+                patch.setattr(workplace, "Reference", refuses)
             extended(Dpo(name=name, loss=name, batch=16))
         assert kept(run_copy, name) == (["comparisons", "heldout"] if facts.reference else [])
         logged = rows(run_copy, name)
@@ -74,8 +73,7 @@ def test_the_reference_is_computed_once(
     (run_copy / "again" / "done.json").unlink()
     for folder in ("checkpoints", "policy"):
         (run_copy / "again" / folder).rename(run_copy / folder)
-    for file in (dpo_file, kto_file):
-        monkeypatch.setattr(file, "Reference", refuses)
+    monkeypatch.setattr(workplace, "Reference", refuses)
     extended(stage)
     assert rows(run_copy, "again") == before
     assert (run_copy / "again" / "policy" / "model.safetensors").read_bytes() == weights
