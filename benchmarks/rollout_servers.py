@@ -107,12 +107,16 @@ class Rounds:
         self.wrong: list[str] = []
         self.failures = 0
         self.changed = threading.Condition()
+        self.going_on = threading.Event()
+        """Not set while rounds wait for a server to come back, lest they be over before it is."""
+        self.going_on.set()
 
     @contextmanager
     def listening(self) -> Iterator[Rounds]:
         draw, failed = RolloutSampler.draw, Fleet.failed
 
         def noting(own: RolloutSampler, prompts: Any, **more: Any) -> list[Completion]:
+            self.going_on.wait()
             with self.changed:
                 self.begun += 1
                 self.changed.notify_all()
@@ -146,9 +150,11 @@ def killing(servers: Sequence[Served], rounds: Rounds, times: int, every: int) -
             rounds.wait(rounds.begun + every)
             time.sleep(0.05)
             server = servers[at % len(servers)]
+            rounds.going_on.clear()  # the one under way goes on without this server
             server.kill()
             time.sleep(PAUSE)
             server.start()
+            rounds.going_on.set()
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -91,15 +90,20 @@ class Writing:
         self.state = json.loads(json.dumps(dict(state)))  # as it is now
         self.then = then
         self.error: BaseException | None = None
+        self.written, self.lost = threading.Event(), threading.Event()
         self.tensors, self.rows = self._copied(module, optimizer)
         self.thread = threading.Thread(target=self._write, name="heed-checkpoint", daemon=True)
         self.thread.start()
 
     def finish(self) -> None:
-        """Wait until this process has done its part; the first one's is to wait for all.
+        """Wait until all processes have written their parts, and the first has named the whole.
 
-        Raises what went wrong.
+        All come here alike. Raises what went wrong, in any of them; one that died is noticed here,
+        by who waits for its word.
         """
+        self.written.wait()
+        if self.ranks.any(self.error is not None):
+            self.lost.set()
         self.thread.join()
         if self.error is not None:
             raise self.error
@@ -123,10 +127,13 @@ class Writing:
                 folder = self.path.with_name(f".{self.path.name}.parts")
                 folder.mkdir(parents=True, exist_ok=True)
                 self._own_file(folder)
+                self.written.set()
                 if self.ranks.rank == 0:
                     self._complete(folder)
         except BaseException as error:
             self.error = error
+        finally:
+            self.written.set()
 
     def _own_file(self, folder: Path) -> None:
         unfinished = folder / f".rank-{self.ranks.rank}"
@@ -140,7 +147,8 @@ class Writing:
 
     def _complete(self, folder: Path) -> None:
         while len(list(folder.glob(FILES))) < self.ranks.count:
-            time.sleep(PAUSE)
+            if self.lost.wait(PAUSE):
+                raise RuntimeError(f"{self.path} is not whole: a process could not write its part")
         write_json(folder / STATE, self.state)
         exchange(folder, self.path)
         fsync_directory(self.path.parent)
