@@ -12,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import torch
 from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
@@ -92,6 +94,19 @@ class Anatomy:
     """None where the model is a backbone."""
     hidden: int
 
+    def rotary_table(self, length: int) -> tuple[Tensor, Tensor] | None:
+        """Cosines and sines [length, width] of all positions, in float32, the sines with
+        rotate_half's sign; None where nothing is turned.
+        """
+        if self.rotary is None:
+            return None
+        device = self.embedding.weight.device
+        like = torch.zeros(1, dtype=torch.float32, device=device)
+        cosines, sines = self.rotary(like, torch.arange(length, device=device)[None])
+        signed = sines[0].clone()
+        signed[:, : signed.shape[1] // 2].neg_()
+        return cosines[0].contiguous(), signed
+
 
 def causal_lm(model: Any) -> Any:
     """The transformers model inside a peft wrapper, adapters in place; others as they are."""
@@ -124,6 +139,24 @@ def hooked(model: nn.Module) -> bool:
         part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part)
         for part in model.modules()
     )
+
+
+class Probes:
+    """What was found out of models by a probe of each: made once, and again when its modules are
+    others (an adapter was put on).
+    """
+
+    def __init__(self) -> None:
+        self._found: WeakKeyDictionary[nn.Module, tuple[tuple[type, ...], bool]] = (
+            WeakKeyDictionary()
+        )
+
+    def ask(self, model: nn.Module, parts: nn.Module, probe: Callable[[], bool]) -> bool:
+        """The probe's answer of a model whose modules are those of `parts`."""
+        kinds = tuple(type(part) for part in parts.modules())
+        if model not in self._found or self._found[model][0] != kinds:
+            self._found[model] = (kinds, probe())
+        return self._found[model][1]
 
 
 def is_silu(activation: Any) -> bool:

@@ -75,9 +75,9 @@ def hidden_states_at(backbone: nn.Module, sequences: Sequences, places: Tensor) 
 
 def _at(module: nn.Module, sequences: Sequences, name: str, places: Tensor) -> Tensor:
     """The output `name` at the real tokens that `places` [B, T] marks, row by row, [N, ...]."""
-    lengths = sequences.cost().tolist()
-    if name == HIDDEN and max(lengths) <= LONGEST and _together(module, sequences):
-        decoder = packed_decoder(module)
+    if name == HIDDEN and _together(module, sequences):
+        lengths = sequences.cost().tolist()
+        decoder = packed_decoder(module) if max(lengths) <= LONGEST else None
         if decoder is not None:
             count_pass(module, sequences.mask.sum())
             mask = sequences.mask

@@ -5,7 +5,7 @@ Not by the precision "medium", which lets oneDNN compute in bfloat16 on processo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import torch
@@ -27,6 +27,19 @@ def prepared(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
     product = torch.ops.mkldnn._linear_pointwise.default
     return lambda x: product(x, packed, bias, "none", [], "")
+
+
+def side_by_side(parts: Sequence[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor | None]:
+    """Linear layers [out, in] on one input as one: weights end to end, and biases where any layer
+    has one, zeros for those that have none. One layer alone is itself.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    weight = torch.cat([weight for weight, _ in parts])
+    if all(bias is None for _, bias in parts):
+        return weight, None
+    biases = [weight.new_zeros(len(weight)) if bias is None else bias for weight, bias in parts]
+    return weight, torch.cat(biases)
 
 
 @cache

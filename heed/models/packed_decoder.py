@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from heed.models.anatomy import Anatomy, Attention, Norm, anatomy, hooked, is_silu
+from heed.models.anatomy import Anatomy, Attention, Norm, Probes, anatomy, hooked, is_silu
+from heed.models.linears import side_by_side
 from heed.models.packing import documents_apart
 from heed.ops.fused import Documents, Fused, Reach, fused
 
@@ -31,7 +31,7 @@ AGREEMENT = 1e-4
 """How far hidden states and a gradient may lie apart, as a share of the largest, in float32."""
 PROBE = (7, 3)
 """Tokens of the two documents that are tried."""
-_CHECKED: WeakKeyDictionary[nn.Module, tuple[tuple[type, ...], bool]] = WeakKeyDictionary()
+_PROBES = Probes()
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,34 +87,22 @@ class PackedDecoder:
 
     def _documents(self, lengths: Sequence[int]) -> tuple[Documents, Documents]:
         """With rotary positions, and without."""
-        straight = Documents.of(lengths)
-        if self.anatomy.rotary is None:
-            return straight, straight
-        like = torch.zeros(1, dtype=torch.float32)
-        cosines, sines = self.anatomy.rotary(like, torch.arange(straight.longest)[None])
-        signed = sines[0].clone()
-        signed[:, : signed.shape[1] // 2].neg_()
-        return Documents(
-            straight.starts, straight.longest, cosines[0].contiguous(), signed
-        ), straight
+        table = self.anatomy.rotary_table(max(lengths))
+        return Documents.of(lengths, table), Documents.of(lengths)
 
 
 def packed_decoder(module: Any) -> PackedDecoder | None:
     """How a model's documents are computed here; None: through its own forward only, because there
     is no compiler, its anatomy is another, somebody hooked into its forward, or a probe of its
     hidden states or of a gradient came out differently.
-
-    The probe is made once a model, and again when its modules are others (an adapter was put on).
     """
     steps = _format(module)
     found = None if steps is None else anatomy(module)
     if found is None or not _known(found) or hooked(found.backbone) or _drops(found.backbone):
         return None
-    kinds = tuple(type(part) for part in module.modules())
-    if module not in _CHECKED or _CHECKED[module][0] != kinds:
-        _CHECKED[module] = (kinds, _agrees(found))
     assert steps is not None
-    return PackedDecoder(found, steps) if _CHECKED[module][1] else None
+    agrees = _PROBES.ask(module, module, lambda: _agrees(found))
+    return PackedDecoder(found, steps) if agrees else None
 
 
 def _format(module: nn.Module) -> Fused | None:
@@ -160,17 +148,7 @@ def _projected(modules: Sequence[Any], x: Tensor) -> Tensor:
     """Linear layers side by side, as one product where they are nothing else."""
     if any(type(module) is not nn.Linear for module in modules):
         return torch.cat([module(x) for module in modules], dim=-1)
-    if len(modules) == 1:
-        return linear(x, modules[0].weight, modules[0].bias)
-    weight = torch.cat([module.weight for module in modules])
-    biases = [module.bias for module in modules]
-    if all(bias is None for bias in biases):
-        return linear(x, weight)
-    known = [
-        module.weight.new_zeros(len(module.weight)) if bias is None else bias
-        for module, bias in zip(modules, biases, strict=True)
-    ]
-    return linear(x, weight, torch.cat(known))
+    return linear(x, *side_by_side([(module.weight, module.bias) for module in modules]))
 
 
 def _agrees(found: Anatomy) -> bool:

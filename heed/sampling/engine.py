@@ -26,6 +26,7 @@ from heed.models.chat import ChatFormat
 from heed.models.language_model import LanguageModel
 from heed.sampling.asked import Asked, Begun, Busy, Closed, Load, Writing
 from heed.sampling.draw import draw
+from heed.sampling.local import uniform_numbers
 from heed.sampling.reading import Continuation, Reader
 from heed.sampling.slots import Slots, slots_of
 from heed.types import Finish, Prompt
@@ -241,9 +242,7 @@ class LocalEngine:
 
     def _begun(self, begun: Begun) -> list[_Row]:
         asked = begun.asked
-        generator = torch.Generator().manual_seed(asked.seed)
-        shape = (asked.n, asked.max_new_tokens)
-        numbers = torch.rand(shape, generator=generator, dtype=torch.float64).tolist()
+        numbers = uniform_numbers(asked.n, asked.max_new_tokens, asked.seed).tolist()
         reader = self._reader(asked, list(begun.prompt_ids))
         return [
             _Row(writing, asked, own, reader)

@@ -5,12 +5,11 @@ agreed when they were first seen.
 from __future__ import annotations
 
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from heed.models.anatomy import Anatomy, anatomy, causal_lm, hooked
+from heed.models.anatomy import Anatomy, Probes, anatomy, causal_lm, hooked
 from heed.models.forward import has_plain_head
 from heed.sampling.lean import LeanDecoder
 from heed.sampling.plain import prefilled
@@ -24,24 +23,20 @@ WINDOWS = 64
 """A sliding window up to so many tokens is tried beyond its edge."""
 STEPS = 3
 
-_CHECKED: WeakKeyDictionary[nn.Module, tuple[tuple[type, ...], bool]] = WeakKeyDictionary()
+_PROBES = Probes()
 
 
 def lean_anatomy(model: Any) -> Anatomy | None:
     """The anatomy by which a causal LM, in eval mode, may be decoded; None: through its own forward
     only, because its type is not known, somebody hooked into its forward, its head does more than
     a linear layer, or a probe came out differently.
-
-    The probe is made once a model, and again when its modules are others (an adapter was put on).
     """
     inner = causal_lm(model)
     found = anatomy(model)
     if found is None or found.head is None or hooked(model):
         return None
-    kinds = tuple(type(part) for part in model.modules())
-    if inner not in _CHECKED or _CHECKED[inner][0] != kinds:
-        _CHECKED[inner] = (kinds, has_plain_head(model) and _agrees(model, found))
-    return found if _CHECKED[inner][1] else None
+    agrees = _PROBES.ask(inner, model, lambda: has_plain_head(model) and _agrees(model, found))
+    return found if agrees else None
 
 
 @torch.no_grad()

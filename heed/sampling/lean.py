@@ -59,24 +59,14 @@ class LeanDecoder:
             # Keys stand transposed: the product with one query is fastest that way.
             self.keys.append(self._room(slots, heads, width, capacity))
             self.values.append(self._room(slots, heads, capacity, width))
-        self._cosines, self._sines = self._rotary_table()
+        nothing = torch.empty(0), torch.empty(0)
+        self._cosines, self._sines = anatomy.rotary_table(capacity) or nothing
 
     def _room(self, *shape: int) -> Tensor:
         if self.compiled is not None:  # it reads no more than what was written
             return torch.empty(shape, dtype=self.weights.dtype, device=self.device)
         # Zeros, not whatever was there: a masked NaN is still a NaN.
         return torch.zeros(shape, dtype=self.weights.dtype, device=self.device)
-
-    def _rotary_table(self) -> tuple[Tensor, Tensor]:
-        """Cosines and sines [C, W] of every position; the sines carry rotate_half's sign."""
-        if self.anatomy.rotary is None:
-            return torch.empty(0), torch.empty(0)
-        like = torch.zeros(1, dtype=torch.float32, device=self.device)
-        positions = torch.arange(self.capacity, device=self.device)[None]
-        cosines, sines = self.anatomy.rotary(like, positions)
-        sines = sines[0].clone()
-        sines[:, : sines.shape[1] // 2].neg_()
-        return cosines[0].contiguous(), sines
 
     def prefill(self, prompt_ids: Sequence[list[int]]) -> Prefilled:
         """Run P prompts through the model: their tokens end to end, but for attention, where they

@@ -19,7 +19,7 @@ from torch.nn.functional import layer_norm, linear, rms_norm
 from transformers.pytorch_utils import Conv1D
 
 from heed.models.anatomy import Anatomy, Layer, Mlp, Norm, is_silu
-from heed.models.linears import prepared
+from heed.models.linears import prepared, side_by_side
 from heed.ops.fused import Fused, fused
 from heed.sampling.kernels import Kernels, kernels
 
@@ -132,15 +132,8 @@ def _fused(modules: Sequence[nn.Module], dtype: torch.dtype, copies: bool) -> Op
             (weight.to(dtype), None if bias is None else bias.to(dtype)) for weight, bias in known
         ]
         return lambda x: torch.cat([linear(x, weight, bias) for weight, bias in live], dim=-1)
-    weight = known[0][0] if len(known) == 1 else torch.cat([weight for weight, _ in known])
-    return prepared(weight.to(dtype), _fused_bias(known, dtype))
-
-
-def _fused_bias(parts: Sequence[tuple[Tensor, Tensor | None]], dtype: torch.dtype) -> Tensor | None:
-    if all(bias is None for _, bias in parts):
-        return None
-    biases = [weight.new_zeros(len(weight)) if bias is None else bias for weight, bias in parts]
-    return torch.cat(biases).to(dtype)
+    weight, bias = side_by_side(known)
+    return prepared(weight.to(dtype), None if bias is None else bias.to(dtype))
 
 
 def _called(module: nn.Module, x: Tensor) -> Tensor:

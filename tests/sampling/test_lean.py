@@ -236,7 +236,7 @@ def test_a_model_is_checked_once_and_again_with_an_adapter(tiny, prompts, monkey
         LocalSampler(lm, max_new_tokens=2).sample(prompts)
     assert len(seen) == 1
     lm = attach_lora(lm, rank=2, alpha=4)
-    assert causal_lm(lm.model) in known._CHECKED
+    assert causal_lm(lm.model) in known._PROBES._found
     for _ in range(2):
         LocalSampler(lm, max_new_tokens=2).sample(prompts)
     assert len(seen) == 2
