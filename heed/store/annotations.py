@@ -46,16 +46,19 @@ HISTORY = ANNOTATIONS.where(SLOT.project_id == bindparam("project")).order_by(SA
 NEWEST = HISTORY.where(
     ~exists().where(LATER.c.slot_id == SAID.slot_id, LATER.c.revision > SAID.revision)
 )
-BY_MEMBER = HISTORY.where(SAID.member_id == bindparam("member"))
+OF_ITEMS = ANNOTATIONS.where(
+    SLOT.item_id.in_(bindparam("items", expanding=True)), SLOT.member_id == bindparam("member")
+)
+"""By the key of slots alone: by another one SQLite reads all that a member has said."""
 BY_KEY = ANNOTATIONS.where(SAID.member_id == bindparam("member"), SAID.key == bindparam("key"))
 OF_SLOT = (
     ANNOTATIONS.where(SAID.slot_id == bindparam("slot")).order_by(SAID.revision.desc()).limit(1)
 )
 LAST_OF = (
     ANNOTATIONS.where(
-        SLOT.project_id == bindparam("project"),
+        table(ItemRow).c.project_id == bindparam("project"),
         table(ItemRow).c.name == bindparam("item"),
-        SAID.member_id == bindparam("member"),
+        SLOT.member_id == bindparam("member"),
         SLOT.occasion == 0,
     )
     .order_by(SAID.revision.desc())
@@ -80,11 +83,7 @@ def add(session: Session, project_id: int, annotations: Sequence[Annotation]) ->
     people = _enrolled(session, list(chosen.values()))
     for id in sorted(member.id for member in people.values()):
         standings.lock(session, project_id, id)
-    there = _distinct(
-        row.annotation
-        for member in people.values()
-        for row in _recorded(session, BY_MEMBER, project=project_id, member=member.id)
-    )
+    there = _distinct(_said_before(session, chosen.values(), rows, people))
     for key, annotation in chosen.items():
         if key in there and there[key] != annotation:
             raise ValueError(f"{_named(key)} is there already, with another content")
@@ -253,9 +252,28 @@ def _items(
     return rows
 
 
+def _said_before(
+    session: Session,
+    annotations: Iterable[Annotation],
+    rows: Mapping[str, Row[Any]],
+    people: Mapping[str, members.Member],
+) -> Iterator[Annotation]:
+    """What these annotators have said of these items."""
+    spoken_of: dict[int, list[int]] = {}
+    for said in annotations:
+        spoken_of.setdefault(people[said.annotator].id, []).append(rows[said.item].id)
+    for member, found in spoken_of.items():
+        ids = list(dict.fromkeys(found))
+        for start in range(0, len(ids), CHUNK):
+            some = ids[start : start + CHUNK]
+            for row in _recorded(session, OF_ITEMS, member=member, items=some):
+                yield row.annotation
+
+
 def _enrolled(session: Session, annotations: Sequence[Annotation]) -> dict[str, members.Member]:
     """Who said all this; those who are new become members."""
-    known = {member.name: member for member in members.listing(session)}
+    names = list(dict.fromkeys(said.annotator for said in annotations))
+    known = {member.name: member for member in members.called(session, names)}
     new: dict[str, str] = {}
     for said in annotations:
         if said.annotator not in known:

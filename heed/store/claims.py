@@ -55,9 +55,9 @@ def claim(session: Session, project_id: int, claims: Sequence[Claim], now: datet
     whose lease ran out, or a new one beside those the queue asks for.
     """
     asked = {each.key: each for each in claims}
-    own = _own(session, project_id, asked)
+    own = _own(session, asked)
     others = [each for key, each in asked.items() if key not in own]
-    free = _free(session, project_id, others, {place.id for place in own.values()}, now)
+    free = _free(session, others, {place.id for place in own.values()}, now)
     found = own | free
     pending = {key: place for key, place in found.items() if not place.done}
     _finish(session, pending, asked, now)
@@ -68,7 +68,7 @@ def claim(session: Session, project_id: int, claims: Sequence[Claim], now: datet
     return [places[each.key].id for each in claims]
 
 
-def _own(session: Session, project_id: int, asked: Collection[Key]) -> dict[Key, _Place]:
+def _own(session: Session, asked: Collection[Key]) -> dict[Key, _Place]:
     """The slots that these members have already, for what is asked. They are locked: a lease that
     ran out could go to someone else meanwhile.
     """
@@ -81,8 +81,8 @@ def _own(session: Session, project_id: int, asked: Collection[Key]) -> dict[Key,
         for start in range(0, len(items), CHUNK):
             rows = session.execute(
                 select(SlotRow.id, SlotRow.item_id, SlotRow.occasion, SlotRow.kind, SlotRow.done_at)
-                .where(SlotRow.project_id == project_id, SlotRow.member_id == member_id)
                 .where(SlotRow.item_id.in_(items[start : start + CHUNK]))
+                .where(SlotRow.member_id == member_id)
                 .with_for_update()
             )
             for row in rows:
@@ -93,7 +93,7 @@ def _own(session: Session, project_id: int, asked: Collection[Key]) -> dict[Key,
 
 
 def _free(
-    session: Session, project_id: int, claims: Sequence[Claim], own: Collection[int], now: datetime
+    session: Session, claims: Sequence[Claim], own: Collection[int], now: datetime
 ) -> dict[Key, _Place]:
     """Slots the queue still wants filled, for labels by people: free ones before those whose
     lease ran out. They are locked, so that nobody is given one meanwhile.
@@ -105,7 +105,6 @@ def _free(
         rows = session.execute(
             select(SlotRow.id, SlotRow.item_id, SlotRow.member_id)
             .where(
-                SlotRow.project_id == project_id,
                 SlotRow.kind == "wanted",
                 SlotRow.done_at.is_(None),
                 or_(SlotRow.member_id.is_(None), SlotRow.leased_until <= now),

@@ -74,7 +74,8 @@ def add(session: Session, project_id: int, items: Sequence[Item]) -> Added:
         chosen = fresh[start : start + CHUNK]
         _insert(session, project_id, settings, chosen, digests)
     if fresh:
-        projects.count_wanted(session, project_id)
+        ordinary = sum(item.known is None for item in fresh)
+        projects.count_more(session, project_id, ordinary, ordinary * settings.per_item)
         # Last, since whoever labels waits from here on.
         standings.walk_anew(session, project_id, behind=max(item.priority for item in fresh))
     return Added(len(fresh), len(items) - len(fresh))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, cast, get_args
@@ -15,6 +16,8 @@ from heed.store.schema import MemberRow, table
 
 Role = Literal["annotator", "reviewer", "owner"]
 ROLES: tuple[Role, ...] = get_args(Role)
+CHUNK = 500
+"""Names that are looked up at a time: databases limit the number of parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,13 @@ def find(session: Session, name: str) -> Member | None:
     """The member of this name."""
     row = session.scalars(select(MemberRow).where(MemberRow.name == name)).one_or_none()
     return None if row is None else _member(row)
+
+
+def called(session: Session, names: Sequence[str]) -> Iterator[Member]:
+    """The members of these names, as far as there are any."""
+    for start in range(0, len(names), CHUNK):
+        some = MemberRow.name.in_(names[start : start + CHUNK])
+        yield from map(_member, session.scalars(select(MemberRow).where(some)))
 
 
 def listing(session: Session) -> list[Member]:

@@ -142,6 +142,15 @@ def lock(session: Session, project_id: int) -> None:
         raise ValueError(f"no project has the id {project_id}")
 
 
+def count_more(session: Session, project_id: int, ordinary: int, wanted: int) -> None:
+    """So many items, and wanted labels of theirs, have come; who calls it holds the lock."""
+    session.execute(
+        update(ProjectRow)
+        .where(ProjectRow.id == project_id)
+        .values(ordinary=ProjectRow.ordinary + ordinary, wanted=ProjectRow.wanted + wanted)
+    )
+
+
 def count_wanted(session: Session, project_id: int) -> None:
     """Bring the project's counts of items and wanted labels up to date."""
     ordinary = select(func.count()).where(ItemRow.project_id == project_id, ItemRow.known.is_(None))

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from labelling import item, project
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
 from heed.feedback.queue import Answer, LeaseLost, next_task, progress, submit
 from heed.store import annotations as said_of
-from heed.store import guidelines, members
+from heed.store import guidelines, items, members
 from heed.store.database import Store
 from heed.store.items import Added
+from heed.store.schema import ProjectRow
 from heed.types import Annotation, Item, Prompt, Verdict
 
 VERDICTS: tuple[Verdict, ...] = (
@@ -257,3 +259,31 @@ def test_a_time_that_is_none_is_forbidden(store: Store, seconds: str) -> None:
     statement = "INSERT INTO annotation {columns} SELECT {other}, 1, NULL FROM annotation"
     with pytest.raises(DBAPIError, match=r"(?i)constraint"), store.write() as session:
         session.execute(text(statement.format(**columns)))
+
+
+def test_a_label_more_costs_the_same_however_many_there_are(tmp_path: Path) -> None:
+    """Steps of SQLite's machine for one more item with its label, as a server posts feedback."""
+    store = Store.open(tmp_path / "feedback.db")
+    made, (person, _) = project(store, 0)
+
+    def steps(first: int, count: int) -> int:
+        taken = []
+        with store.write() as session:
+            raw: Any = session.connection().connection.dbapi_connection
+            raw.set_progress_handler(lambda: taken.append(1), 10)
+            items.add(session, made.id, [item(f"item {at}") for at in range(first, first + count)])
+            said = [Annotation(f"item {at}", "ann", 3) for at in range(first, first + count)]
+            said_of.add(session, made.id, said)
+            assert said_of.last_of(session, made.id, f"item {first}", person) == said[0]
+            raw.set_progress_handler(None, 10)
+        return len(taken)
+
+    few = [steps(at, 1) for at in range(20)][-1]
+    steps(20, 2000)
+    assert few > 10  # it counts
+    assert steps(3000, 1) < 1.2 * few
+    with store.read() as session:
+        assert len(said_of.read_all(session, made.id)) == 2021
+        row = session.execute(select(ProjectRow.ordinary, ProjectRow.wanted)).one()
+        assert tuple(row) == (2021, 2021)
+    store.close()
