@@ -235,6 +235,50 @@ class Unpaired:
     source: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer that a server gave: the `place`-th of the response `name`, to whom it was given
+    (`user`, if the client said), and by which model.
+    """
+
+    name: str
+    place: int
+    prompt: Prompt
+    text: str
+    model: str = ""
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What somebody thinks of one reply by itself; `source` is the kind of annotator."""
+
+    annotator: str
+    desirable: bool
+    source: str = ""
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A reply and all that was said of it, oldest first; of an annotator the last word holds."""
+
+    reply: Reply
+    opinions: tuple[Opinion, ...]
+
+    @property
+    def unpaired(self) -> list[Unpaired]:
+        """What each annotator's last opinion makes of the reply."""
+        last = {one.annotator: one for one in self.opinions}
+        return [
+            Unpaired(
+                self.reply.prompt, self.reply.text, one.desirable,
+                annotator=one.annotator, source=one.source,
+            )
+            for one in last.values()
+        ]  # fmt: skip
+
+
 class Sampler(Protocol):
     """Anything that answers prompts: the policy in this process, a server, a fixed script."""
 

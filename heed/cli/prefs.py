@@ -81,7 +81,7 @@ def import_(
     Reads .jsonl, .json, .csv (also .gz), .parquet and directories of datasets. The columns tell
     which format the rows are of:
 
-    - heed: what heed prefs export writes: all that was said of each item
+    - heed: what heed prefs export writes: all that was said of each item, thumbs too
     - items: prompt, answers (or a, b); items to be labelled
     - trl: prompt, chosen, rejected as texts or lists of messages
     - unpaired: prompt, completion, label
@@ -148,9 +148,10 @@ def export(
 ) -> None:
     """Write a project's labels to a file, and beside it FILE.about.json: what is and is not in it.
 
-    heed, argilla and llmfao hold everything. The others are training sets, on training prompts
-    unless --split says otherwise: no labels of gold items, no planned repeats, adjudications in
-    place of the votes on their items. How many labels were left out is told.
+    heed, argilla and llmfao hold everything (thumbs on a server's replies: heed alone). The others
+    are training sets, on training prompts unless --split says otherwise: no labels of gold items,
+    no planned repeats, adjudications in place of the votes on their items. How many labels were
+    left out is told.
 
     Cells are written as people gave them, so that they come back the same. A spreadsheet may take
     a text that begins with = + - or @ for a formula: open a .csv with its cells as text. Messages
@@ -223,7 +224,7 @@ def _labels(
         return {item.id: item for item in found.items}, found.annotations
     if format or companions:
         raise UserError("--format and --companion say how to read a file; a store needs neither.")
-    from heed.feedback.exporting import read_contents
+    from heed.feedback.contents import read_contents
 
     with _opened(store) as place:
         contents = read_contents(place, project)

@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heed.data.rows import BadRow, Row, RowError, SetAside
-from heed.types import Annotation, Demonstration, Item, Message, Prompt, Split, Unpaired, Verdict
+from heed.types import (
+    Annotation,
+    Demonstration,
+    Item,
+    Judged,
+    Message,
+    Prompt,
+    Split,
+    Unpaired,
+    Verdict,
+)
 
 IMPORTED = "import"
 """The source, and by default the annotator, of what a file does not ascribe to anyone."""
@@ -50,11 +60,13 @@ class Reading:
     to_train: bool = False
 
 
-Found = Entry | Demonstration | Unpaired | Aside | BadRow
+Said = Entry | Judged | Demonstration | Unpaired
+"""What a row may say."""
+Found = Said | Aside | BadRow
 Reader = Callable[[Iterator[Row], Reading], Iterator[Found]]
 
 
-def each(read: Callable[[Row, Reading], Entry | Demonstration | Unpaired]) -> Reader:
+def each(read: Callable[[Row, Reading], Said]) -> Reader:
     """A reader of files whose every row speaks for itself."""
 
     def read_all(rows: Iterator[Row], reading: Reading) -> Iterator[Found]:
@@ -64,7 +76,7 @@ def each(read: Callable[[Row, Reading], Entry | Demonstration | Unpaired]) -> Re
     return read_all
 
 
-def attempt(row: Row, read: Callable[[], Entry | Demonstration | Unpaired]) -> Found:
+def attempt(row: Row, read: Callable[[], Said]) -> Found:
     """What the row says, or why it says nothing."""
     try:
         return read()

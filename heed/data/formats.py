@@ -33,7 +33,7 @@ def _has(values: Values, *columns: str) -> bool:
 
 
 def _is_native(values: Values) -> bool:
-    return _has(values, "item", "annotations")
+    return _has(values, "item", "annotations") or _has(values, "reply", "opinions")
 
 
 def _is_to_label(values: Values) -> bool:
@@ -73,7 +73,12 @@ def _is_ultrafeedback(values: Values) -> bool:
 
 
 FORMATS: dict[str, Format] = {
-    "heed": Format("item, annotations (Heed's own export)", _is_native, each(native.native)),
+    "heed": Format(
+        "item, annotations; reply, opinions (Heed's own export)",
+        _is_native,
+        each(native.native),
+        alone=native.by_itself,
+    ),
     "items": Format(
         "prompt, answers (or a, b), with id, models, known if you like: to be labelled",
         _is_to_label,

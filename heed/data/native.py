@@ -1,23 +1,24 @@
-"""Heed's own rows: items to label, and items with everything that was said of them."""
+"""Heed's own rows: items to label; items and a server's replies with all that was said of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
 from heed.data import fields
-from heed.data.entries import Entry, Reading, prompt_of
+from heed.data.entries import Entry, Found, Reading, attempt, prompt_of
 from heed.data.rows import Row, RowError, SetAside
-from heed.types import Annotation, Item, Split
+from heed.types import Annotation, Item, Judged, Split
 
 LARGEST = 2**31 - 1
 """Of occasions and revisions: what every database holds."""
 
 _items = TypeAdapter(Item)
 _annotations = TypeAdapter(list[Annotation])
+_judged = TypeAdapter(Judged)
 
 
 def native_row(item: Item, annotations: Sequence[Annotation]) -> dict[str, Any]:
@@ -28,8 +29,45 @@ def native_row(item: Item, annotations: Sequence[Annotation]) -> dict[str, Any]:
     return {"item": asdict(item), "annotations": said}
 
 
-def native(row: Row, _: Reading) -> Entry:
-    """What `native_row` wrote."""
+def judged_row(judged: Judged) -> dict[str, Any]:
+    """A server's reply and every opinion of it."""
+    return asdict(judged)
+
+
+def native(row: Row, _: Reading) -> Entry | Judged:
+    """What `native_row` or `judged_row` wrote."""
+    return _opinions(row) if "reply" in row.values else _annotated(row)
+
+
+def by_itself(rows: Iterator[Row], reading: Reading) -> Iterator[Found]:
+    """The same to train on: of a reply what each annotator's last opinion makes of it."""
+    for row in rows:
+        found = attempt(row, lambda row=row: native(row, reading))  # type: ignore[misc]
+        yield from found.unpaired if isinstance(found, Judged) else [found]
+
+
+def _opinions(row: Row) -> Judged:
+    try:
+        found = _judged.validate_python(dict(row.values))
+    except ValidationError as error:
+        raise RowError(_why(error, "reply")) from error
+    if not (found.reply.name and found.reply.prompt.id and found.reply.prompt.messages):
+        raise RowError("the reply has no name, or its prompt no id or no message")
+    if not 0 <= found.reply.place <= LARGEST:
+        raise RowError("a reply's place counts from 0")
+    if not all(one.annotator.strip() for one in found.opinions):
+        raise RowError("the annotator has no name")
+    return found
+
+
+def _why(error: ValidationError, column: str) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    why = first["ctx"]["error"] if first["type"] == "value_error" else first["msg"]
+    return f"{where or column}: {why}"
+
+
+def _annotated(row: Row) -> Entry:
     told = row.values.get("annotations")
     if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
         raise RowError("the column 'annotations' has no list of objects")
@@ -37,10 +75,7 @@ def native(row: Row, _: Reading) -> Entry:
         item = _items.validate_python(row.values.get("item"))
         annotations = _annotations.validate_python([{**one, "item": item.id} for one in told])
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        why = first["ctx"]["error"] if first["type"] == "value_error" else first["msg"]
-        raise RowError(f"{where or 'item'}: {why}") from error
+        raise RowError(_why(error, "item")) from error
     _check(item)
     for annotation in annotations:
         _check_annotation(annotation, item)
@@ -67,7 +102,7 @@ def _check_annotation(annotation: Annotation, item: Item) -> None:
         raise RowError("occasion and revision count from 0")
 
 
-def to_label(row: Row, reading: Reading) -> Entry:
+def to_label(row: Row, _: Reading) -> Entry:
     """prompt and answers (a list, or the columns a and b); id, models, known and more if given.
 
     Of answers that a model drew (`heed sample`), equal ones stand once and empty ones are left out;
@@ -77,7 +112,7 @@ def to_label(row: Row, reading: Reading) -> Entry:
     """
     values = row.values
     if isinstance(values.get("prompt"), dict):
-        return native(replace(row, values={"item": values, "annotations": []}), reading)
+        return _annotated(replace(row, values={"item": values, "annotations": []}))
     pair = "answers" not in values
     answers = (
         (fields.text(values, "a"), fields.text(values, "b"))

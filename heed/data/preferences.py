@@ -13,7 +13,7 @@ from heed.data.formats import FORMATS, named, recognise
 from heed.data.rows import BadRow, Row, RowError
 from heed.data.tables import length, read_rows
 from heed.errors import UserError
-from heed.types import Annotation, Demonstration, Item, Unpaired, Verdict
+from heed.types import Annotation, Demonstration, Item, Judged, Unpaired, Verdict
 
 Key = tuple[str, str, int, int]
 LOOKED_AT = 20
@@ -39,6 +39,7 @@ class Gathering:
     annotations: list[Annotation] = field(default_factory=list)
     demonstrations: list[Demonstration] = field(default_factory=list)
     unpaired: list[Unpaired] = field(default_factory=list)
+    judged: list[Judged] = field(default_factory=list)
     known: int = 0
     duplicates: int = 0
     alike: int = 0
@@ -78,6 +79,8 @@ class Gathering:
             self.demonstrations.append(found)
         elif isinstance(found, Unpaired):
             self.unpaired.append(found)
+        elif isinstance(found, Judged):
+            self.judged.append(found)
         else:
             try:
                 self._add(found)

@@ -6,34 +6,29 @@ for, what was left out and why. Which labels a training set is made of stands in
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from heed import __version__
-from heed.data import argilla, hh, llmfao, native, trl
+from heed.data import argilla, hh, llmfao, trl
 from heed.data.comparisons import Ties, comparisons, rewrites
 from heed.data.labels import (
     Splits,
     labels_to_learn_from,
-    latest,
     training_votes,
     without_adjudications,
 )
 from heed.data.rows import SetAside
 from heed.data.writing import check_writable, write_rows
 from heed.errors import UserError
+from heed.feedback.contents import Contents, by_item, native_rows, read_contents
 from heed.feedback.votes import majority
 from heed.feedback.weights import reliability_weights
 from heed.files import write_json
-from heed.store import annotations as labels
-from heed.store import guidelines, items, projects, replies
 from heed.store.database import Store
-from heed.store.projects import Project
 from heed.types import Annotation, Comparison, Demonstration, Item, Unpaired
 
 TABLES = (".jsonl", ".jsonl.gz", ".json", ".csv", ".parquet", "")
@@ -52,7 +47,7 @@ WITHOUT_VERDICT = {
     "cannot_tell": "cannot tell",
 }
 
-THUMBS = "thumbs on a server's replies (they go with unpaired)"
+THUMBS = "thumbs on a server's replies (they go with heed and unpaired)"
 
 Made = dict[str, Any]
 
@@ -75,22 +70,6 @@ class ExportReport:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """A project's items and all its annotations, superseded ones too, each item's together."""
-
-    project: Project
-    items: Mapping[str, Item]
-    history: Sequence[Annotation]
-    guidelines: Sequence[guidelines.Guideline] = ()
-    opinions: Sequence[Unpaired] = ()
-
-    @property
-    def latest(self) -> list[Annotation]:
-        """The annotations that hold: the last revision of each."""
-        return latest(self.history)
-
-
 @dataclass
 class Rows:
     """Rows in the making, with what was left out."""
@@ -111,7 +90,7 @@ class Rows:
 @dataclass(frozen=True, slots=True)
 class Target:
     """A format to write, and as what files: of a training set's comparisons or demonstrations one
-    by one, or of all that the project holds.
+    by one, or of all that the project holds (with `thumbs` those on a server's replies too).
     """
 
     says: str
@@ -120,6 +99,7 @@ class Target:
     rewrite: Callable[[Demonstration], Made] | None = None
     opinion: Callable[[Unpaired], Made] | None = None
     whole: Callable[[Contents, Rows], None] | None = None
+    thumbs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +113,11 @@ class Options:
 
 
 def _native(contents: Contents, into: Rows) -> None:
-    said = _by_item(contents.history)
-    into.rows += [
-        native.native_row(item, said.get(item.id, [])) for item in contents.items.values()
-    ]
+    into.rows += native_rows(contents)
 
 
 def _argilla(contents: Contents, into: Rows) -> None:
-    said = _by_item(contents.latest)
+    said = by_item(contents.latest)
     into.rows += [
         argilla.record_row(item, said.get(item.id, [])) for item in contents.items.values()
     ]
@@ -159,8 +136,8 @@ def _vote(item: Item, annotation: Annotation) -> Made:
 
 TARGETS: dict[str, Target] = {
     "heed": Target(
-        "items with all that was said of them, to be imported again",
-        (".jsonl", ".jsonl.gz"), whole=_native,
+        "items, and a server's replies, with all that was said of them, to be imported again",
+        (".jsonl", ".jsonl.gz"), whole=_native, thumbs=True,
     ),
     "trl": Target("prompt, chosen, rejected as lists of messages", row=trl.conversational_row),
     "trl-plain": Target("prompt, chosen, rejected as texts", row=trl.plain_row),
@@ -250,37 +227,6 @@ def _target(format: str, split: Splits | None, ties: Ties, *, plain: bool) -> Ta
     return target
 
 
-def annotation_lines(store: Store, project: Project) -> Iterator[str]:
-    """The whole project as lines of JSON: each item with all that was said of it."""
-    contents = read_contents(store, project.name)
-    said = _by_item(contents.history)
-    for item in contents.items.values():
-        row = native.native_row(item, said.get(item.id, []))
-        yield f"{json.dumps(row, ensure_ascii=False)}\n"
-
-
-def read_contents(store: Store, name: str) -> Contents:
-    """What a project holds. Raises UserError where there is no such project."""
-    with store.read() as session:
-        project = projects.find(session, name)
-        if project is None:
-            known = ", ".join(repr(one.name) for one in projects.listing(session)) or "none"
-            raise UserError(f"The store has no project {name!r}. It has: {known}.")
-        there = {item.id: item for item in items.read_all(session, project.id)}
-        history = labels.read_all(session, project.id, history=True)
-        latest = guidelines.latest(session, project.id)
-        versions = range(1, latest.version + 1 if latest else 1)
-        texts = [guidelines.version(session, project.id, version) for version in versions]
-        thumbs = replies.opinions(session, project.id)
-    place = {id: number for number, id in enumerate(there)}
-    history.sort(key=lambda one: (place[one.item], one.annotator, one.occasion, one.revision))
-    return Contents(project, there, history, texts, thumbs)
-
-
-def _by_item(said: Iterable[Annotation]) -> dict[str, list[Annotation]]:
-    return {id: list(group) for id, group in groupby(said, key=lambda one: one.item)}
-
-
 def _of_comparisons() -> list[str]:
     return [name for name, target in TARGETS.items() if target.row is not None]
 
@@ -293,7 +239,8 @@ def _rows(target: Target, contents: Contents, options: Options) -> Rows:
         _add_rewrites(made, target.rewrite, contents, options)
     if target.row is not None:
         _add_comparisons(made, target.row, contents, options)
-    _add_opinions(made, target.opinion, contents, options)
+    if not target.thumbs:
+        _add_opinions(made, target.opinion, contents, options)
     made.dropped = +made.dropped
     return made
 

@@ -14,8 +14,9 @@ from heed.data.preferences import Gathering, read_preferences
 from heed.data.rows import BadRow
 from heed.errors import UserError
 from heed.store import annotations as labels
-from heed.store import items, limits, members, projects
+from heed.store import items, limits, members, projects, replies
 from heed.store.database import Store
+from heed.store.items import Added
 from heed.types import Annotation, Item
 
 CHUNK = 20_000
@@ -36,6 +37,7 @@ class ImportReport:
     keep an id of their own though another has the same prompt and answers. repeats: verdicts of an
     annotator who had said less, or something else, of the same item; contradictory: those of them
     that prefer otherwise. weighted: rows with a weight other than 1, which a label does not hold.
+    opinions: new thumbs on a server's replies.
     set_aside: well-formed rows without a comparison, by reason. errors: place and reason of each
     row that cannot be used. The rows of these two stand in `kept_aside`.
     """
@@ -49,6 +51,7 @@ class ImportReport:
     repeats: int = 0
     contradictory: int = 0
     weighted: int = 0
+    opinions: int = 0
     set_aside: dict[str, int] = field(default_factory=dict)
     errors: tuple[tuple[str, str], ...] = ()
     kept_aside: Path | None = None
@@ -62,8 +65,10 @@ class ImportReport:
             **self.set_aside,
             "rows in error": len(self.errors),
         }
+        thumbs = f"; thumbs: {self.opinions:,}" if self.opinions else ""
         told = [f"{what}: {count:,}" for what, count in counts.items() if count]
         line = f"Imported ({self.format}): items: {self.items:,}; annotations: {self.annotations:,}"
+        line += thumbs
         aside = f" The rows left out stand in {self.kept_aside}." if self.kept_aside else ""
         return f"{'; '.join([line, *told])}.{aside}"
 
@@ -133,20 +138,21 @@ def import_file(
             f"{path} holds {len(gathering.demonstrations):,} demonstrations (single answers); a "
             "project holds comparisons of two or more. Train on demonstrations with the stage sft."
         )
-    if not (gathering.items or gathering.annotations or gathering.known or gathering.duplicates):
+    found = (gathering.items, gathering.annotations, gathering.judged)
+    if not (any(found) or gathering.known or gathering.duplicates):
         raise UserError(f"{path} holds no comparison: {_reasons(gathering, aside)}.")
-    _store(store, project, path, gathering, progress)
+    thumbs = _store(store, project, path, gathering, progress)
     return ImportReport(
-        name, len(gathering.items), len(gathering.annotations), gathering.known,
+        name, len(gathering.items), len(gathering.annotations), gathering.known + thumbs.known,
         gathering.duplicates, gathering.alike, gathering.repeats, gathering.contradictory,
-        gathering.weighted, dict(gathering.set_aside),
+        gathering.weighted, thumbs.added, dict(gathering.set_aside),
         tuple((row.place, row.why) for row in gathering.errors), aside,
     )  # fmt: skip
 
 
-def _store(store: Store, name: str, path: str | Path, new: Gathering, progress: Progress) -> None:
-    """Everything in one transaction."""
-    total = len(new.items) + len(new.annotations)
+def _store(store: Store, name: str, path: str | Path, new: Gathering, progress: Progress) -> Added:
+    """Everything in one transaction; thumbs that were new, and replies that brought none."""
+    total = len(new.items) + len(new.annotations) + len(new.judged)
     try:
         with store.write() as session:
             project = projects.find(session, name) or projects.create(session, name)
@@ -159,6 +165,9 @@ def _store(store: Store, name: str, path: str | Path, new: Gathering, progress: 
                 labels.add(session, project.id, said)
                 done += len(said)
                 progress("store", done, total)
+            thumbs = replies.take_in(session, project.id, new.judged)
+            progress("store", total, total)
+            return thumbs
     except ValueError as error:
         raise UserError(f"{path}: {error}. Nothing was imported.") from error
 

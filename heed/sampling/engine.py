@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ from heed.models.anatomy import causal_lm
 from heed.models.chat import ChatFormat
 from heed.models.language_model import LanguageModel
 from heed.sampling.asked import Asked, Begun, Busy, Closed, Load, Writing
+from heed.sampling.continuous import REFILL
 from heed.sampling.draw import draw
 from heed.sampling.local import uniform_numbers
 from heed.sampling.reading import Continuation, Reader
@@ -35,8 +37,6 @@ log = logging.getLogger("heed.engine")
 
 PREFILLED = 8192
 """Tokens of prompts that are run through the model at once: all answers pause meanwhile."""
-REFILL = 1 / 8
-"""Who waits enters when there is room for all, or when so large a share of the slots is free."""
 REMEMBERED = 1024
 """Prompts whose ids are kept, for those that are asked again."""
 LATELY = 128
@@ -92,9 +92,10 @@ class LocalEngine:
         self.longest = min(longest, max(1, self.context // 2))
         self.vocabulary = int(config.vocab_size)
         self.slots, self.most_waiting = slots, waiting
-        self.chat = ChatFormat(lm.tokenizer, lm.chat.stop_ids, remembered=REMEMBERED)
+        self.chat = ChatFormat(lm.tokenizer, lm.chat.stop_ids, remembered=0)
         self._device = lm.device
-        self._stop, self._dressed = tuple(stop), dressed
+        self._stop = tuple(stop)
+        self._ids_of = _fitting(self.chat, dressed, name, self.context)
         self._slots: Slots = slots_of(lm, slots, self.context)
         self._rows: list[_Row] = []
         self._logits: Tensor | None = None
@@ -112,7 +113,7 @@ class LocalEngine:
         return tuple(self.chat.text_ids(text))
 
     def begin(self, asked: Asked, heard: Callable[[], None]) -> Begun:
-        prompt_ids = list(asked.ids) or self.chat.prompt_ids(self._dressed(asked.prompt))
+        prompt_ids = list(asked.ids or self._ids_of(asked.prompt))
         room = self.context - len(prompt_ids)
         if asked.shorter and 0 < room < asked.max_new_tokens:
             asked = replace(asked, max_new_tokens=room)
@@ -215,7 +216,9 @@ class LocalEngine:
         self._entering = []
 
     def _taken(self) -> list[Begun]:
-        """The next requests, first come, first served."""
+        """The next requests, first come, first served: when there is room for all who wait, or when
+        the share `REFILL` of the slots is free.
+        """
         if self._rows and not self._slots.joins:
             return []
         with self._changed:
@@ -315,3 +318,23 @@ class LocalEngine:
         for writing in lost:
             writing.error = writing.error or why
             writing.heard()
+
+
+def _fitting(
+    chat: ChatFormat, dressed: Callable[[Prompt], Prompt], name: str, context: int
+) -> Callable[[Prompt], tuple[int, ...]]:
+    """Gives conversations' ids, and remembers the last ones. What leaves no room for an answer is
+    refused (UserError) and not remembered: it may be as long as a request, and of those many come.
+    """
+
+    @lru_cache(maxsize=REMEMBERED)
+    def ids_of(prompt: Prompt) -> tuple[int, ...]:
+        ids = tuple(chat.prompt_ids(dressed(prompt)))
+        if len(ids) >= context:
+            raise UserError(
+                f"The prompt has {len(ids)} tokens; the context of {name} holds {context}, the "
+                "answer's among them. Shorten the prompt."
+            )
+        return ids
+
+    return ids_of

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 
 from heed.errors import UserError
-from heed.serving.callers import Door, Key, Places
+from heed.serving.callers import Door, Key, Places, Room
 from heed.serving.errors import answer_errors, refusal
 from heed.serving.remembering import Memory
 from heed.serving.roster import Roster
@@ -50,6 +50,7 @@ def create_app(
     limits = Limits(body_bytes=terms.body_bytes)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, limits=limits, refuse=refusal)
+    app.add_middleware(Room, most=terms.requests)
     app.add_middleware(Door, keys=keys, allowance=terms.allowance)
     if not keys:
         app.add_middleware(LoopbackHost, refuse=refusal)
@@ -88,5 +89,7 @@ async def _reload(site: Site) -> None:
         versions = await admin.reloaded(site, {})
     except UserError as error:
         log.error("The weights stay as they were: %s", error)
+    except Exception as error:  # nobody waits for the signal's outcome: it is told here or nowhere
+        log.error("The weights stay as they were: loading failed (%s)", type(error).__name__)
     else:
         log.warning("Weights taken anew: %s", versions)

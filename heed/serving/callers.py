@@ -29,6 +29,7 @@ Right = Literal["user", "admin"]
 PREFIX = "heed-"
 OPEN_TO_ALL = frozenset({"/health"})
 """What is told without a key."""
+DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 NAMES = re.compile(r"[A-Za-z0-9][\w.@-]{0,99}")
 
 
@@ -67,12 +68,12 @@ def read_keys(path: Path) -> list[Key]:
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
-        if len(words) != 3 or words[1] not in get_args(Right) or len(words[2]) != 64:
+        if len(words) != 3 or words[1] not in get_args(Right) or not DIGEST.fullmatch(words[2]):
             raise UserError(
                 f"{path}, line {number}: a key is a name, `user` or `admin`, and the SHA-256 of "
                 f"the key. heed serve --add-key NAME --keys {path} writes such a line."
             )
-        keys.append(Key(words[0], words[1], words[2]))  # type: ignore[arg-type]
+        keys.append(Key(words[0], words[1], words[2].lower()))  # type: ignore[arg-type]
     if not keys:
         raise UserError(f"{path} holds no key. heed serve --add-key NAME --keys {path} makes one.")
     return keys
@@ -150,6 +151,30 @@ class Door:
                 headers={"WWW-Authenticate": "Bearer"},
             )  # fmt: skip
         return Caller(found[0].name, found[0].right == "admin")
+
+
+class Room:
+    """Middleware that sends away who comes while `most` requests are under way, of all callers
+    together: what is asked is in memory before anybody knows whether it can be answered.
+    """
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self.app, self.most, self.inside = app, most, 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in OPEN_TO_ALL:
+            await self.app(scope, receive, send)
+            return
+        if self.inside >= self.most:
+            refused = too_many("too_many_requests", "Too many requests are under way.", 1.0)
+            count_refusal(Request(scope), refused)
+            await answered(refused)(scope, receive, send)
+            return
+        self.inside += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.inside -= 1
 
 
 def caller_of(request: Request) -> Caller:

@@ -20,8 +20,8 @@ from heed.store import annotations as labels
 from heed.store import items, projects, replies
 from heed.store.database import Store
 from heed.store.limits import REWRITE
-from heed.store.replies import Found, Reply
-from heed.types import Annotation, Item
+from heed.store.replies import Found
+from heed.types import Annotation, Item, Reply
 
 log = logging.getLogger("heed.serving")
 
@@ -64,28 +64,33 @@ class Memory:
         self.project_id = found.id
         self._pending: list[Reply] = []
         self._writes: asyncio.Task[None] | None = None
+        self._came = self._gone = 0
+        """Replies that came, and those of them that are no longer on their way."""
+        self._kept = asyncio.Event()
         self._since = 0
 
     async def remember(self, given: Sequence[Reply]) -> None:
         """Have replies written down soon; who brings more than the store takes, waits."""
-        self._pending.extend(each for each in map(_storable, given) if each is not None)
+        new = [each for each in map(_storable, given) if each is not None]
+        self._pending += new
+        self._came += len(new)
         if self._writes is None or self._writes.done():
             self._writes = asyncio.create_task(self._write())
-        if len(self._pending) > PENDING:
-            await asyncio.shield(self._writes)
+        while len(self._pending) > PENDING:
+            await self._kept.wait()
 
     async def flush(self) -> None:
-        """Wait until all that was given is in the store."""
-        while self._writes is not None and not self._writes.done():
-            await asyncio.shield(self._writes)
+        """Wait until all that was given by now is in the store; what comes meanwhile may not be."""
+        came = self._came
+        while self._gone < came:
+            await self._kept.wait()
 
     async def hear(self, said: Said) -> bool:
         """Put down what a user says; False where the same was said before.
 
         Raises Refused where the reply is not (or no longer) known, or what is said makes no sense.
         """
-        if self._pending or (self._writes is not None and not self._writes.done()):
-            await self.flush()
+        await self.flush()
         try:
             return await asyncio.to_thread(self._put, said)
         except ValueError as error:
@@ -99,6 +104,9 @@ class Memory:
                 await asyncio.to_thread(self._add, batch)
             except Exception as error:  # the answers were given; only feedback on them is lost
                 log.error("%d replies are not remembered: %s", len(batch), type(error).__name__)
+            self._gone += len(batch)
+            kept, self._kept = self._kept, asyncio.Event()
+            kept.set()
 
     def _add(self, batch: Sequence[Reply]) -> None:
         self._since += len(batch)

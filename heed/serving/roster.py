@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from heed.sampling.asked import Engine
@@ -109,14 +109,14 @@ class Roster:
                 self._dismiss()
         return new
 
-    def engines(self) -> Iterator[Engine]:
+    def engines(self) -> list[Engine]:
         """All that are at work, those that only finish too."""
         with self._lock:
-            yield from [policy.engine for policy in (*self._policies.values(), *self._leaving)]
+            return [policy.engine for policy in (*self._policies.values(), *self._leaving)]
 
     def close(self) -> None:
         """Give up what is under way, and let the threads end."""
-        engines = list(self.engines())
+        engines = self.engines()
         for engine in engines:
             engine.abort()
         for engine in engines:

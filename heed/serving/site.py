@@ -20,12 +20,14 @@ from heed.serving.ways import Offer, Way, way_of
 class Terms:
     """What a request may ask for.
 
-    tokens: of an answer at most. body_bytes: of a request. allowance: of one caller.
+    tokens: of an answer at most. body_bytes: of a request. allowance: of one caller. requests: of
+    all callers together under way, whether they are answered, wait or are still being read.
     """
 
     tokens: int = 2048
     body_bytes: int = 1024 * 1024
     allowance: Allowance = field(default_factory=Allowance)
+    requests: int = 2048
 
 
 @dataclass(frozen=True)

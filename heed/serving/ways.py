@@ -20,7 +20,7 @@ from heed.serving.scoring import Scorer
 from heed.serving.wire import REFUSED, Choice
 from heed.types import Completion
 
-BEST_OF = re.compile(r"best-of-(\d{1,4})")
+BEST_OF = re.compile(r"best-of-([1-9][0-9]{0,3})")
 GUARDRAIL = "guardrail"
 SEEDS = 2**62
 
@@ -65,14 +65,22 @@ class Outcome:
     """What came of answers behind a guardrail: passed, again (at a later try), refused."""
 
 
-Way = Callable[[Bell, Engine, Asked], Coroutine[Any, Any, Outcome]]
+@dataclass(frozen=True)
+class Way:
+    """A way to answer; `many` answers are written at a time for each that is given."""
+
+    answer: Callable[[Bell, Engine, Asked], Coroutine[Any, Any, Outcome]]
+    many: int = 1
 
 
-async def plain(bell: Bell, engine: Engine, asked: Asked) -> Outcome:
-    """The policy's own answers."""
+async def _plainly(bell: Bell, engine: Engine, asked: Asked) -> Outcome:
     begun = await drawn(bell, engine, asked)
     choices = [Choice(at, writing) for at, writing in enumerate(begun.writings)]
     return _outcome(choices, [begun])
+
+
+PLAIN = Way(_plainly)
+"""The policy's own answers."""
 
 
 async def drawn(bell: Bell, engine: Engine, asked: Asked) -> Begun:
@@ -109,7 +117,7 @@ def _best_of(scorer: Scorer, many: int) -> Way:
         told = {"X-Heed-Best-Of": str(many), "X-Heed-Reward": chosen}
         return _outcome(choices, [begun], told)
 
-    return answer
+    return Way(answer, many)
 
 
 def _guarded(scorer: Scorer, guard: Guard) -> Way:
@@ -146,7 +154,7 @@ def _guarded(scorer: Scorer, guard: Guard) -> Way:
         outcome = _outcome([given[at] for at in range(asked.n)], all_begun, headers)
         return replace(outcome, guarded=came)
 
-    return answer
+    return Way(answer)
 
 
 def _completions(begun: Begun) -> list[Completion]:

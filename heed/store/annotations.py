@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -80,7 +80,7 @@ def add(session: Session, project_id: int, annotations: Sequence[Annotation]) ->
     projects.lock(session, project_id)
     chosen = _distinct(checked_annotation(annotation) for annotation in annotations)
     rows = _items(session, project_id, list(chosen.values()))
-    people = _enrolled(session, list(chosen.values()))
+    people = members.enrolled(session, [(one.annotator, one.source) for one in chosen.values()])
     for id in sorted(member.id for member in people.values()):
         standings.lock(session, project_id, id)
     there = _distinct(_said_before(session, chosen.values(), rows, people))
@@ -268,33 +268,3 @@ def _said_before(
             some = ids[start : start + CHUNK]
             for row in _recorded(session, OF_ITEMS, member=member, items=some):
                 yield row.annotation
-
-
-def _enrolled(session: Session, annotations: Sequence[Annotation]) -> dict[str, members.Member]:
-    """Who said all this; those who are new become members."""
-    names = list(dict.fromkeys(said.annotator for said in annotations))
-    known = {member.name: member for member in members.called(session, names)}
-    new: dict[str, str] = {}
-    for said in annotations:
-        if said.annotator not in known:
-            new.setdefault(said.annotator, said.source)
-    for name in sorted(new):  # in one order: else two imports could wait for each other
-        known[name] = _enrol(session, name, new[name])
-    for said in annotations:
-        source = known[said.annotator].source
-        if said.source and source and said.source != source:
-            raise ValueError(
-                f"{said.annotator!r} is known as source {source!r}, a label says {said.source!r}"
-            )
-    return {said.annotator: known[said.annotator] for said in annotations}
-
-
-def _enrol(session: Session, name: str, source: str) -> members.Member:
-    """A new member, or the one whom another import enrolled this moment."""
-    try:
-        return members.enrol(session, name, source=source)
-    except ValueError:
-        found = members.find(session, name)
-        if found is None:
-            raise
-        return found

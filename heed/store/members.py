@@ -85,5 +85,37 @@ def listing(session: Session) -> list[Member]:
     return [_member(row) for row in session.scalars(select(MemberRow).order_by(MemberRow.id))]
 
 
+def enrolled(session: Session, named: Sequence[tuple[str, str]]) -> dict[str, Member]:
+    """Those of these names and sources ("": not said); who is new becomes a member.
+
+    Raises:
+        ValueError: somebody is known as another source.
+    """
+    known = {member.name: member for member in called(session, list(dict(named)))}
+    new: dict[str, str] = {}
+    for name, source in named:
+        if name not in known:
+            new.setdefault(name, source)
+    for name in sorted(new):  # in one order: else two imports could wait for each other
+        known[name] = _enrol(session, name, new[name])
+    for name, source in named:
+        if source and known[name].source and source != known[name].source:
+            raise ValueError(
+                f"{name!r} is known as source {known[name].source!r}, a label says {source!r}"
+            )
+    return known
+
+
+def _enrol(session: Session, name: str, source: str) -> Member:
+    """A new member, or the one whom another import enrolled this moment."""
+    try:
+        return enrol(session, name, source=source)
+    except ValueError:
+        found = find(session, name)
+        if found is None:
+            raise
+        return found
+
+
 def _member(row: MemberRow) -> Member:
     return Member(row.id, row.name, cast(Role, row.role), row.source)

@@ -17,11 +17,10 @@ from hypothesis import strategies as st
 
 from heed.data.preferences import read_preferences
 from heed.errors import UserError
+from heed.feedback.contents import annotation_lines, read_contents
 from heed.feedback.exporting import (
     TARGETS,
-    annotation_lines,
     export_project,
-    read_contents,
 )
 from heed.feedback.importing import import_file
 from heed.store import annotations, guidelines, items, projects

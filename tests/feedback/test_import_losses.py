@@ -12,7 +12,8 @@ import pytest
 
 from heed.data.tables import length
 from heed.errors import UserError
-from heed.feedback.exporting import export_project, read_contents
+from heed.feedback.contents import read_contents
+from heed.feedback.exporting import export_project
 from heed.feedback.importing import import_file
 from heed.store.database import Store
 

@@ -15,7 +15,7 @@ import pytest
 from heed.data.preferences import read_preferences
 from heed.data.tables import LONGEST
 from heed.errors import UserError
-from heed.feedback.exporting import read_contents
+from heed.feedback.contents import read_contents
 from heed.feedback.importing import import_file
 from heed.store import projects
 from heed.store.database import Store

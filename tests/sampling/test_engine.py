@@ -176,6 +176,21 @@ def test_what_does_not_fit_is_refused(toy_lm: Callable[..., LanguageModel]) -> N
                 engine.begin(asked, lambda: None)
 
 
+def test_a_conversation_is_remembered_unless_it_does_not_fit(
+    toy_lm: Callable[..., LanguageModel],
+) -> None:
+    """Else memory would fill with what nobody is answered, as long as requests may be."""
+    with engine_of(toy_lm(0)) as engine:
+        known = engine._ids_of.cache_info
+        for at in range(3):
+            with pytest.raises(UserError, match="context of toy holds 64"):
+                engine.begin(Asked(Prompt.of("yes " * (100 + at)), 1), lambda: None)
+        assert known().currsize == 0
+        for _ in range(2):
+            ask(engine, Asked(Prompt.of("yes"), 1))
+        assert (known().currsize, known().hits) == (1, 1)
+
+
 def test_slots_that_memory_does_not_hold_are_refused(
     toy_lm: Callable[..., LanguageModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,9 @@ from serving.conftest import Served
 from heed.errors import UserError
 from heed.serving.callers import Allowance, add_key, read_keys
 from heed.serving.counting import Counts
+from heed.serving.scoring import Scorer
 from heed.serving.site import Terms
+from heed.serving.ways import Offer
 
 ASKED: Any = [{"role": "user", "content": "yes no ?"}]
 START = Callable[..., Served]
@@ -39,9 +41,12 @@ def test_only_hashes_are_kept_and_each_name_once(tmp_path: Path) -> None:
         add_key(path, "ann", "user")
     with pytest.raises(UserError, match="letters"):
         add_key(path, "a b", "user")
-    path.write_text("ann user short\n")
-    with pytest.raises(UserError, match="line 1"):
-        read_keys(path)
+    for digest in ("short", "\N{LATIN SMALL LETTER E WITH ACUTE}" * 64, "g" * 64):
+        path.write_text(f"ann user {digest}\n")
+        with pytest.raises(UserError, match="line 1"):
+            read_keys(path)
+    path.write_text(f"ann user {'AB' * 32}\n")
+    assert read_keys(path)[0].digest == "ab" * 32
     path.write_text("# nobody\n")
     with pytest.raises(UserError, match="holds no key"):
         read_keys(path)
@@ -112,6 +117,33 @@ def test_a_caller_has_so_many_answers_at_once(serve: START) -> None:
             ask(served)
         hold.set()
         assert len(first.result().choices) == 2
+    assert ask(served, max_tokens=1).choices
+
+
+def test_the_best_of_several_takes_as_many_places(serve: START) -> None:
+    offer = Offer(Scorer("none", lambda some: [0.0] * len(some)), best_of=3)
+    served = serve({"one": 1}, terms=Terms(allowance=Allowance(at_once=3)), offer=offer)
+    body: Any = {"model": "one:best-of-3", "messages": ASKED, "max_tokens": 2}
+    assert served.post("/v1/chat/completions", body).status_code == 200
+    assert served.post("/v1/chat/completions", {**body, "n": 2}).status_code == 429
+    assert served.site.places._taken == {}
+
+
+def test_no_more_requests_are_under_way_than_memory_is_for(serve: START) -> None:
+    served = serve({"one": 1}, terms=Terms(requests=2))
+    engine = served.site.roster.find("one").engine
+    write, hold = engine._write, threading.Event()
+    engine._write = lambda: (hold.wait(10), write())
+    with ThreadPoolExecutor(2) as threads:
+        under_way = [threads.submit(ask, served, max_tokens=2) for _ in range(2)]
+        while engine.load().running + engine.load().waiting < 2:
+            pass
+        refused = served.post("/v1/feedback", {})
+        assert refused.status_code == 429
+        assert refused.headers["retry-after"] == "1"
+        assert served.get("/health").status_code == 200
+        hold.set()
+        assert all(each.result().choices for each in under_way)
     assert ask(served, max_tokens=1).choices
 
 

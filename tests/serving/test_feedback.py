@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ import pytest
 from serving.conftest import Served
 
 from heed.data.survey import survey
+from heed.errors import UserError
 from heed.feedback.exporting import export_project
-from heed.serving.remembering import Memory
+from heed.feedback.importing import import_file
+from heed.serving.remembering import Memory, Said
 from heed.store import replies
 from heed.store.database import Store
-from heed.store.replies import Reply
-from heed.types import Prompt
+from heed.types import Prompt, Reply
 
 ASKED: Any = [{"role": "user", "content": "yes no ?"}]
 START = Callable[..., Served]
@@ -75,6 +77,38 @@ def test_thumbs_become_unpaired_answers(served: Served, store: Store, tmp_path: 
     assert [each.desirable for each in trained.unpaired] == [True, False]
 
 
+def test_all_that_users_said_moves_to_another_store(
+    served: Served, store: Store, tmp_path: Path
+) -> None:
+    """Thumbs, with those that were taken back, and comparisons; the same file again: nothing."""
+    first, _ = ask(served, 1)
+    again, _ = ask(served, 2)
+    say(served, id=first, thumb="up", user="ann", comment="nice")
+    say(served, id=first, thumb="down", user="ann")
+    say(served, id=first, thumb="up", user="bob")
+    say(served, id=again, over=first, user="ann")
+    assert len(rows(store, tmp_path, "heed")) == 2
+    file = tmp_path / "heed.jsonl"
+    other = Store.open(tmp_path / "other.db")
+    report = import_file(other, "served", file)
+    assert (report.items, report.annotations, report.opinions) == (1, 1, 3)
+    assert "thumbs: 3" in str(report)
+    again_report = import_file(other, "served", file)
+    assert (again_report.opinions, again_report.known) == (0, 2)
+    export_project(other, "served", tmp_path / "back.jsonl", format="heed")
+    assert (tmp_path / "back.jsonl").read_text() == file.read_text()
+    assert rows(other, tmp_path, "unpaired") == rows(store, tmp_path, "unpaired")
+    trained = survey([str(file)])
+    assert [(one.annotator, one.desirable) for one in trained.unpaired] == [
+        ("ann", False), ("bob", True)
+    ]  # fmt: skip
+    assert len(trained.comparisons) == 1
+    file.write_text(file.read_text().replace('"desirable": true', '"desirable": 1.5'))
+    with pytest.raises(UserError, match="desirable"):
+        import_file(other, "served", file)
+    other.close()
+
+
 def test_a_preferred_regeneration_becomes_a_comparison(
     served: Served, store: Store, tmp_path: Path
 ) -> None:
@@ -125,6 +159,8 @@ def test_what_makes_no_sense_is_told(served: Served, store: Store, tmp_path: Pat
         (400, {"id": first, "thumb": "up", "edit": "no"}),
         (400, {"id": first, "thumb": "sideways"}),
         (400, {"id": first, "thumb": "up", "user": "ann (arena #3)"}),
+        (400, {"id": "a\0b", "thumb": "up"}),
+        (400, {"id": first, "thumb": "up", "user": "a\0"}),
     ):
         answer = say(served, status, **said)
         assert set(answer["error"]) == {"message", "type", "param", "code"}
@@ -149,6 +185,26 @@ def test_what_no_database_takes_costs_no_other_reply(
         found = [replies.find(session, memory.project_id, f"r{at}", 0) for at in range(4)]
     assert [each and each.reply.text for each in found] == ["good", "a\ufffdb", None, "also good"]
     assert "not remembered" in caplog.text
+
+
+def test_feedback_is_heard_however_many_replies_are_given_meanwhile(store: Store) -> None:
+    memory = Memory(store, "served", keep=100_000)
+
+    async def day() -> bool:
+        async def others() -> None:
+            for at in count():
+                await memory.remember([Reply(f"other {at}", 0, Prompt.of("q"), "a")])
+                await asyncio.sleep(0)
+
+        given = asyncio.create_task(others())
+        await asyncio.sleep(0.2)
+        await memory.remember([Reply("r", 0, Prompt.of("q"), "good")])
+        new = await asyncio.wait_for(memory.hear(Said("ann", ("r", 0), desirable=True)), 20)
+        given.cancel()
+        await memory.flush()
+        return new
+
+    assert asyncio.run(day())
 
 
 def test_without_a_store_there_is_no_feedback(serve: START) -> None:

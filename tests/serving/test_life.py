@@ -14,6 +14,7 @@ import pytest
 from serving.conftest import Served
 
 from heed.errors import UserError
+from heed.sampling.asked import Asked, Closed
 from heed.sampling.local import LocalSampler
 from heed.serving.scoring import Scorer
 from heed.serving.ways import Guard, Offer
@@ -56,6 +57,23 @@ def test_new_weights_answer_what_comes_later_and_old_ones_what_they_began(serve:
     assert after != before
     assert engine.join(5)  # and nobody asks the old ones any more
     assert served.get("/health").json()["models"] == {"one": 2}
+
+
+def test_who_reads_a_stream_holds_no_weights_that_were_replaced(serve: START) -> None:
+    """The old engine takes nothing new from then on, and ends as soon as it has written."""
+    served = serve({"one": 1}, ends=-1e9)
+    old = served.site.roster.find("one").engine
+    write, hold = old._write, threading.Event()
+    old._write = lambda: (hold.wait(10), write())
+    with served.client().chat.completions.create(
+        model="one", messages=ASKED, seed=1, max_tokens=30, stream=True
+    ) as reply:
+        next(iter(reply))
+        served.post("/admin/reload", {"models": {"one": "2"}})
+        with pytest.raises(Closed):
+            old.begin(Asked(Prompt.of("yes"), 1), lambda: None)
+        hold.set()
+        assert old.join(5)  # though nobody has read the stream
 
 
 def test_a_guardrails_second_answer_is_the_old_weights_too(serve: START) -> None:
@@ -103,11 +121,16 @@ def test_a_model_that_cannot_be_loaded_leaves_all_as_it_was(serve: START) -> Non
     assert served.get("/health").json()["models"] == {"one": 1, "two": 1}
 
 
-@pytest.mark.parametrize("stream", [True, False])
-def test_a_client_that_goes_frees_its_slot(serve: START, stream: bool) -> None:
-    served = serve({"one": 1}, ends=-1e9, slots=1)
+@pytest.mark.parametrize(
+    ("model", "more"),
+    [("one", {"stream": True}), ("one", {}), ("one", {"n": 4}), ("one", {"n": 4, "stream": True}),
+     ("one:best-of-4", {}), ("one:guardrail", {"n": 2})],
+)  # fmt: skip
+def test_a_client_that_goes_frees_its_slots(serve: START, model: str, more: dict[str, Any]) -> None:
+    offer = Offer(Scorer("words", words), best_of=4, guard=Guard(1e9, 1000, "no"))
+    served = serve({"one": 1}, ends=-1e9, slots=4, offer=offer)
     engine = served.site.roster.find("one").engine
-    body = {"model": "one", "messages": ASKED, "max_tokens": 55, "stream": stream, "seed": 1}
+    body = {"model": model, "messages": ASKED, "max_tokens": 55, "seed": 1, **more}
     held, hold = threading.Event(), threading.Event()
     write = engine._write
 
@@ -124,7 +147,7 @@ def test_a_client_that_goes_frees_its_slot(serve: START, stream: bool) -> None:
     engine._write = write
     hold.set()
     _until(lambda: engine.load().running == 0)
-    assert engine.load().tokens < 55
+    assert engine.load().tokens < 55  # of one answer; nobody's is written to its end
     assert served.site.places._taken == {}
 
 
@@ -184,7 +207,8 @@ def test_the_best_of_several_is_the_one_that_scores_highest(serve: START) -> Non
     streamed = served.client().chat.completions.create(**body, stream=True)
     assert "".join(c.choices[0].delta.content or "" for c in streamed) == best.text
     assert [model.id for model in served.client().models.list()] == ["one", "one:best-of-4"]
-    for other in ("one:best-of-5", "one:best-of-1", "one:guardrail", "one:"):
+    for other in ("one:best-of-5", "one:best-of-1", "one:guardrail", "one:", "one:best-of-02",
+                  "one:best-of-\N{ARABIC-INDIC DIGIT THREE}"):  # fmt: skip
         assert served.post("/v1/chat/completions", {**body, "model": other}).status_code == 404
 
 

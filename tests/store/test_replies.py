@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from sqlalchemy.exc import DBAPIError
 
 from heed.store import members, projects, replies
 from heed.store.database import Store
-from heed.store.replies import Reply
-from heed.types import Prompt
+from heed.store.items import Added
+from heed.types import Judged, Opinion, Prompt, Reply
 
 
 def some(count: int) -> list[Reply]:
@@ -35,8 +36,8 @@ def test_the_last_opinion_holds_and_none_is_changed(kind: str, tmp_path: Path) -
         assert replies.say(session, first.id, bob, desirable=True)
         assert replies.find(session, project, "r1", 1) is None
     with store.read() as session:
-        said = [(one.text, one.annotator, one.desirable, one.source)
-                for one in replies.opinions(session, project)]  # fmt: skip
+        (found,) = replies.judged(session, project)
+        said = [(one.text, one.annotator, one.desirable, one.source) for one in found.unpaired]
         assert said == [("a1", "ann", False, "people"), ("a1", "bob", True, "people")]
     for change in ("UPDATE opinion SET desirable = NOT desirable", "DELETE FROM opinion",
                    "UPDATE reply SET body = 'other'"):  # fmt: skip
@@ -79,4 +80,40 @@ def test_a_store_of_the_first_schema_is_upgraded(tmp_path: Path) -> None:
     with store.write() as session:
         replies.add(session, projects.create(session, "p").id, some(1))
         assert [member.name for member in members.listing(session)] == ["ann"]
+    store.close()
+
+
+def by(*words: tuple[str, bool]) -> tuple[Opinion, ...]:
+    return tuple(Opinion(name, good, "people", f"{name} said") for name, good in words)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_opinions_of_another_store_are_taken_in_once(kind: str, tmp_path: Path) -> None:
+    """Also where a part of them is here; what is otherwise here is refused, and nothing added."""
+    store = Store.open(address(kind, tmp_path))
+    one, two, three, _ = some(4)
+    given = [
+        Judged(one, by(("ann", True), ("bob", False), ("ann", False))),
+        Judged(two, by(("bob", True))),
+    ]
+    with store.write() as session:
+        project = projects.create(session, "served").id
+        elsewhere = projects.create(session, "elsewhere").id
+        replies.add(session, project, [three, one])
+        assert replies.take_in(session, project, given) == Added(4, 0)
+        assert replies.take_in(session, project, [*given, *given]) == Added(0, 4)
+        more = Judged(two, by(("bob", True), ("bob", False)))
+        assert replies.take_in(session, project, [more]) == Added(1, 0)
+        assert replies.judged(session, project) == [given[0], more]
+    for wrong, where, why in (
+        (Judged(two, by(("bob", False))), project, "another opinion"),
+        (Judged(replace(two, text="b"), ()), project, "another content"),
+        (Judged(two, ()), elsewhere, "another project"),
+        (Judged(two, (Opinion("bob", True, "judge"),)), project, "source 'people'"),
+    ):
+        with pytest.raises(ValueError, match=why), store.write() as session:
+            replies.take_in(session, where, [Judged(some(4)[3], by(("cy", True))), wrong])
+    with store.read() as session:
+        assert replies.judged(session, project) == [given[0], more]
+        assert members.find(session, "cy") is None
     store.close()

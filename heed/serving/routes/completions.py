@@ -19,7 +19,7 @@ from heed.serving.bell import Hearing
 from heed.serving.callers import Caller, caller_of
 from heed.serving.errors import TOLD, Refused, error_body, understood
 from heed.serving.site import Chosen, Site, site_of
-from heed.serving.ways import Outcome, plain
+from heed.serving.ways import PLAIN, Outcome
 from heed.serving.wire import (
     DONE,
     ChatShape,
@@ -31,7 +31,7 @@ from heed.serving.wire import (
     new_id,
     usage,
 )
-from heed.store.replies import Reply as Given
+from heed.types import Reply as Given
 
 router = APIRouter()
 T = TypeVar("T")
@@ -69,14 +69,18 @@ class Reply:
         """Whether they are wanted: true of a chat, 0 (no others beside them) of a text."""
         return self.body.logprobs is not None and self.body.logprobs is not False
 
+    @property
+    def places(self) -> int:
+        """Answers that are written for it at a time."""
+        return self.asked.n * (self.chosen.way or PLAIN).many
+
     def enter(self) -> None:
         """Take the caller's places."""
-        self.site.places.take(self.caller, self.asked.n)
+        self.site.places.take(self.caller, self.places)
 
     def leave(self, status: int) -> None:
-        """Give them back, and the policy, and count the request."""
-        self.site.roster.release(self.chosen.policy)
-        self.site.places.leave(self.caller, self.asked.n)
+        """Give them back, and count the request."""
+        self.site.places.leave(self.caller, self.places)
         model = self.chosen.model
         self.site.counts.add("heed_requests_total", model=model, status=str(status))
         self.site.counts.time("heed_answer_seconds", time.monotonic() - self.began, model=model)
@@ -109,28 +113,36 @@ class Reply:
 
 
 async def respond(request: Request, body: ChatBody | CompletionBody, shape: Shape) -> Response:
-    """The reply to a request, by whichever way its model's name asks for."""
+    """The reply to a request, by whichever way its model's name asks for.
+
+    Its policy is held until all is begun, no longer: whoever reads a stream slowly must not keep
+    weights in memory that were replaced.
+    """
     site = site_of(request)
     chosen = site.chosen(body.model, hold=True)
     try:
         reply = _reply(request, chosen, body, shape)
         reply.enter()
-    except BaseException:
+        return await _responded(request, reply)
+    finally:
         site.roster.release(chosen.policy)
-        raise
+
+
+async def _responded(request: Request, reply: Reply) -> Response:
+    site, engine = reply.site, reply.chosen.policy.engine
     status = 500
     streams = False
     try:
-        if body.stream and reply.chosen.way is None:
-            hearing = Hearing(reply.site.bell, reply.chosen.policy.engine, reply.asked)
+        if reply.body.stream and reply.chosen.way is None:
+            hearing = Hearing(site.bell, engine, reply.asked)
             streams = True
             return Streamed(_streamed(reply, hearing), reply, hearing)
-        way = reply.chosen.way or plain
-        engine = reply.chosen.policy.engine
-        outcome = await unless_gone(request, way(reply.site.bell, engine, reply.asked))
+        way = reply.chosen.way or PLAIN
+        outcome = await unless_gone(request, way.answer(site.bell, engine, reply.asked))
         reply.cost(outcome.prompt_tokens, outcome.drawn)
         for what, count in outcome.guarded.items():
-            site.counts.add("heed_guardrail_total", count, model=body.model, outcome=what)
+            model = reply.chosen.model
+            site.counts.add("heed_guardrail_total", count, model=model, outcome=what)
         await reply.remember(outcome.choices)
         status = 200
         return _at_once(reply, outcome)

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from heed.serving.asking import read
 from heed.serving.callers import caller_of
@@ -35,6 +35,13 @@ class FeedbackBody(BaseModel):
     edit: str | None = Field(None, min_length=1, max_length=ANSWER)
     comment: str = Field("", max_length=COMMENT)
     user: str | None = Field(None, min_length=1, max_length=NAME)
+
+    @field_validator("id", "over", "edit", "comment", "user")
+    @classmethod
+    def _for_a_database(cls, value: str | None) -> str | None:
+        if value is not None and "\x00" in value:
+            raise ValueError("a NUL character is no text")
+        return value
 
     @model_validator(mode="after")
     def _one_thing(self) -> Self:

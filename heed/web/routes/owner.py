@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import Response, StreamingResponse
 
-from heed.feedback.exporting import annotation_lines
+from heed.feedback.contents import annotation_lines
 from heed.feedback.summary import PEOPLE
 from heed.stats.intervals import Estimate
 from heed.store import guidelines
