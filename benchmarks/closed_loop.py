@@ -1,20 +1,24 @@
 """The loop closed from production: serve, hear what users say, learn from it, serve the outcome.
 
-    python -m benchmarks.closed_loop runs/demo:sft [--rounds 3] [--exchanges 600]
+    python -m benchmarks.closed_loop runs/demo:sft [--rounds 3] [--exchanges 600] [--seed 0]
 
 `heed serve` answers simulated users (people of the embedded world, who know what is asked of
 them and err as people do). Each asks something twice and posts which answer is better, or, of two
 bad ones, a thumb down for both. Every round the feedback is exported (`heed prefs export`), a
-recipe improves the policy that gave the answers (`heed run`: DPO on the preferences, or KTO on
-every answer by itself), and the server takes the new weights while other users go on asking:
-not one of their requests may fail. The world's gold reward says, on prompts that no round has
-seen, whether the policy is better. The exit status is 1 if a request failed.
+recipe improves the policy that gave the answers (`heed run`: DPO on the preferences with the
+cross-entropy of the preferred answers beside it, or KTO on every answer by itself), and the server
+takes the new weights while other users go on asking: not one of their requests may fail. The
+world's gold reward says, on prompts that no round has seen, whether the policy is better, and the
+log-probs of answers held out of the training by how much the round moved what was preferred and
+what was not. `--method dpo_alone` shows what becomes of DPO without the cross-entropy. The exit
+status is 1 if a request failed.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import random
 import subprocess
 import sys
@@ -36,13 +40,20 @@ from heed.world.world import World
 
 AT_ONCE = 32
 TOKENS = 64
+BETA = 0.1
+COMMON = (
+    f"policy: pretrain, comparisons: records, beta: {BETA}, epochs: 2, batch: 32, "
+    "optim: {lr: 3e-4, warmup: 0.1, micro_tokens: 3200}"
+)
 METHODS = {
-    "dpo": ("trl", "dpo: {policy: pretrain, comparisons: records, epochs: 2, batch: 32, "
-            "optim: {lr: 3e-4, warmup: 0.1, micro_tokens: 3200}}"),
-    "kto": ("unpaired", "kto: {policy: pretrain, comparisons: records, epochs: 2, batch: 32, "
-            "optim: {lr: 3e-4, warmup: 0.1, micro_tokens: 3200}}"),
-}  # fmt: skip
-"""The format that feedback is exported in, and the stage that learns from it."""
+    "dpo": ("trl", f"dpo: {{{COMMON}, sft_coef: 1.0}}"),
+    "dpo_alone": ("trl", f"dpo: {{{COMMON}}}"),
+    "kto": ("unpaired", f"kto: {{{COMMON}}}"),
+}
+"""The format that feedback is exported in, and the stage that learns from it. The cross-entropy is
+that of Pang et al. 2024 (Iterative RPO, arXiv:2404.19733): round after round DPO alone takes
+probability from the answers that were rejected, and what they shared with others goes too.
+"""
 RECIPE = """\
 name: {name}
 model: {model}
@@ -65,9 +76,17 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Round:
-    """What a round began with and what users said in it; `gold` on held-out prompts."""
+    """What a round began with and what users said in it.
 
+    totals: gold of each answer to the held-out prompts, which are the same every time. gold: their
+    mean. gained: the mean difference to the first weights' answers. moved: by how many nats the
+    round before changed the log-probs of answers that were preferred, and of those that were not.
+    """
+
+    totals: Sequence[float]
     gold: Estimate
+    gained: Estimate
+    moved: tuple[float, float] | None
     said: Counter[str]
 
 
@@ -120,7 +139,7 @@ async def users(server: Server, world: World, prompts: Sequence[Prompt], seed: i
         return Counter(await asyncio.gather(*(one(at, each) for at, each in enumerate(prompts))))
 
 
-async def gold(server: Server, world: World, prompts: Sequence[Prompt]) -> Estimate:
+async def gold(server: Server, world: World, prompts: Sequence[Prompt]) -> list[float]:
     """What the answers to prompts are worth, all asked with the same seeds every time."""
     room = asyncio.Semaphore(AT_ONCE)
     async with client_of(server) as client:
@@ -130,8 +149,7 @@ async def gold(server: Server, world: World, prompts: Sequence[Prompt]) -> Estim
                 _, text, _ = await ask(client, prompt, at)
             return world.gold(prompt, text).total
 
-        totals = await asyncio.gather(*(one(at, each) for at, each in enumerate(prompts)))
-    return mean_interval(totals, [each.id for each in prompts])
+        return await asyncio.gather(*(one(at, each) for at, each in enumerate(prompts)))
 
 
 @asynccontextmanager
@@ -165,10 +183,10 @@ def client_of(server: Server) -> openai.AsyncOpenAI:
 async def improved(folder: Path, number: int, model: str, method: str) -> Path:
     """Export what was said, keep what is new, and run a recipe on it; the new policy's run."""
     format_, stage = METHODS[method]
+    before = folder / f"all-{number - 1}.jsonl"
     file = folder / f"all-{number}.jsonl"
     await heed("prefs", "export", str(file), "--store", str(folder / "feedback.db"),
                "--project", "served", "--format", format_)  # fmt: skip
-    before = folder / f"all-{number - 1}.jsonl"
     known = set(before.read_text().splitlines()) if before.exists() else set()
     data = folder / f"round-{number}.jsonl"
     data.write_text("".join(f"{line}\n" for line in file.read_text().splitlines()
@@ -192,30 +210,73 @@ async def heed(*words: str) -> None:
 
 
 async def loop(
-    start: str, folder: Path, *, rounds: int, exchanges: int, measured: int, method: str = "dpo"
+    start: str,
+    folder: Path,
+    *,
+    rounds: int,
+    exchanges: int,
+    measured: int,
+    method: str = "dpo",
+    seed: int = 0,
 ) -> tuple[list[Round], Traffic]:
-    """Rounds, the last of them without feedback: what came of the one before."""
+    """Rounds, the last of them without feedback: what came of the one before. `seed` draws who
+    asks what, and the answers that users speak of.
+    """
     world = World(0)
     train, held = list(world.split("train")), list(world.split("heldout"))
-    random.Random(0).shuffle(train)
+    random.Random(seed).shuffle(train)
     held = [held[at * len(held) // measured] for at in range(measured)]
     made: list[Round] = []
     words = [f"live={start}", "--store", str(folder / "feedback.db")]
     with served(words, folder / "server.log") as server:
         async with traffic(server, train) as heard:
-            word = start
-            for number in range(1, rounds + 1):
-                value = await gold(server, world, held)
-                asked = [train[(number * exchanges + at) % len(train)] for at in range(exchanges)]
-                said = await users(server, world, asked, number)
-                made.append(Round(value, said))
+            word, moved = start, None
+            for number in range(1, rounds + 2):
+                totals = await gold(server, world, held)
+                said: Counter[str] = Counter()
+                if number <= rounds:
+                    asked = [train[(number * exchanges + at) % len(train)]
+                             for at in range(exchanges)]  # fmt: skip
+                    said = await users(server, world, asked, number + 1000 * seed)
+                made.append(measured_round(held, totals, made, moved, said))
                 print(line(number, made[-1]), flush=True)
-                run = await improved(folder, number, policy_of(word), method)
-                word = f"{run}:{method}"
-                await reload(server, word)
-            made.append(Round(await gold(server, world, held), Counter()))
-            print(line(rounds + 1, made[-1]), flush=True)
+                if number <= rounds:
+                    run = await improved(folder, number, policy_of(word), method)
+                    word, moved = f"{run}:{stage_of(method)}", moved_by(run, stage_of(method))
+                    await reload(server, word)
     return made, heard
+
+
+def measured_round(
+    held: Sequence[Prompt],
+    totals: Sequence[float],
+    before: Sequence[Round],
+    moved: tuple[float, float] | None,
+    said: Counter[str],
+) -> Round:
+    """A round's figures; differences are those of the same prompts, asked with the same seeds."""
+    first = before[0].totals if before else totals
+    prompts = [each.id for each in held]
+    gained = [now - then for now, then in zip(totals, first, strict=True)]
+    return Round(
+        totals, mean_interval(totals, prompts), mean_interval(gained, prompts), moved, said
+    )
+
+
+def stage_of(method: str) -> str:
+    """The name of the stage that learns."""
+    return METHODS[method][1].partition(":")[0]
+
+
+def moved_by(run: Path, stage: str) -> tuple[float, float] | None:
+    """Nats by which a DPO stage changed the log-probs of answers that it was not trained on, of the
+    preferred ones and of the others.
+    """
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    last = [row for row in rows if row["stage"] == stage][-1]
+    if "heldout_chosen_reward" not in last:
+        return None
+    return last["heldout_chosen_reward"] / BETA, last["heldout_rejected_reward"] / BETA
 
 
 def policy_of(word: str) -> str:
@@ -235,11 +296,17 @@ async def reload(server: Server, word: str) -> None:
 
 def line(number: int, made: Round) -> str:
     said = ", ".join(f"{count} {kind}" for kind, count in sorted(made.said.items()))
-    value = made.gold
-    return (
-        f"weights {number}: gold {value.mean:.2f} [{value.low:.2f}, {value.high:.2f}]"
-        f"{'; users said: ' + said if said else ''}"
-    )
+    told = [f"weights {number}: gold {interval(made.gold)}"]
+    if number > 1:
+        told.append(f"gained {interval(made.gained)} since the first")
+    if made.moved is not None:
+        told.append("log-probs of preferred answers moved by {:+.2f} nats, others {:+.2f}".format(
+            *made.moved))  # fmt: skip
+    return "; ".join([*told, *([f"users said: {said}"] if said else [])])
+
+
+def interval(value: Estimate) -> str:
+    return f"{value.mean:.2f} [{value.low:.2f}, {value.high:.2f}]"
 
 
 def main() -> None:
@@ -249,11 +316,12 @@ def main() -> None:
     parser.add_argument("--exchanges", type=int, default=600)
     parser.add_argument("--measured", type=int, default=400)
     parser.add_argument("--method", choices=list(METHODS), default="dpo")
+    parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         _, heard = asyncio.run(
             loop(given.start, Path(folder), rounds=given.rounds, exchanges=given.exchanges,
-                 measured=given.measured, method=given.method)
+                 measured=given.measured, method=given.method, seed=given.seed)
         )  # fmt: skip
     answered = ", ".join(f"{count} by {name}" for name, count in sorted(heard.versions.items()))
     print(f"others meanwhile: {answered}; failed: {len(heard.failed)}")

@@ -131,6 +131,13 @@ def import_file(
         progress=lambda done, total: progress("read", done, total),
     )  # fmt: skip
     aside = _keep_aside(path, [*gathering.errors, *gathering.aside])
+    _check(path, gathering, aside, keep_good)
+    thumbs = _store(store, project, path, gathering, progress)
+    return _report(name, gathering, thumbs, aside)
+
+
+def _check(path: str | Path, gathering: Gathering, aside: Path | None, keep_good: bool) -> None:
+    """Raise UserError where nothing may be imported, or nothing is there to be."""
     if gathering.errors and not keep_good:
         raise UserError(_refusal(gathering.errors, aside))
     if gathering.demonstrations:
@@ -141,7 +148,9 @@ def import_file(
     found = (gathering.items, gathering.annotations, gathering.judged)
     if not (any(found) or gathering.known or gathering.duplicates):
         raise UserError(f"{path} holds no comparison: {_reasons(gathering, aside)}.")
-    thumbs = _store(store, project, path, gathering, progress)
+
+
+def _report(name: str, gathering: Gathering, thumbs: Added, aside: Path | None) -> ImportReport:
     return ImportReport(
         name, len(gathering.items), len(gathering.annotations), gathering.known + thumbs.known,
         gathering.duplicates, gathering.alike, gathering.repeats, gathering.contradictory,
