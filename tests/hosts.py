@@ -44,16 +44,12 @@ class Hosts:
         ip("-n", self.name, "link", "set", f"port{host}", state)
 
     def silence(self, host: int) -> None:
-        """Let the switch drop whatever comes from a host or goes to it; no host sees that."""
-        self._forward(host, 0)
+        """Let all packets from a host and to it be lost in the switch; no host sees that."""
+        ip("-n", self.name, "link", "set", f"port{host}", "nomaster")
 
     def hear(self, host: int) -> None:
         """Mend what `silence` did."""
-        self._forward(host, 3)
-
-    def _forward(self, host: int, state: int) -> None:
-        ip("-n", self.name, "link", "set", f"port{host}", "type", "bridge_slave", "state",
-           str(state))  # fmt: skip
+        ip("-n", self.name, "link", "set", f"port{host}", "master", "switch")
 
 
 def ip(*words: str) -> None:

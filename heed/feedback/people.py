@@ -155,13 +155,14 @@ class PeopleSource:
         """
         gone: float | None = None
         while True:
+            asked = time.monotonic()
             try:
                 found = ask()
             except Exception as error:
                 if not unreachable(error):
                     raise
                 if gone is None:
-                    gone = time.monotonic()
+                    gone = asked
                     self.announce(
                         f"The store {without_password(self.place)} is away ({why(error)}). "
                         "Waiting for it; labels that people were told are saved are kept."
