@@ -119,7 +119,7 @@ def unreachable(error: Exception) -> bool:
     return error.connection_invalidated or code.startswith(CUT) or code == FULL
 
 
-def why(error: Exception) -> str:
+def why(error: BaseException) -> str:
     """An error of the database in one line."""
     said = str(getattr(error, "orig", None) or error).strip().splitlines()
     return said[0] if said else type(error).__name__
