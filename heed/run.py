@@ -129,7 +129,10 @@ def _chosen(settings: Settings) -> dict[str, Any]:
     for name, value in settings:
         if isinstance(value, Settings) and value.apart and name in chosen:
             kept = {key: each for key, each in chosen[name].items() if key not in value.apart}
-            chosen[name] = kept
+            if kept or not isinstance(type(settings).model_fields[name].default, Settings):
+                chosen[name] = kept
+            else:  # as if nothing had been said of it
+                del chosen[name]
     return chosen
 
 

@@ -235,6 +235,15 @@ def test_what_was_spent_outlives_a_kill(run: Run) -> None:
     assert done["spent"] == {"trained": 7.0}
 
 
+def test_where_people_find_the_page_is_no_part_of_a_key() -> None:
+    asked = "collect.source=people"
+    plain = keys(asked)["collect"]
+    assert keys(asked, "collect.people.serve=false")["collect"] == plain
+    assert keys(asked, "collect.people={host: 0.0.0.0, port: 9000}")["collect"] == plain
+    assert keys(asked, "collect.people={enough: 0.5, port: 1}")["collect"] != plain
+    assert keys()["collect"] != plain
+
+
 def test_where_servers_stand_is_no_part_of_a_key_but_that_they_draw_is() -> None:
     one = "ppo.servers.addresses=[http://127.0.0.1:1]"
     assert changed(one) == AFTER_PPO

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -11,13 +10,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hosts import NET, Hosts, hosts_or_skip
 from killed import ENVIRONMENT, Killer, rows
 from test_kill_ahead import RECIPE
 
 from benchmarks.rollout_servers import KEY, Served
 
 ITERATIONS = 60
-NET = "10.77.0"
 FAR = f"""\
   - rloo: {{name: far, iterations: {ITERATIONS}, rollouts: 16, sampling: {{max_new_tokens: 16}},
            servers: {{addresses: ["http://{NET}.2:8001", "http://{NET}.3:8001"],
@@ -25,52 +24,9 @@ FAR = f"""\
 """
 
 
-class Hosts:
-    """So many hosts with an address each, on one switch."""
-
-    def __init__(self, count: int) -> None:
-        self.name = f"heed{os.getpid()}"
-        self.names = [f"{self.name}-{at}" for at in range(1, count + 1)]
-
-    def __enter__(self) -> Hosts:
-        ip("netns", "add", self.name)
-        ip("-n", self.name, "link", "add", "switch", "type", "bridge")
-        ip("-n", self.name, "link", "set", "switch", "up")
-        for at, host in enumerate(self.names, 1):
-            ip("netns", "add", host)
-            ip("-n", self.name, "link", "add", f"port{at}", "type", "veth", "peer", "name", "eth0",
-               "netns", host)  # fmt: skip
-            ip("-n", self.name, "link", "set", f"port{at}", "master", "switch", "up")
-            ip("-n", host, "address", "add", f"{NET}.{at}/24", "dev", "eth0")
-            for device in ("eth0", "lo"):
-                ip("-n", host, "link", "set", device, "up")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for name in [*self.names, self.name]:
-            ip("netns", "delete", name)
-
-    def inside(self, host: int) -> list[str]:
-        """The words before a command that is to run on a host."""
-        return ["ip", "netns", "exec", self.names[host - 1]]
-
-    def plug(self, host: int, state: str) -> None:
-        """Cut a host's cable (`down`), or mend it (`up`)."""
-        ip("-n", self.name, "link", "set", f"port{host}", state)
-
-
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
-
-
 @pytest.fixture
 def hosts() -> Iterator[Hosts]:
-    try:
-        probe = Hosts(0).__enter__()
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"no network namespaces here (ip netns, as root): {error}")
-    probe.__exit__()
-    with Hosts(3) as made:
+    with hosts_or_skip(3) as made:
         yield made
 
 

@@ -21,7 +21,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from heed.errors import UserError
-from heed.feedback.people import Desk, Page
+from heed.feedback.people import Desk, Page, nobody
 from heed.recipe import People
 from heed.store import projects
 from heed.store.database import Store, masked
@@ -31,8 +31,8 @@ PORTS_TRIED = 50
 
 
 def open_desk(settings: People) -> Desk:
-    """A desk that serves with these settings."""
-    return partial(_serve, settings)
+    """A desk that serves with these settings, or leaves that to another host."""
+    return partial(_serve, settings) if settings.serve else nobody
 
 
 @contextmanager

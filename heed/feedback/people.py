@@ -2,7 +2,7 @@
 
 Nothing here serves a page: the command line hands in a `Desk` that does, and people may as well
 annotate on a server that somebody else started on the same store. So either side can be stopped
-and started again: what was said stands in the store.
+and started again: what was said stands in the store. A store whose server is away is waited for.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from sqlalchemy import make_url
 
@@ -21,7 +21,10 @@ from heed.store import guidelines, items, projects
 from heed.store.annotations import read_all
 from heed.store.database import Store
 from heed.store.projects import Project, ProjectSettings
+from heed.store.reach import unreachable, why
 from heed.types import Annotation, Item
+
+Found = TypeVar("Found")
 
 
 class Page(Protocol):
@@ -51,7 +54,7 @@ class UnattendedPage:
 
 @contextmanager
 def nobody(place: str, project: str) -> Iterator[Page]:
-    """The desk of who runs a recipe without the command line: says how to open the page."""
+    """The desk of a run that serves no page itself: says how to open it, on whatever host."""
     yield UnattendedPage(f"heed label --store {without_password(place)} --project {project}")
 
 
@@ -64,6 +67,8 @@ def without_password(place: str) -> str:
 
 
 POLL_SECONDS = 0.5
+AWAY_SECONDS = 2.0
+"""Between two attempts at a store that is away; where packets are lost, each takes seconds too."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class PeopleSource:
     """Whoever opens the labelling page of `project` in the store at `place`.
 
     `enough` is the share of the wanted labels (every item by `settings.per_item` people) with
-    which the wait is over; `announce` hears the page's address.
+    which the wait is over; `announce` hears the page's address, and when the store is away.
     """
 
     place: str
@@ -85,18 +90,19 @@ class PeopleSource:
     name = "people"
 
     def ask(self, items: Sequence[Item], progress: Callable[[int], None]) -> list[Annotation]:
-        """Waits until enough labels are in.
+        """Waits until enough labels are in, also while the store's server is away.
 
-        Raises Interrupted on Ctrl-C: what was said by then stands in the store.
+        Raises:
+            Interrupted: on Ctrl-C; what was said by then stands in the store.
+            UserError: the store cannot be opened to begin with.
         """
         store = Store.open(self.place)
         try:
-            project = self._prepare(store, items)
+            project = self._patiently(lambda: self._prepare(store, items))
             with self.desk(self.place, self.project) as page:
                 self.announce(f"Waiting for people to compare answers: {page.address}")
                 self._wait(store, project, len(items), page, progress)
-            with store.read() as session:
-                return read_all(session, project.id)
+            return self._patiently(lambda: _said(store, project))
         except KeyboardInterrupt as stop:
             raise Interrupted(
                 "Stopped waiting for people; their answers so far are kept. The same command "
@@ -134,10 +140,46 @@ class PeopleSource:
         progress: Callable[[int], None],
     ) -> None:
         while True:
-            with store.read() as session:
-                labels = queue.progress(session, project)
+            labels = self._patiently(lambda: _progress(store, project))
             progress(asked * labels.done // labels.wanted)
             if labels.done >= self.enough * labels.wanted:
                 return
             page.keep_alive()
             time.sleep(POLL_SECONDS)
+
+    def _patiently(self, ask: Callable[[], Found]) -> Found:
+        """What the store says, however long it is away.
+
+        `ask` may be done twice: whether the store has done what it was asked when it was lost,
+        nobody knows.
+        """
+        gone: float | None = None
+        while True:
+            asked = time.monotonic()
+            try:
+                found = ask()
+            except Exception as error:
+                if not unreachable(error):
+                    raise
+                if gone is None:
+                    gone = asked
+                    self.announce(
+                        f"The store {without_password(self.place)} is away ({why(error)}). "
+                        "Waiting for it; labels that people were told are saved are kept."
+                    )
+                time.sleep(AWAY_SECONDS)
+            else:
+                if gone is not None:
+                    away = time.monotonic() - gone
+                    self.announce(f"The store is back after {away:.0f} seconds; going on.")
+                return found
+
+
+def _progress(store: Store, project: Project) -> queue.Progress:
+    with store.read() as session:
+        return queue.progress(session, project)
+
+
+def _said(store: Store, project: Project) -> list[Annotation]:
+    with store.read() as session:
+        return read_all(session, project.id)

@@ -47,6 +47,8 @@ class Annotators(Settings):
 class People(Settings):
     """People at the labelling page, whom the run waits for."""
 
+    apart: ClassVar[frozenset[str]] = frozenset({"serve", "host", "port", "accounts"})
+
     store: str | None = None
     """Path or URL of the store, without a password; the run's own feedback.db by default."""
     guideline: str | None = None
@@ -66,12 +68,25 @@ class People(Settings):
     pay_per_hour: NonNegativeFloat = 0.0
     """What an hour of annotation costs, for the owner's pages."""
     currency: str = "USD"
+    serve: bool = True
+    """Serve the page here while the run waits; false leaves that to heed label, on any host that
+    reaches the store."""
     accounts: bool = False
     """Ask for invitations on this machine too; other hosts always do."""
     host: str = "127.0.0.1"
     """Address to serve the page on."""
     port: int = Field(8765, ge=0, le=65535)
     """Port of the page; the next free one is taken where it is in use."""
+
+    @model_validator(mode="after")
+    def _says_nothing_of_a_page_elsewhere(self) -> Self:
+        idle = sorted(self.model_fields_set & {"accounts", "host", "port"})
+        if not self.serve and idle:
+            raise ValueError(
+                f"serve: false leaves the page to heed label, and {idle[0]} is about a page of "
+                f"the run's own; give --{idle[0]} to heed label and leave it out here"
+            )
+        return self
 
 
 class Speaker(Settings):

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
@@ -126,7 +126,7 @@ def _http(error: Exception) -> Refused:
 
 def _store_failed(error: Exception) -> Refused:
     log.warning("the store failed: %s", type(getattr(error, "orig", None) or error).__name__)
-    message = "The store did not answer in time; nothing was saved. Try again."
+    message = "The store did not answer in time. Try again; nothing is saved twice."
     return Refused(503, "store_busy", message, headers={"Retry-After": "2"})
 
 
@@ -137,5 +137,6 @@ TOLD: dict[type[Exception], Callable[[Exception], Refused]] = {
     UserError: _not_possible,
     HTTPException: _http,
     OperationalError: _store_failed,
+    InterfaceError: _store_failed,
     PoolTimeout: _store_failed,
 }

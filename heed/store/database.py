@@ -24,6 +24,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import Session
 
 from heed.errors import UserError
+from heed.store.reach import POOL_SECONDS, Reach, connection_settings, why
 from heed.store.schema import REVISION, VERSION_TABLE
 
 BUSY_SECONDS = 120.0
@@ -42,9 +43,9 @@ class Store:
         self._url = url
         self._sqlite = url.get_backend_name() == "sqlite"
         self._queue = _WriterQueue() if self._sqlite else None
-        make = _sqlite_engine if self._sqlite else _postgres_engine
-        self._reader = make(url, writes=False)
-        self._writer = make(url, writes=True)
+        self._reader, self._writer = (
+            _sqlite_engines(url) if self._sqlite else _postgres_engines(url)
+        )
         self._hasty_writer = self._writer.execution_options(hasty=True)
 
     @classmethod
@@ -168,6 +169,10 @@ def _shown(url: URL) -> str:
     return url.set(query={}).render_as_string(hide_password=True)
 
 
+def _sqlite_engines(url: URL) -> tuple[Engine, Engine]:
+    return _sqlite_engine(url, writes=False), _sqlite_engine(url, writes=True)
+
+
 def _sqlite_engine(url: URL, *, writes: bool) -> Engine:
     """SQLAlchemy begins transactions itself: Python's sqlite3 would begin too late, at the first
     write, where two readers that both want to write can only fail.
@@ -192,17 +197,23 @@ def _sqlite_engine(url: URL, *, writes: bool) -> Engine:
     return engine
 
 
-def _postgres_engine(url: URL, *, writes: bool) -> Engine:
+def _postgres_engines(url: URL) -> tuple[Engine, Engine]:
+    reach = Reach()
+    return (_postgres_engine(url, reach, writes=False), _postgres_engine(url, reach, writes=True))
+
+
+def _postgres_engine(url: URL, reach: Reach, *, writes: bool) -> Engine:
     try:
         engine = create_engine(
-            url, pool_size=CONNECTIONS, max_overflow=0, pool_timeout=BUSY_SECONDS,
-            pool_pre_ping=True, connect_args={"connect_timeout": 10},
+            url, pool_size=CONNECTIONS, max_overflow=0, pool_timeout=POOL_SECONDS,
+            pool_pre_ping=True, connect_args=connection_settings(url.query),
             isolation_level="READ COMMITTED" if writes else "REPEATABLE READ",
         )  # fmt: skip
     except ImportError as error:
         raise UserError(
             "PostgreSQL needs the psycopg package: pip install 'heed[postgres]'."
         ) from error
+    reach.watch(engine)
     if not writes:
         return engine.execution_options(postgresql_readonly=True)
 
@@ -278,8 +289,7 @@ def _upgrade(connection: Connection, store: Store) -> None:
 
 
 def _cannot_open(store: Store, error: BaseException) -> str:
-    cause = getattr(error, "orig", None) or error
-    reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+    reason = why(error)
     password = store._url.password
     if isinstance(password, str) and password:
         reason = reason.replace(password, "***")

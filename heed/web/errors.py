@@ -13,7 +13,7 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
@@ -88,10 +88,12 @@ def _told(status: int, word: str, message: str = "") -> Handler:
 
 
 def _busy(request: Request, error: Exception) -> Response:
-    """The database is busy, or away: nothing was saved, and trying again is right."""
+    """The database is busy, or away. Trying again is right: an answer that was saved, and whose
+    reply was lost, is known by its key.
+    """
     cause = getattr(error, "orig", None) or error
     log.warning("the store failed: %s", type(cause).__name__)
-    message = "The store did not answer in time; nothing was saved. Try again."
+    message = "The store did not answer in time. Try again; nothing is saved twice."
     return refusal(request, 503, "store_busy", message, {"Retry-After": "2"})
 
 
@@ -103,5 +105,6 @@ HANDLERS: dict[type[Exception], Handler] = {
     # One answer for tasks of others and tasks that never were: neither is told apart.
     NotYours: _told(404, "not_yours", "This task is not yours to answer."),
     OperationalError: _busy,
+    InterfaceError: _busy,
     PoolTimeout: _busy,
 }

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cable import Cable
+from databases import postgres_url
 from playwright.sync_api import Browser, Page, Request, Route, expect
 from web.browser import (
     PROJECT,
@@ -22,7 +25,7 @@ from web.browser import (
 )
 
 from heed.feedback import queue
-from heed.store import access, annotations, members, projects
+from heed.store import access, annotations, items, members, projects
 from heed.store.database import Store
 from heed.store.projects import ProjectSettings
 from heed.types import Annotation, Item, Prompt
@@ -174,6 +177,24 @@ def test_a_lost_reply_is_asked_again_under_the_same_key(
     assert len(keys) == 2
     assert len(set(keys)) == 1
     assert len(rows(store)) == 1
+
+
+def test_an_answer_waits_while_the_store_is_away(browser: Browser) -> None:
+    with Cable(postgres_url()) as cable, closing(Store.open(cable.url)) as store:
+        with store.write() as session:
+            items.add(session, projects.create(session, PROJECT).id, pairs(3))
+        with visiting(browser, store, allow=[NETWORK]) as page:
+            join(page, invitation(store), "Ada")
+            cable.cut()
+            page.keyboard.press("4")
+            page.keyboard.press("Enter")
+            expect(page.locator("#saved")).to_contain_text("1 not saved yet", timeout=20_000)
+            page.wait_for_timeout(2500)  # it tries again after two seconds
+            expect(page.locator("#saved")).to_contain_text("1 not saved yet")
+            cable.mend()
+            saved(page, 1)
+            expect(page.locator("#saved")).to_have_text("Saved")
+        assert [row.verdict for row in rows(store)] == [4]
 
 
 def test_an_unsaved_answer_outlives_the_page(browser: Browser, new_store: NewStore) -> None:
