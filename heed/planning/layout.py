@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heed.planning.hardware import Hardware
-from heed.planning.memory import Holds
-from heed.planning.ranks import WAYS, RankMemory, Way, drawing, rank_memory
+from heed.planning.memory import LOGITS, VOCABULARY, Holds, cache
+from heed.planning.ranks import WAYS, RankMemory, Way, rank_memory
 from heed.planning.sizes import Size
 from heed.recipe import OnPolicy, Stage
 
 MOST = 2**16
 """Devices beyond which none is tried."""
 DOUBLING: tuple[int, ...] = tuple(2**power for power in range(MOST.bit_length()))
+SERVED = 1
+"""Processes that learn beside servers: under torchrun `servers` is refused
+(`heed.stages.elsewhere`)."""
 SIDE_BY_SIDE = 256
 """Answers that a server draws at once, where its memory holds so many."""
 
@@ -38,7 +41,9 @@ class Layout:
 
 
 def layouts(drawn: Sequence[Holds], hardware: Hardware) -> list[Layout]:
-    """The ways to share the devices out that are worth trying, for stages that may ask servers."""
+    """The ways to share the devices out that are worth trying, for stages that may ask servers;
+    where the hardware says how many of its devices draw, all others train.
+    """
     server = server_of(drawn, hardware)
     if hardware.servers is not None:
         size = min(server or hardware.servers, hardware.servers)
@@ -47,8 +52,9 @@ def layouts(drawn: Sequence[Holds], hardware: Hardware) -> list[Layout]:
     alone = [Layout(hardware.count)]
     if server is None or not drawn:
         return alone
-    some = [times * server for times in DOUBLING if times * server < hardware.count]
-    return alone + [Layout(hardware.count - draws, draws, server) for draws in some]
+    spare = (hardware.count - SERVED) // server * server
+    some = {times * server for times in DOUBLING if times * server <= spare} | {spare}
+    return alone + [Layout(SERVED, draws, server) for draws in sorted(some) if draws]
 
 
 def server_of(drawn: Sequence[Holds], hardware: Hardware) -> int | None:
@@ -64,10 +70,12 @@ def server_of(drawn: Sequence[Holds], hardware: Hardware) -> int | None:
 
 
 def room(holds: Holds, hardware: Hardware, devices: int) -> int:
-    """Rows for whose cache a server has room, beside the weights of the policy."""
+    """Rows for whose cache a server has room, beside the weights of the policy in the width of
+    activations, as vLLM holds them. (`heed rollouts` holds them in float32, too.)
+    """
     size, width = policy_of(holds), hardware.kind.width
     free = devices * (hardware.usable - hardware.kind.process) - width * size.weights
-    row = drawing([size], 1, holds.draws[1], width, whole=False)
+    row = holds.draws[1] * cache(size, width) + min(size.vocabulary, VOCABULARY) * 4 * LOGITS
     return int(min(SIDE_BY_SIDE, max(0.0, free) // row))
 
 
@@ -81,15 +89,15 @@ def smallest(
 ) -> tuple[RankMemory, Way]:
     """What a rank holds the first way that fits, at least as the recipe has it; where none does the
     last. A stage that does not train is one process, whatever the others are; adapters that share
-    one base are not sharded.
+    one base do neither.
     """
     shared = getattr(getattr(stage, "lora", None), "share", False)
     ways = [
-        way for way in (WAYS if stage.trains else WAYS[:1])
+        way for way in (WAYS if stage.trains and not shared else WAYS[:1])
         if way.shard >= getattr(stage, "shard", False)
         and way.recompute >= getattr(stage, "checkpoint_activations", False)
-        and (not way.shard or (ranks > 1 and not shared))
-    ]  # fmt: skip
+        and (not way.shard or ranks > 1)
+    ] or [WAYS[0]]  # fmt: skip
     kind = hardware.kind
     for way in ways:
         held = rank_memory(
@@ -102,11 +110,11 @@ def smallest(
 
 def least(stage: Stage, holds: Holds, hardware: Hardware) -> int | None:
     """The fewest devices that hold a stage, of powers of two: each drawing itself, or all training
-    and one server more. None where `MOST` are too few.
+    and one server more, where so many may. None where `MOST` are too few.
     """
     server = server_of([holds], hardware) if isinstance(stage, OnPolicy) else None
     for ranks in DOUBLING if stage.trains else (1,):
-        for beside in (0, server):
+        for beside in (0, server if ranks <= SERVED or hardware.servers else None):
             if beside is not None:
                 held, _ = smallest(stage, holds, ranks, hardware, drawn_here=not beside)
                 if held.total <= hardware.usable:

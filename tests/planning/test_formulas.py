@@ -11,17 +11,20 @@ from heed.planning.fitting import remedies, shortest, too_large
 from heed.planning.ground import Ground
 from heed.planning.memory import (
     HOLDS,
+    LARGEST_COPY,
     Holds,
     Memory,
     Trains,
     cache,
+    laid_out,
     learning,
     peak,
     seeing,
 )
 from heed.planning.money import READING, RECORDED, labels
-from heed.planning.passes import Pass, operations
+from heed.planning.passes import Pass, again, operations
 from heed.planning.plan import SHARES, Machine, make_plan, memory_of
+from heed.planning.shapes import shape_of
 from heed.planning.sizes import Size
 
 Make = Callable[..., Ground]
@@ -39,6 +42,8 @@ def test_operations_a_token() -> None:
         assert operations(Pass(how, 100, 40, "a"), SIZE) == 2 * (100 * BACKBONE + 40 * HEAD)
     adapted = operations(replace(trained, rank=1), SIZE)
     assert adapted == 4 * (100 * BACKBONE + 40 * HEAD) + 6 * 100 * SIZE.adapter(1)
+    assert again(trained, SIZE) == 2 * 100 * (BACKBONE - 2 * 200)  # not the down projections
+    assert again(replace(trained, rank=1), SIZE) == 2 * 100 * (BACKBONE + SIZE.adapter(1))
 
 
 def test_bytes_of_what_trains_and_what_does_not() -> None:
@@ -60,10 +65,48 @@ def test_bytes_of_activations_and_of_the_cache() -> None:
     found = peak(Holds([Trains(SIZE)], learns=8, target=0.5), width=4, process=0)
     assert found.activations == 8 * learning(SIZE, 4) + 8 * 0.5 * 7 * 4 * 3
     found = peak(Holds(kept=[SIZE], draws=(3, 50)), width=4, process=0)
-    assert found.cache == 3 * 50 * cache(SIZE, 4) + 3 * 7 * 4 * 3
+    assert found.cache == 3 * 50 * cache(SIZE, 4) + 3 * 7 * 4 * 3 + 4 * (BACKBONE + HEAD)
     assert found.total == found.weights + found.cache
     both = Memory(activations=5.0, cache=7.0)
     assert both.total == 7.0
+
+
+def test_a_policy_and_its_critic_keep_their_activations_together() -> None:
+    holds = Holds([Trains(SIZE), Trains(SIZE.headless)], learns=8, target=0.0)
+    assert peak(holds, width=4, process=0).activations == 2 * 8 * learning(SIZE, 4)
+    anew = peak(holds, width=4, process=0, anew=True).activations
+    assert anew == 2 * 8 * (4 * 2 * 10 + learning(SIZE, 4) / 2)
+
+
+def test_half_precision_keeps_the_matrices_that_it_cast() -> None:
+    holds = Holds([Trains(SIZE)], learns=8, target=0.0)
+    half = peak(holds, width=2, process=0).activations
+    assert half == 8 * learning(SIZE, 2) + 2 * BACKBONE
+    anew = peak(holds, width=2, process=0, anew=True).activations
+    assert anew == 8 * (2 * 2 * 10 + learning(SIZE, 2) / 2) + 2 * BACKBONE / 2
+    assert peak(replace(holds, learns=0), width=2, process=0).activations == 0.0
+
+
+def test_answers_are_drawn_with_a_copy_of_weights_that_are_few_or_cast() -> None:
+    assert laid_out(SIZE, 4) == 4 * (BACKBONE + HEAD)
+    large = shape_of("1.5B")
+    assert 4 * large.weights > LARGEST_COPY
+    assert laid_out(large, 4) == 0.0
+    assert laid_out(large, 2) == 2 * (large.backbone + large.head)
+
+
+def test_what_scores_has_no_head(ground: Make, feedback: str) -> None:
+    """A head that is not tied is a matrix of its own, which a reward and a critic do without."""
+    made = ground(feedback + "  - ppo: {}\n")
+    size = replace(made.sizes["pretrain"], tied=False)
+    made = replace(made, sizes={"pretrain": size})
+    bare = size.weights - size.hidden * size.vocabulary
+    assert size.headless.weights == bare
+    (trains,) = HOLDS["reward"](made, made.recipe.stage("reward")).trains
+    assert trains.trained == bare
+    ppo = HOLDS["ppo"](made, made.recipe.stage("ppo"))
+    assert [each.trained for each in ppo.trains] == [size.weights, bare]
+    assert [each.weights for each in ppo.kept] == [size.weights, bare]
 
 
 @pytest.mark.parametrize(

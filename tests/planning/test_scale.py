@@ -44,8 +44,10 @@ def test_a_rank_holds_one_part_in_n_and_what_is_gathered() -> None:
     assert held.weights == held.gradients == held.reference == held.reward == 4 * weights / 10
     assert held.moments == 8 * weights / 10
     assert held.value == 16 * weights / 10
-    # Root in float32 and two layers; gradients of the root and a layer; a layer's in float32.
-    assert held.gathered == (4 * ROOT + 2 * 2 * LAYER) + (4 * ROOT + 2 * LAYER) + 4 * LAYER
+    # Two roots in float32 and two layers; gradients of the roots and a layer; a layer's in float32.
+    assert held.gathered == 2 * 4 * ROOT + 2 * 2 * LAYER + 2 * 4 * ROOT + 2 * LAYER + 4 * LAYER
+    alone = rank_memory(Holds([Trains(SIZE)], [SIZE]), 10, SHARD, width=2)
+    assert alone.gathered == held.gathered - 2 * 4 * ROOT
     assert held.total == sum(held.to_json().values()) == 4 * weights + held.gathered
     whole = rank_memory(holds, 10, Way(), width=2)
     assert (whole.gathered, whole.value) == (0.0, 16 * weights)
@@ -74,7 +76,7 @@ def test_recomputed_layers_keep_their_inputs_and_one_layers_insides() -> None:
 def test_drawing_needs_a_whole_copy_where_there_are_shards() -> None:
     holds = Holds([Trains(SIZE)], draws=(3, 50))
     alone, shards = (rank_memory(holds, 2, way, width=2).drawing for way in (Way(), SHARD))
-    assert alone == 3 * (50 * 2 * 2 * 2 * 5 + 7 * 4 * 3)
+    assert alone == 3 * (50 * 2 * 2 * 2 * 5 + 7 * 4 * 3) + 2 * SIZE.weights
     assert shards == alone + 4 * SIZE.weights
     assert rank_memory(holds, 2, SHARD, width=2, drawn_here=False).drawing == 0.0
 
@@ -147,8 +149,10 @@ def test_a_server_is_the_fewest_devices_that_hold_the_policy() -> None:
     assert server_of([holds], _hardware(need / 2, devices=1)) is None
     assert room(holds, _hardware(need + 2 * row), 1) == 3
     assert Layout(8, 6, 2).servers == 3
-    some = layouts([holds], _hardware(need, devices=8))
-    assert [(each.trains, each.draws) for each in some] == [(8, 0), (7, 1), (6, 2), (4, 4)]
+    some = layouts([holds], _hardware(need, devices=8))  # one process learns beside servers
+    assert [(each.trains, each.draws) for each in some] == [(8, 0), (1, 1), (1, 2), (1, 4), (1, 7)]
+    pairs = layouts([holds], _hardware(need - 1, devices=8))
+    assert [(each.trains, each.draws) for each in pairs] == [(8, 0), (1, 2), (1, 4), (1, 6)]
     (fixed,) = layouts([holds], replace(_hardware(need, devices=8), servers=3))
     assert (fixed.trains, fixed.draws) == (5, 3)
 
@@ -232,4 +236,4 @@ def test_only_policy_gradients_ask_servers_and_shared_adapters_are_whole(
     assert stages["collect"].memory.drawing > 0.0
     ppo = made.recipe.stage("ppo")
     _, way = smallest(ppo, HOLDS["ppo"](made, ppo), 4, _hardware(10.0), drawn_here=True)
-    assert way == Way(recompute=True)
+    assert way == Way()  # `share` goes with neither (`heed.recipe.base`)
