@@ -105,11 +105,11 @@ def run_recipe(
     if run.recipe.threads:
         torch.set_num_threads(run.recipe.threads)
     work = Workplace(run, say, desk)
+    if (slow := slow_half(work.dtype, work.device, "dtype")) is not None:
+        say(f"{'dtype':<10} {slow}")
     if run.writes:
         run.prepare()
         keep_plan(run, say)
-    if (slow := slow_half(work.dtype, work.device, "dtype")) is not None:
-        say(f"{'dtype':<10} {slow}")
     Ranks.here().wait()
     with followed(run, say):
         for stage in (only or run.recipe).stages:

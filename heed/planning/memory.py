@@ -119,7 +119,7 @@ def peak(holds: Holds, *, width: int, process: int, anew: bool = False) -> Memor
 
 
 def kept_for_backward(holds: Holds, width: int, *, anew: bool, cast: bool = True) -> float:
-    """Bytes of activations, of all models that train, and of their weights where they are `cast`."""
+    """Bytes of all models that train: activations, and weights where they are `cast`."""
     a_token = recomputed if anew else learning
     kept = sum(a_token(each.size, width) for each in holds.trains) * holds.learns
     if width == WEIGHT or not cast or not holds.learns:

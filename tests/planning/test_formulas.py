@@ -182,6 +182,48 @@ def test_what_does_not_fit_is_told_with_what_would(ground: Make, feedback: str) 
     assert remedies(made, stage, none) == []
 
 
+def test_layers_computed_anew_are_planned_and_advised(ground: Make, base: str) -> None:
+    made, machine = ground(base), Machine("cpu", 2**40, None)
+    stage = made.recipe.stage("sft")
+    full, anew = (
+        memory_of(made, stage.model_copy(update={"checkpoint_activations": on}), machine)
+        for on in (False, True)
+    )
+    tokens = 16384
+    saved = tokens * (learning(made.sizes["pretrain"], 4) / 2 - 4 * 2 * 8)
+    assert full.total - anew.total == pytest.approx(saved)
+    tight = replace(machine, free=int(anew.total))
+    (planned,) = [each for each in too_large(make_plan(made, tight)) if each.name == "sft"]
+    assert "sft.checkpoint_activations=true" in remedies(made, planned, tight)
+    done = ground(base.replace("checkpoint_every: 4", "checkpoint_activations: true"))
+    tight = replace(machine, free=int(0.9 * anew.total))
+    (planned,) = [each for each in too_large(make_plan(done, tight)) if each.name == "sft"]
+    assert planned.held == anew.total
+    found = remedies(done, planned, tight)
+    assert found
+    assert not any("checkpoint_activations" in words for words in found)
+
+
+@pytest.mark.parametrize(("half", "advised"), [(True, True), (None, True), (False, False)])
+def test_half_precision_is_advised_only_where_there_may_be_hardware_for_it(
+    ground: Make, base: str, half: bool | None, advised: bool
+) -> None:
+    made = ground(base)
+    roomy = Machine("cpu", 2**40, None, half=half)
+    fullest = memory_of(made, made.recipe.stage("sft"), roomy).total
+    tight = replace(roomy, free=int(fullest * 0.7))
+    (planned,) = [each for each in too_large(make_plan(made, tight)) if each.name == "sft"]
+    assert ("dtype=bfloat16" in remedies(made, planned, tight)) is advised
+
+
+@pytest.mark.parametrize(("width", "half", "told"), [(2, False, 1), (2, None, 0), (4, False, 0)])
+def test_half_precision_without_hardware_for_it_is_told(
+    ground: Make, base: str, width: int, half: bool | None, told: int
+) -> None:
+    made = make_plan(ground(base), Machine("cpu", None, None, width=width, half=half))
+    assert sum("no bfloat16 in hardware" in each for each in made.assumptions) == told
+
+
 def test_two_settings_are_named_only_where_one_is_not_enough() -> None:
     halves = ["a.optim.micro_tokens=800", "a.optim.micro_tokens=400"]
     both = ["dtype=bfloat16 and a.optim.micro_tokens=400"]

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from heed.errors import UserError
-from heed.planning.durations import rounds_of, rows_of
+from heed.planning.counts import COUNTS
+from heed.planning.durations import Work, rounds_of, rows_of
 from heed.planning.ground import Ground
 from heed.planning.hardware import KINDS, USABLE, Hardware, Kind, Shares, hardware_of
 from heed.planning.layout import Layout, layouts, least, room, server_of, smallest
 from heed.planning.memory import HOLDS, Holds, Trains, peak
+from heed.planning.passes import again
 from heed.planning.ranks import WAYS, Way, rank_memory
 from heed.planning.roofline import (
     Bound,
@@ -24,7 +26,7 @@ from heed.planning.roofline import (
     moving,
     reduces,
 )
-from heed.planning.scale import scale, shaped
+from heed.planning.scale import remedies, scale, shaped
 from heed.planning.sizes import Size
 
 Make = Callable[..., Ground]
@@ -112,13 +114,13 @@ def test_ranks_without_a_row_are_idle(rows: int, ranks: int, share: float) -> No
 
 def test_hardware_by_name_and_by_page(tmp_path: Path) -> None:
     assert hardware_of("h200", devices=8, nodes=2, price=3.0).count == 16
-    assert hardware_of("h200").usable == USABLE * 141e9
+    assert hardware_of("h200").usable == USABLE * 141 * 2**30
     page = tmp_path / "mine.yaml"
     page.write_text("kind: h200\ndevices: 4\nmemory: 100\ntflops: 500\ntraining: 0.3\nprice: 2\n")
     mine = hardware_of(str(page), nodes=3)
     assert (mine.name, mine.count, mine.price) == ("mine", 12, 2.0)
     assert mine.kind == replace(
-        KINDS["h200"], memory=100e9, flops=500e12, shares=replace(Shares(), training=0.3)
+        KINDS["h200"], memory=100 * 2**30, flops=500e12, shares=replace(Shares(), training=0.3)
     )
     for text, said in (
         ("kind: h300\n", "there is no 'h300'"),
@@ -216,6 +218,85 @@ def test_a_recipe_on_hardware(ground: Make, feedback: str) -> None:
     rest = beside.bounds["trained"].seconds + beside.bounds["forwarded"].seconds
     assert beside.seconds == max(rest, beside.bounds["sampled"].seconds)
     assert drawn > 0
+
+
+def test_what_would_make_a_stage_fit_where_it_is(ground: Make, base: str) -> None:
+    """The first of each sort, as on the machine at hand; what `WAYS` try is not repeated."""
+    made = ground(base)
+    stage = made.recipe.stage("sft")
+    optim = stage.optim.model_copy(update={"micro_tokens": 4096})  # type: ignore[attr-defined]
+    smaller = HOLDS["sft"](made, stage.model_copy(update={"optim": optim}))
+    need = rank_memory(smaller, 2, ANEW, width=2).total
+    plan = scale(made, _hardware(need, devices=2))
+    (sft,) = [each for each in plan.stages if each.plan.name == "sft"]
+    assert not sft.fits
+    assert sft.way == ANEW
+    assert remedies(made, plan, sft) == ["sft.optim.micro_tokens=4096"]
+    tiny = scale(made, _hardware(1.0, devices=2))
+    assert remedies(made, tiny, next(each for each in tiny.stages if each.plan.name == "sft")) == []
+
+
+def test_weights_travel_to_who_draws(ground: Make, feedback: str) -> None:
+    ppo = "  - ppo: {iterations: 4, rollouts: 24, minibatches: 2, epochs: 1}\n"
+    made = ground(feedback + ppo)
+    weights = 4 * made.sizes["pretrain"].weights
+
+    def drawing(layout: Layout, way: Way, **kind: float) -> Bound:
+        hardware = _hardware(1e12, devices=4)
+        hardware = replace(hardware, kind=replace(hardware.kind, **kind))
+        stage = made.recipe.stage("ppo")
+        holds = HOLDS["ppo"](made, stage)
+        counts = COUNTS["ppo"](made, stage)
+        return Work(made, stage, counts, holds, hardware, layout, way).drawing()
+
+    # To each of two servers, every round, from the one process that learns.
+    free = drawing(Layout(1, 2), Way(), link=1e15)
+    sent = drawing(Layout(1, 2), Way(), link=10.0)
+    assert sent.seconds - free.seconds == pytest.approx(4 * 2 * weights / 10.0)
+    assert (free.by, sent.by) == ("memory", "link")
+    # Between nodes by the network.
+    far = drawing(Layout(1, 4), Way(), link=1e15, network=5.0).seconds
+    near = drawing(Layout(1, 4), Way(), link=1e15, network=1e15).seconds
+    assert far - near == pytest.approx(4 * 4 * weights / 5.0)
+    # Ranks that draw themselves: nothing where the policy is whole, else what others hold.
+    whole, parts = (drawing(Layout(4), way, link=10.0).seconds for way in (Way(), SHARD))
+    assert parts - whole == pytest.approx(4 * weights * 3 / 4 / 10.0)
+
+
+def test_learning_sends_and_computes_what_the_way_asks_for(ground: Make, feedback: str) -> None:
+    """PPO of 24 answers, two models, four ranks: every micro-batch gathers and sums both."""
+    ppo = "  - ppo: {iterations: 4, rollouts: 24, minibatches: 2, epochs: 1}\n"
+    made = ground(feedback + ppo)
+    stage, size = made.recipe.stage("ppo"), made.sizes["pretrain"]
+    holds, counts = HOLDS["ppo"](made, stage), COUNTS["ppo"](made, stage)
+    hardware = _hardware(1e12, devices=4)
+    slow = replace(hardware, kind=replace(hardware.kind, link=1.0))
+
+    def learning(way: Way, where: Hardware, learns: int = 16384) -> Bound:
+        held = replace(holds, learns=learns)
+        return Work(made, stage, counts, held, where, Layout(4), way).learning()
+
+    both = 2 * (gathers(size, 2, backward=True) + reduces(size.weights))
+    assert learning(SHARD, slow) == Bound(pytest.approx(8 * both * 3 / 4), "link")
+    # 24 rows of 15 tokens in each of 4 rounds, on 4 ranks, 10 tokens a pass: 36 passes.
+    assert learning(SHARD, slow, 10).seconds == pytest.approx(36 * both * 3 / 4)
+    assert learning(Way(), slow).seconds == pytest.approx(8 * 2 * 2 * 4 * size.weights * 3 / 4)
+    plain, anew = (learning(way, hardware).seconds for way in (Way(), Way(recompute=True)))
+    passes = [each for each in counts.passes if each.how == "trained"]
+    more = sum(again(each, size) for each in passes)
+    assert anew - plain == pytest.approx(more / (4 * 1e9))
+
+
+def test_servers_beside_several_that_learn_are_planned_with_a_word_of_warning(
+    ground: Make, feedback: str
+) -> None:
+    made = ground(feedback + "  - ppo: {}\n")
+    hardware = _hardware(1e12, devices=4)
+    asked = scale(made, replace(hardware, servers=2))
+    assert (asked.layout.trains, asked.layout.draws) == (2, 2)
+    assert any("torchrun is refused there" in said for said in asked.assumptions)
+    for plan in (scale(made, hardware), scale(made, replace(hardware, servers=3))):
+        assert not any("torchrun is refused there" in said for said in plan.assumptions)
 
 
 def test_another_shape_is_a_model_that_is_given(ground: Make, base: str) -> None:
