@@ -109,18 +109,19 @@ class Work:
         return Bound(drawn + sent, LINK if sent > drawn else bounds[0].by if bounds else "")
 
     def _sending(self, rounds: int) -> float:
-        """Seconds in which the policy is brought to who draws, in float32: to every server from
-        the one process that has it, or to every rank where it lies in shards.
+        """Seconds in which the policy is brought to who draws, in float32: where it lies in shards
+        together, to every rank or to the first; from there to every server.
         """
-        size, kind = policy_of(self.holds), self.hardware.kind
+        weights, kind = WEIGHT * policy_of(self.holds).weights, self.hardware.kind
+        gathered = self._moved(weights) if self.way.shard else 0.0
         if not self.servers:
-            return rounds * self._moved(WEIGHT * size.weights) if self.way.shard else 0.0
+            return rounds * gathered
         assert isinstance(self.stage, recipe.OnPolicy), "nobody else asks servers"
         asked = self.stage.servers
         times = rounds / (asked.send_every if asked else 1)
         near = self.layout.count <= self.hardware.devices
         speed = (kind.link if near else kind.network) * kind.shares.link
-        return times * self.servers * WEIGHT * size.weights / speed
+        return times * (gathered + self.servers * weights / speed)
 
     def _of(self, how: How) -> list[Pass]:
         return [each for each in self.counts.passes if each.how == how]

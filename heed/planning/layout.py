@@ -16,9 +16,6 @@ from heed.recipe import OnPolicy, Stage
 MOST = 2**16
 """Devices beyond which none is tried."""
 DOUBLING: tuple[int, ...] = tuple(2**power for power in range(MOST.bit_length()))
-SERVED = 1
-"""Processes that learn beside servers: under torchrun `servers` is refused
-(`heed.stages.elsewhere`)."""
 SIDE_BY_SIDE = 256
 """Answers that a server draws at once, where its memory holds so many."""
 
@@ -41,9 +38,7 @@ class Layout:
 
 
 def layouts(drawn: Sequence[Holds], hardware: Hardware) -> list[Layout]:
-    """The ways to share the devices out that are worth trying, for stages that may ask servers;
-    where the hardware says how many of its devices draw, all others train.
-    """
+    """The ways to share the devices out that are worth trying, for stages that may ask servers."""
     server = server_of(drawn, hardware)
     if hardware.servers is not None:
         size = min(server or hardware.servers, hardware.servers)
@@ -52,9 +47,8 @@ def layouts(drawn: Sequence[Holds], hardware: Hardware) -> list[Layout]:
     alone = [Layout(hardware.count)]
     if server is None or not drawn:
         return alone
-    spare = (hardware.count - SERVED) // server * server
-    some = {times * server for times in DOUBLING if times * server <= spare} | {spare}
-    return alone + [Layout(SERVED, draws, server) for draws in sorted(some) if draws]
+    some = [times * server for times in DOUBLING if times * server < hardware.count]
+    return alone + [Layout(hardware.count - draws, draws, server) for draws in some]
 
 
 def server_of(drawn: Sequence[Holds], hardware: Hardware) -> int | None:
@@ -110,11 +104,11 @@ def smallest(
 
 def least(stage: Stage, holds: Holds, hardware: Hardware) -> int | None:
     """The fewest devices that hold a stage, of powers of two: each drawing itself, or all training
-    and one server more, where so many may. None where `MOST` are too few.
+    and one server more. None where `MOST` are too few.
     """
     server = server_of([holds], hardware) if isinstance(stage, OnPolicy) else None
     for ranks in DOUBLING if stage.trains else (1,):
-        for beside in (0, server if ranks <= SERVED or hardware.servers else None):
+        for beside in (0, server):
             if beside is not None:
                 held, _ = smallest(stage, holds, ranks, hardware, drawn_here=not beside)
                 if held.total <= hardware.usable:

@@ -60,7 +60,8 @@ class RankMemory:
     reward: float = 0.0
     value: float = 0.0
     others: float = 0.0
-    """Models that only answer or score, and what a process holds of itself."""
+    """Models that only answer or score, what a process holds of itself, and beside servers the
+    whole policy as the first process keeps it for them where it lies in shards."""
     gathered: float = 0.0
     """Units that are whole for a while, and their gradients."""
     activations: float = 0.0
@@ -96,7 +97,9 @@ def rank_memory(
     seen = max((seeing(size, width) for size in sizes), default=0.0) * holds.sees
     words = max((min(size.vocabulary, VOCABULARY) for size in sizes), default=0)
     draws = holds.draws if drawn_here else (0, 0)
-    copied = WEIGHT * max((size.weights for size in sizes), default=0)
+    copied = WEIGHT * max((size.weights for size in sizes), default=0) if parts > 1 else 0
+    if not drawn_here and holds.draws[0]:
+        kept["others"] = kept.get("others", 0.0) + copied
     return RankMemory(
         weights=WEIGHT * (trained + sum(each.frozen for each in first)) / parts,
         gradients=GRADIENT * trained / parts,
@@ -105,7 +108,7 @@ def rank_memory(
         gathered=gathered(holds, width) if parts > 1 else 0.0,
         activations=max(learnt, seen),
         logits=holds.learns * holds.target * words * 4 * LOGITS,
-        drawing=drawing(sizes, *draws, width) + (copied if parts > 1 and draws[0] else 0.0),
+        drawing=drawing(sizes, *draws, width) + (copied if draws[0] else 0),
         **kept,
     )
 

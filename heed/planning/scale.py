@@ -3,9 +3,9 @@ least, and how long it goes on.
 
 Devices either train or draw. Those that train share every step's rows, and hold their models whole
 or in shards (`ranks`): the first way that fits. Those that draw are servers, each of the fewest
-devices that hold the policy and its cache; policy gradients alone ask them, one process that learns
-(`layout.SERVED`), and wait for them unless they draw `ahead`. Without servers every rank draws its
-share, with a whole policy. A stage that does not train is one process on one device.
+devices that hold the policy and its cache; policy gradients alone ask them, and wait for them
+unless they draw `ahead`. Without servers every rank draws its share, with a whole policy. A stage
+that does not train is one process on one device.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from heed.planning.durations import Work
 from heed.planning.fitting import Change, fitting, shortest
 from heed.planning.ground import Ground
 from heed.planning.hardware import Hardware
-from heed.planning.layout import SERVED, Layout, layouts, least, smallest
+from heed.planning.layout import Layout, layouts, least, smallest
 from heed.planning.memory import HOLDS, Holds
 from heed.planning.passes import HOWS, How
 from heed.planning.plan import Machine, Plan, StagePlan, make_plan
@@ -134,7 +134,7 @@ def scale(ground: Ground, hardware: Hardware) -> ScaledPlan:
 
 def _on(ground: Ground, plan: Plan, hardware: Hardware, layout: Layout) -> ScaledPlan:
     stages = tuple(_stage(ground, each, hardware, layout) for each in plan.stages)
-    return ScaledPlan(plan, hardware, layout, stages, _assumptions(plan, hardware, layout))
+    return ScaledPlan(plan, hardware, layout, stages, _assumptions(plan, hardware))
 
 
 def _stage(ground: Ground, plan: StagePlan, hardware: Hardware, layout: Layout) -> ScaledStage:
@@ -178,15 +178,10 @@ def remedies(ground: Ground, made: ScaledPlan, planned: ScaledStage) -> list[str
     return shortest(fitting(stage, fits, half=False))
 
 
-def _assumptions(plan: Plan, hardware: Hardware, layout: Layout) -> tuple[str, ...]:
+def _assumptions(plan: Plan, hardware: Hardware) -> tuple[str, ...]:
     kind, shares = hardware.kind, hardware.kind.shares
-    refused = (
-        f"Beside servers {SERVED} process learns in Heed as it is, and torchrun is refused there: "
-        f"this is what {layout.trains} would do."
-    )
     return (
         *plan.assumptions,
-        *([refused] if layout.draws and layout.trains > SERVED else []),
         f"Training reaches {shares.training:.0%} and reading {shares.prefill:.0%} of "
         f"{kind.flops / 1e12:,.4g} TFLOP/s a device, drawing {shares.decode:.0%} of its roofline "
         f"at {kind.bandwidth / 1e12:,.3g} TB/s, collectives {shares.link:.0%} of "
