@@ -10,14 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-import torch
-
 from heed.config import parse_override, read_recipe
 from heed.data.survey import Survey, describe, survey
 from heed.errors import UserError
-from heed.host import computes_in_half, instruction_sets
 from heed.models.chat import ChatFormat
-from heed.models.device import resolve_device, resolve_dtype
+from heed.models.device import has_half, resolve_device
 from heed.models.source import load_tokenizer
 from heed.planning.choosing import method as methods
 from heed.planning.choosing.device import loads
@@ -139,7 +136,7 @@ def facts_of(
         positions=longest(model),
         templated=chat.templated,
         cuda=device.type == "cuda",
-        half=_half(device),
+        half=bool(has_half(device)),
         rows={
             "comparisons": limit,
             "unpaired": len(found.unpaired),
@@ -199,10 +196,3 @@ def _measured(chat: ChatFormat) -> Measure:
         return len(chat.prompt_ids(prompt)), len(chat.completion_ids(answer))
 
     return measure
-
-
-def _half(device: torch.device) -> bool:
-    """Whether a device computes in bfloat16 by itself."""
-    if device.type == "cpu":
-        return computes_in_half(instruction_sets())
-    return resolve_dtype("auto", device) == torch.bfloat16

@@ -22,6 +22,7 @@ from torch.distributed.rendezvous import rendezvous
 from heed.energy import watch_energy
 from heed.memory import watch_memory
 from heed.metering import METER, added
+from heed.models.device import slow_half
 from heed.ranks import Ranks, alone
 from heed.recipe import Recipe, Stage
 from heed.recipe.rewards import REWARDS
@@ -104,6 +105,8 @@ def run_recipe(
     if run.recipe.threads:
         torch.set_num_threads(run.recipe.threads)
     work = Workplace(run, say, desk)
+    if (slow := slow_half(work.dtype, work.device, "dtype")) is not None:
+        say(f"{'dtype':<10} {slow}")
     if run.writes:
         run.prepare()
         keep_plan(run, say)

@@ -14,15 +14,19 @@ from transformers import (
     AutoTokenizer,
 )
 
+from heed import pipeline
 from heed.cli.run import carry_out
 from heed.config import load_recipe
 from heed.errors import UserError
 from heed.exporting.found import find
 from heed.files import read_records
+from heed.models import device
 from heed.models.language_model import load_language_model
 from heed.models.reward_model import load_reward_model
 from heed.models.rows import fitted
+from heed.pipeline import run_recipe
 from heed.rewards.learned import LearnedReward
+from heed.run import Run
 from heed.sampling.local import LocalSampler
 from heed.types import Annotation, Comparison, Completion, Item, Prompt
 
@@ -251,6 +255,31 @@ def test_half_precision_runs_the_whole_loop(run_copy: Path, tiny_settings: list[
     assert ppo["approx_kl"] < 0.1
     dpo = json.loads(rows(run_copy, "dpo")[0])
     assert dpo["preference"] == pytest.approx(0.6931472, abs=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "instructions", "lines"),
+    [("bfloat16", ["avx2"], 1), ("bfloat16", None, 0), ("auto", ["avx2"], 0)],
+)
+def test_half_precision_without_hardware_for_it_is_said_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dtype: str,
+    instructions: list[str] | None,
+    lines: int,
+) -> None:
+    monkeypatch.setattr(device, "instruction_sets", lambda: instructions)
+    monkeypatch.setattr(pipeline, "keep_plan", lambda *_: None)  # it would try the machine's speed
+    page = tmp_path / "mine.yaml"
+    page.write_text(
+        f"name: mine\ndevice: cpu\ndtype: {dtype}\nstages:\n"
+        "  - records: {corpus: 100, demonstrations: 40}\n"
+    )
+    said: list[str] = []
+    run_recipe(Run(load_recipe(str(page)), tmp_path / "run"), said.append)
+    told = [line for line in said if "no bfloat16 in hardware" in line]
+    assert len(told) == lines
+    assert all(line.startswith("dtype ") for line in told)
 
 
 @pytest.mark.parametrize(

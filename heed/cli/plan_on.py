@@ -14,7 +14,7 @@ from heed.planning.ground import Ground
 from heed.planning.hardware import hardware_of
 from heed.planning.layout import MOST
 from heed.planning.ranks import RankMemory
-from heed.planning.scale import ScaledPlan, ScaledStage, scale, shaped
+from heed.planning.scale import ScaledPlan, ScaledStage, remedies, scale, shaped
 from heed.planning.shapes import shape_of
 from heed.recipe import STAGES
 
@@ -40,7 +40,7 @@ def tell(
         ground = shaped(ground, shape, shape_of(shape))
     made = scale(ground, hardware)
     typer.echo(json.dumps(made.to_json(), indent=2) if json_ else "\n".join(page(made, shape)))
-    refuse(made)
+    refuse(made, ground)
 
 
 def page(made: ScaledPlan, shape: str | None = None) -> Iterator[str]:
@@ -75,13 +75,15 @@ def page(made: ScaledPlan, shape: str | None = None) -> Iterator[str]:
         yield from wrapped(said)
 
 
-def refuse(made: ScaledPlan) -> None:
-    """Raise UserError where a stage does not fit, with the devices that would hold it."""
+def refuse(made: ScaledPlan, ground: Ground) -> None:
+    """Raise UserError where a stage does not fit, with the settings or devices that would do."""
     told = []
     for stage in made.stages:
         if not stage.fits:
             held = f"{stage.memory.total / GIB:.1f} GiB"
-            told.append(f"{stage.plan.name} would hold {held} a device; {_fewest(stage)}.")
+            ways = [*remedies(ground, made, stage), *_fewest(stage)]
+            fits = f"It would with {', or '.join(ways)}." if ways else _hopeless(stage)
+            told.append(f"{stage.plan.name} would hold {held} a device. {fits}")
     if told:
         usable = made.hardware.usable / GIB
         raise UserError(
@@ -90,12 +92,14 @@ def refuse(made: ScaledPlan) -> None:
         )
 
 
-def _fewest(stage: ScaledStage) -> str:
-    if stage.least:
-        return f"{stage.least} devices hold it"
+def _fewest(stage: ScaledStage) -> list[str]:
+    return [f"{stage.least} devices"] if stage.least else []
+
+
+def _hopeless(stage: ScaledStage) -> str:
     if not STAGES[stage.plan.kind].trains:
-        return "it is one process, so more devices do not help"
-    return f"{MOST} do not hold it: lower its micro_tokens or batch_size"
+        return "It is one process, so more devices do not help."
+    return f"Neither {MOST} devices nor any single setting help."
 
 
 def _shared_out(made: ScaledPlan) -> str:

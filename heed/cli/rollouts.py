@@ -54,7 +54,7 @@ def rollouts(
 
     [dim]Examples:[/]  heed rollouts runs/demo:sft   heed rollouts my-model --port 8001
     """
-    from heed.models.device import resolve_device, resolve_dtype
+    from heed.models.device import resolve_device, resolve_dtype, slow_half
     from heed.models.language_model import load_language_model
     from heed.naming import who as meant
     from heed.sampling.endpoint import key_in
@@ -74,9 +74,12 @@ def rollouts(
             "send it weights: give --key VARIABLE, an environment variable that holds a key."
         )
     place = resolve_device(device)
-    half = str(resolve_dtype(dtype, place)) == "torch.bfloat16"
+    format_ = resolve_dtype(dtype, place)
+    if (slow := slow_half(format_, place, "--dtype")) is not None:
+        typer.echo(slow, err=True)
     sock = listen(host, port)
     lm = load_language_model(named.source, device=str(place), dtype="float32")
+    half = str(format_) == "torch.bfloat16"
     engine = Engine(lm, transfer=transfer, half=half, rows=rows, timeout=timeout)
     typer.echo(f"Rollouts of {named.name} at {address(sock, host)}; Ctrl-C ends.")
     try:

@@ -7,6 +7,7 @@ import os
 import torch
 
 from heed.errors import UserError
+from heed.host import computes_in_half, instruction_sets
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """The formats a recipe may name; float16 is left out because it overflows in training."""
@@ -46,3 +47,25 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
     if name not in DTYPES:
         raise UserError(f"Unknown dtype {name!r}. Set dtype to auto, {' or '.join(DTYPES)}.")
     return DTYPES[name]
+
+
+def has_half(device: torch.device) -> bool | None:
+    """Whether a device computes in bfloat16 by itself; None where nobody says (a CPU outside Linux,
+    a device that is neither CPU nor CUDA).
+    """
+    if device.type == "cpu":
+        sets = instruction_sets()
+        return None if sets is None else computes_in_half(sets)
+    return resolve_dtype("auto", device) == torch.bfloat16 if device.type == "cuda" else None
+
+
+def slow_half(dtype: torch.dtype, device: torch.device, setting: str) -> str | None:
+    """A warning where a device is known to have no bfloat16 of its own and is about to compute in
+    it, with the `setting` that says so; else None.
+    """
+    if dtype != torch.bfloat16 or has_half(device) is not False:
+        return None
+    return (
+        f"This {device.type} has no bfloat16 in hardware: matrix products in it take longer than "
+        f"in float32, a hundred times as long on some processors. Set {setting} to float32 or auto."
+    )

@@ -208,8 +208,10 @@ def on_policy(ground: Ground, stage: recipe.OnPolicy) -> Counts:
         late = answers - (0 if stage.servers else stage.rollouts)  # unless servers say so, too
         passes.append(Pass("forwarded", late * row, late * answer, root))
     if isinstance(stage, recipe.Ppo):
-        passes.append(Pass("forwarded", answers * row, 0.0, root))
-        passes.append(train(root, stage.lora, seen * row, 0.0))  # the critic
+        critic = ground.valued(stage)
+        adapted = stage.lora if stage.lora and stage.lora.share else None  # else all of it trains
+        passes.append(Pass("forwarded", answers * row, 0.0, critic))
+        passes.append(train(critic, adapted, seen * row, 0.0))
     more, beside = drawn_by_gates(ground, stage)
     asked = math.ceil(stage.rollouts / group) * stage.iterations + more
     done = stage.iterations * stage.epochs * stage.minibatches

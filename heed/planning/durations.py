@@ -12,12 +12,12 @@ from math import fsum
 from heed import recipe
 from heed.planning.ground import Ground
 from heed.planning.hardware import Hardware
-from heed.planning.layout import Layout, room
-from heed.planning.memory import SCORED, Holds
-from heed.planning.passes import Counts, How, Pass, operations
+from heed.planning.layout import Layout, policy_of, room
+from heed.planning.memory import SCORED, WEIGHT, Holds
+from heed.planning.passes import Counts, How, Pass, again, operations
 from heed.planning.ranks import Way
 from heed.planning.roofline import (
-    RECOMPUTE,
+    LINK,
     Bound,
     busy,
     decoding_step,
@@ -52,20 +52,21 @@ class Work:
     def learning(self) -> Bound:
         """Operations and what ranks send each other go on side by side."""
         passes, kind, ranks = self._of("trained"), self.hardware.kind, self.ranks
-        flops, sent = self._operations(passes), 0.0
-        for each in passes:
-            size = self.ground.sizes[each.root]
-            split = each.tokens / self.counts.steps / (ranks * self.holds.learns)
-            models = len(self.holds.trains) / len(passes)  # a policy and its critic are one pass
-            trained = size.weights if each.rank is None else size.adapter(each.rank)
-            if self.way.shard:
-                moved = gathers(size, kind.width, backward=True) + reduces(trained)
-                sent += self.counts.steps * max(models, split) * moved
-            else:
-                sent += self.counts.steps * models * 2 * reduces(trained)
+        flops = self._operations(passes)
+        if self.way.recompute:
+            flops += fsum(again(each, self.ground.sizes[each.root]) for each in passes)
+        models, steps = self.holds.trains, self.counts.steps
+        sent = 2 * steps * fsum(reduces(each.trained) for each in models)
+        if self.way.shard and passes:
+            # A policy and its critic see every micro-batch both.
+            tokens = self.counts.tokens("trained") / len(models)
+            micros = max(steps, tokens / (ranks * self.holds.learns))
+            sent = micros * fsum(
+                gathers(each.size, kind.width, backward=True) + reduces(each.trained)
+                for each in models
+            )
         speed = ranks * kind.flops * kind.shares.training * busy(rows_of(self.stage), ranks)
-        anew = RECOMPUTE if self.way.recompute else 1.0
-        return longest(compute=anew * flops / speed, link=self._moved(sent))
+        return longest(compute=flops / speed, link=self._moved(sent))
 
     def reading(self) -> Bound:
         """Forward passes of the ranks; prompts that are answered count here."""
@@ -82,7 +83,8 @@ class Work:
 
     def drawing(self) -> Bound:
         """Tokens drawn, by every server as many rows side by side as a round gives it and it has
-        room for. A round takes at least as many steps as an answer may have tokens.
+        room for, and before them the weights on their way. A round takes at least as many steps as
+        an answer may have tokens.
         """
         passes, kind = self._of("sampled"), self.hardware.kind
         sampling = getattr(self.stage, "sampling", None)
@@ -102,7 +104,24 @@ class Work:
             )  # fmt: skip
             steps = max(each.tokens / (endpoints * rows), rounds * sampling.max_new_tokens)
             bounds.append(Bound(steps * step.seconds, step.by))
-        return Bound(fsum(each.seconds for each in bounds), bounds[0].by if bounds else "")
+        drawn = fsum(each.seconds for each in bounds)
+        sent = self._sending(rounds) if bounds else 0.0
+        return Bound(drawn + sent, LINK if sent > drawn else bounds[0].by if bounds else "")
+
+    def _sending(self, rounds: int) -> float:
+        """Seconds in which the policy is brought to who draws, in float32: where it lies in shards
+        together, to every rank or to the first; from there to every server.
+        """
+        weights, kind = WEIGHT * policy_of(self.holds).weights, self.hardware.kind
+        gathered = self._moved(weights) if self.way.shard else 0.0
+        if not self.servers:
+            return rounds * gathered
+        assert isinstance(self.stage, recipe.OnPolicy), "nobody else asks servers"
+        asked = self.stage.servers
+        times = rounds / (asked.send_every if asked else 1)
+        near = self.layout.count <= self.hardware.devices
+        speed = (kind.link if near else kind.network) * kind.shares.link
+        return times * (gathered + self.servers * weights / speed)
 
     def _of(self, how: How) -> list[Pass]:
         return [each for each in self.counts.passes if each.how == how]

@@ -8,13 +8,10 @@ from heed import recipe
 from heed.judging.decoys import DECOYS
 from heed.planning.ground import Ground, train
 from heed.planning.passes import Pass
+from heed.recipe.gates import CHOOSE, PAIRS, PROMPTS, ROUND
 
-CHECKED = 256
-"""Answers that each check of the rollouts draws, at most (`heed.stages.rollout_checks`)."""
-PAIRS, PROMPTS = 256, 64
-"""Comparisons, and prompts, that a first step is tried on, at most (`heed.stages.step_checks`)."""
-CHOOSE, FORMS = 16, 4
-"""Answers on which a word is chosen, and what is done with each (`heed.stages.decoy_checks`)."""
+FORMS = 4
+"""What is done with an answer for a word's sake (`heed.gates.exploits`)."""
 STEP, LEASH = 7, 6
 """Forward passes of the policy over the pairs' answers, the reference's among them; over its own
 answers, until they are moved so far."""
@@ -23,7 +20,7 @@ answers, until they are moved so far."""
 def drawn_by_gates(ground: Ground, stage: recipe.OnPolicy) -> tuple[float, list[Pass]]:
     """Answers drawn, and all that goes through models."""
     gates = ground.recipe.gates
-    few = min(CHECKED, ground.data.asked(stage.families))
+    few = min(ROUND, ground.data.asked(stage.families))
     checks = sum(gate.action != "off" for gate in (gates.logprobs, gates.draws))
     answers, passes = float(checks * few), _read(ground, stage, checks * few, 1)
     passes += _drawn(ground, stage, answers)

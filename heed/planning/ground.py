@@ -16,6 +16,7 @@ from heed.recipe import (
     Ensemble,
     JudgeReward,
     Lora,
+    Ppo,
     Pretrain,
     ProcessReward,
     Recipe,
@@ -70,6 +71,15 @@ class Ground:
     def begun(self, reward: LearnedReward) -> str:
         """The stage that begins the model of a reward: its own where that has a backbone."""
         return reward.name if reward.models() else self.root(reward.policy)
+
+    def valued(self, stage: Ppo) -> str:
+        """The stage that begins the model of a critic: the reward's where that is one model on the
+        policy's base, else the policy's.
+        """
+        reward = self.recipe.stage(stage.reward)
+        if isinstance(reward, LearnedReward) and not reward.models():
+            return self.begun(reward)
+        return self.root(stage.policy)
 
     def read_by(self, stage: str) -> Ground:
         """The same, the data in the tokens of the model that a stage begins."""

@@ -1,11 +1,17 @@
 """Hardware that a recipe is planned for and that need not be here: kinds by their data sheets, a
 page that says how many of them there are, and shares of their speeds that work reaches.
 
-The kinds' figures are their vendors' own, decimal and dense: NVIDIA H200 Tensor Core GPU, H100
-Tensor Core GPU (SXM5), A100 80GB (SXM4) and Ada (GeForce RTX 4090) data sheets. Sheets give links
-as both directions together; here it is one direction. Between nodes: a ConnectX-7 of 400 Gb/s a
-device (DGX H100 and H200), HDR of 200 Gb/s (DGX A100), 10 Gb/s Ethernet where no sheet says
-anything.
+The kinds' figures are their vendors' own, from the data sheets of NVIDIA's H200 and H100 (SXM5),
+A100 80GB (SXM4) and GeForce RTX 4090 (Ada's white paper):
+
+    memory      what the sheet calls GB is 2^30 bytes; drivers show up to half a percent less
+    bandwidth   of the device's memory, decimal
+    flops       bfloat16 by tensor cores, summed in float32, dense: half of what sheets of H200 and
+                H100 say, which is with sparsity (1,979); A100's sheet says 312 dense; RTX 4090's
+                165.2 is with sums in float32, and dense
+    link        one direction, half of NVLink's 900 and 600 GB/s; PCIe 4.0 x16 for RTX 4090
+    network     one direction, a device: ConnectX-7 of 400 Gb/s (DGX H100 and H200), HDR of 200 Gb/s
+                (DGX A100), 10 Gb/s Ethernet where no sheet says anything
 """
 
 from __future__ import annotations
@@ -21,6 +27,7 @@ from heed.errors import UserError
 from heed.planning.memory import PROCESS
 from heed.recipe import Settings
 
+GIB = 2**30
 USABLE = 0.9
 """Share of a device's memory that is planned with: its context, its libraries' buffers and what
 lies between blocks take the rest."""
@@ -61,14 +68,15 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "h200": Kind(141e9, 4.8e12, 989.5e12, 450e9, 50e9),
-    "h100-80": Kind(80e9, 3.35e12, 989.5e12, 450e9, 50e9),
-    "a100-80": Kind(80e9, 2.039e12, 312e12, 300e9, 25e9),
-    "rtx-4090": Kind(24e9, 1.008e12, 165.2e12, 31.5e9, 1.25e9),
-    "cpu-2": Kind(8e9, 32e9, 204e9, 10e9, 1.25e9, 4, Shares(0.65, 0.65, 0.45, 0.7), PROCESS),
+    "h200": Kind(141 * GIB, 4.8e12, 989.5e12, 450e9, 50e9),
+    "h100-80": Kind(80 * GIB, 3.35e12, 989.5e12, 450e9, 50e9),
+    "a100-80": Kind(80 * GIB, 2.039e12, 312e12, 300e9, 25e9),
+    "rtx-4090": Kind(24 * GIB, 1.008e12, 165.2e12, 31.5e9, 1.25e9),
+    "cpu-2": Kind(8 * GIB, 32e9, 204e9, 10e9, 1.25e9, 4, Shares(0.65, 0.65, 0.45, 0.7), PROCESS),
 }
-"""By the name that `--on` takes. `cpu-2` is measured, not a sheet's: two cores of an AMD EPYC,
-float32, and the shares that 25 M weights reach there (docs/performance.md)."""
+"""By the name that `--on` takes. `cpu-2` is measured, not a sheet's: two cores of an AMD EPYC with
+AVX-512, float32, and the shares that 25 M weights reach there (docs/performance.md); its 8 GiB,
+10 GB/s between processes and 10 Gb/s Ethernet are taken for granted."""
 
 
 class Page(Settings):
@@ -87,7 +95,7 @@ class Page(Settings):
     currency: str = "USD"
     """What the price is in."""
     memory: PositiveFloat | None = None
-    """GB of a device."""
+    """GiB of a device, what sheets call GB."""
     bandwidth: PositiveFloat | None = None
     """GB a second of its memory."""
     tflops: PositiveFloat | None = None
@@ -172,7 +180,7 @@ def _of_page(name: str, page: Page) -> Hardware:
         link=page.link_share or known.shares.link,
     )
     kind = Kind(
-        memory=_giga(page.memory, known.memory),
+        memory=known.memory if page.memory is None else page.memory * GIB,
         bandwidth=_giga(page.bandwidth, known.bandwidth),
         flops=known.flops if page.tflops is None else page.tflops * 1e12,
         link=_giga(page.link, known.link),

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heed.planning.hardware import Hardware
-from heed.planning.memory import Holds
-from heed.planning.ranks import WAYS, RankMemory, Way, drawing, rank_memory
+from heed.planning.memory import LOGITS, VOCABULARY, Holds, cache
+from heed.planning.ranks import WAYS, RankMemory, Way, rank_memory
 from heed.planning.sizes import Size
 from heed.recipe import OnPolicy, Stage
 
@@ -64,10 +64,12 @@ def server_of(drawn: Sequence[Holds], hardware: Hardware) -> int | None:
 
 
 def room(holds: Holds, hardware: Hardware, devices: int) -> int:
-    """Rows for whose cache a server has room, beside the weights of the policy."""
+    """Rows for whose cache a server has room, beside the weights of the policy in the width of
+    activations, as vLLM holds them. (`heed rollouts` holds them in float32, too.)
+    """
     size, width = policy_of(holds), hardware.kind.width
     free = devices * (hardware.usable - hardware.kind.process) - width * size.weights
-    row = drawing([size], 1, holds.draws[1], width, whole=False)
+    row = holds.draws[1] * cache(size, width) + min(size.vocabulary, VOCABULARY) * 4 * LOGITS
     return int(min(SIDE_BY_SIDE, max(0.0, free) // row))
 
 
@@ -81,15 +83,15 @@ def smallest(
 ) -> tuple[RankMemory, Way]:
     """What a rank holds the first way that fits, at least as the recipe has it; where none does the
     last. A stage that does not train is one process, whatever the others are; adapters that share
-    one base are not sharded.
+    one base do neither.
     """
     shared = getattr(getattr(stage, "lora", None), "share", False)
     ways = [
-        way for way in (WAYS if stage.trains else WAYS[:1])
+        way for way in (WAYS if stage.trains and not shared else WAYS[:1])
         if way.shard >= getattr(stage, "shard", False)
         and way.recompute >= getattr(stage, "checkpoint_activations", False)
-        and (not way.shard or (ranks > 1 and not shared))
-    ]  # fmt: skip
+        and (not way.shard or ranks > 1)
+    ] or [WAYS[0]]  # fmt: skip
     kind = hardware.kind
     for way in ways:
         held = rank_memory(

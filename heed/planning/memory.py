@@ -29,6 +29,9 @@ LOGITS = 3
 """Copies of a micro-batch's logits that live at once: they, their exponentials, their gradient."""
 VOCABULARY = 8192
 """Tokens of the vocabulary whose logits are there at a time (`heed.ops.logprobs`)."""
+LARGEST_COPY = 2**32
+"""Bytes of float32 weights up to which answers are drawn with a copy of them
+(`heed.sampling.weights`); in another format they are copied however large they are."""
 SCORED = 16384
 """Padded tokens in a forward pass of a reward or of the reference, where nothing else is set."""
 
@@ -43,7 +46,8 @@ class Memory:
     """Gradients and moments."""
     activations: float = 0.0
     cache: float = 0.0
-    """Keys and values while answers are drawn, and the logits they are drawn from."""
+    """While answers are drawn: keys and values, logits, and the weights as the decoder lays them
+    out."""
 
     @property
     def total(self) -> float:
@@ -93,23 +97,60 @@ class Holds:
     """What those of `kept` are for: reference, reward, others. Of those not named: others."""
 
 
-def peak(holds: Holds, *, width: int, process: int) -> Memory:
-    """The bytes of it; `width` is that of an activation, 4 or, under autocast, 2."""
+def peak(holds: Holds, *, width: int, process: int, anew: bool = False) -> Memory:
+    """The bytes of it; `width` is that of an activation, 4 or, under autocast, 2; `anew`: layers
+    are computed again for their backward pass.
+
+    A loss is one sum, so that a policy's activations and its critic's are there together.
+    """
     trained = sum(each.trained for each in holds.trains)
     frozen = sum(each.frozen for each in holds.trains) + sum(s.weights for s in holds.kept)
     sizes = [each.size for each in holds.trains] + list(holds.kept)
-    learnt = max((learning(s.size, width) for s in holds.trains), default=0.0) * holds.learns
+    learnt = kept_for_backward(holds, width, anew=anew)
     seen = max((seeing(s, width) for s in sizes), default=0.0) * holds.sees
     logits = max((min(s.vocabulary, VOCABULARY) for s in sizes), default=0) * 4 * LOGITS
-    rows, columns = holds.draws
-    cached = max((cache(s, width) for s in sizes), default=0.0) * rows * columns
     return Memory(
         process=process,
         weights=WEIGHT * (trained + frozen),
         training=(TRAINED - WEIGHT) * trained,
         activations=max(learnt + holds.learns * holds.target * logits, seen),
-        cache=cached + rows * logits,
+        cache=drawing(sizes, *holds.draws, width),
     )
+
+
+def kept_for_backward(holds: Holds, width: int, *, anew: bool, cast: bool = True) -> float:
+    """Bytes of all models that train: activations, and weights where they are `cast`."""
+    a_token = recomputed if anew else learning
+    kept = sum(a_token(each.size, width) for each in holds.trains) * holds.learns
+    if width == WEIGHT or not cast or not holds.learns:
+        return kept
+    return kept + sum(casts(each.size, width, anew=anew) for each in holds.trains)
+
+
+def casts(size: Size, width: int, *, anew: bool) -> float:
+    """Bytes of the layers' matrices as autocast lays them into the graph, in the width of
+    activations: of all layers, or of the one that is computed anew.
+    """
+    return width * size.backbone / (size.layers if anew else 1)
+
+
+def drawing(sizes: Sequence[Size], rows: int, columns: int, width: int) -> float:
+    """Bytes to draw so many rows of so many tokens, by the largest of the models: the cache,
+    logits, and the weights as the decoder lays them out.
+    """
+    if not rows:
+        return 0.0
+    logits = max(min(size.vocabulary, VOCABULARY) for size in sizes) * 4 * LOGITS
+    cached = max(cache(size, width) for size in sizes)
+    return rows * (columns * cached + logits) + max(laid_out(size, width) for size in sizes)
+
+
+def laid_out(size: Size, width: int) -> float:
+    """Bytes of the copy of the weights that answers are drawn with: fused, and in the format of
+    computation.
+    """
+    copies = width != WEIGHT or WEIGHT * size.weights <= LARGEST_COPY
+    return float(width * (size.backbone + size.head)) if copies else 0.0
 
 
 def learning(size: Size, width: int) -> float:
@@ -121,6 +162,14 @@ def learning(size: Size, width: int) -> float:
     attention = 3 * size.attention + 3 * size.kv
     mlp = (4 if size.mlp_matrices == 3 else 2) * size.mlp
     return float(width * size.layers * (norms + attention + mlp))
+
+
+def recomputed(size: Size, width: int) -> float:
+    """Bytes a token where a layer keeps its input alone and is computed anew for its backward pass
+    (Chen et al. 2016, arXiv:1604.06174; a checkpoint a layer), so that one layer's insides are
+    there.
+    """
+    return float(width * size.layers * size.hidden) + learning(size, width) / size.layers
 
 
 def seeing(size: Size, width: int) -> float:
@@ -162,7 +211,7 @@ def offline(
 
 def reward(ground: Ground, stage: recipe.RewardModelling | recipe.ProcessReward) -> Holds:
     """One model that trains; of an ensemble all members at the end, which train one by one."""
-    size, micro = ground.sizes[ground.begun(stage)], stage.optim.micro_tokens
+    size, micro = ground.sizes[ground.begun(stage)].headless, stage.optim.micro_tokens
     others = stage.members - 1 if isinstance(stage, recipe.Ensemble) else 0
     return Holds([_trains(size, stage.lora)], [size] * others, micro, SCORED, target=0.0)
 
@@ -181,10 +230,8 @@ def on_policy(ground: Ground, stage: recipe.OnPolicy | recipe.Rejection) -> Hold
     kept["others"] = [size] if copied else []
     kept["reward"] = [] if shared else scorers
     if isinstance(stage, recipe.Ppo):
-        foreign = bool(ground.recipe.stage(stage.reward).models())
-        own = scorers[0] if scorers and not foreign else size
         rank = lora.rank if lora and shared else None
-        trains.append(Trains(own, rank, beside=shared))
+        trains.append(Trains(ground.sizes[ground.valued(stage)].headless, rank, beside=shared))
     return Holds(
         trains,
         [each for sizes in kept.values() for each in sizes],
@@ -300,7 +347,7 @@ def _scorers(ground: Ground, reward: str) -> list[Size]:
     stage = ground.recipe.stage(reward)
     if isinstance(stage, recipe.Ensemble | recipe.Reward | recipe.ProcessReward):
         times = stage.members if isinstance(stage, recipe.Ensemble) else 1
-        return [ground.sizes[ground.begun(stage)]] * times
+        return [ground.sizes[ground.begun(stage)].headless] * times
     if isinstance(stage, recipe.JudgeReward):
         return [ground.size(stage.judge.policy)] if stage.judge.policy else []
     return (

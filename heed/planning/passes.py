@@ -59,6 +59,15 @@ def operations(each: Pass, size: Size) -> float:
     return base + TRAINED * each.tokens * size.adapter(each.rank)
 
 
+def again(each: Pass, size: Size) -> float:
+    """Operations of a training pass beyond that, where its layers are computed anew for their
+    backward pass; what the last product of a layer gives is not needed there, except by an adapter.
+    """
+    last = size.layers * size.hidden * size.mlp
+    weights = size.backbone - last if each.rank is None else size.backbone + size.adapter(each.rank)
+    return FORWARD * each.tokens * weights
+
+
 def together(passes: Iterable[Pass]) -> tuple[Pass, ...]:
     """Passes of one kind added up; those without tokens left out."""
     found: dict[tuple[How, str, int | None], Pass] = {}

@@ -14,6 +14,8 @@ from heed.planning.money import Labels, labels
 from heed.planning.passes import HOWS, Counts, How, operations
 from heed.recipe import Collect, Compare, People, Stage
 
+HALF = 2
+"""Bytes of an activation in bfloat16."""
 SHARES: Mapping[How, tuple[float, float]] = {
     "trained": (0.2, 0.9),
     "forwarded": (0.2, 0.9),
@@ -28,7 +30,7 @@ by memory and by the steps around it."""
 class Machine:
     """Where the recipe will run: bytes that are free, and operations a second of matrix products;
     None where they are not known. `width`: bytes of an activation; `process`: bytes held before
-    anything is loaded.
+    anything is loaded; `half`: whether the device computes in bfloat16 by itself.
     """
 
     device: str
@@ -36,6 +38,7 @@ class Machine:
     speed: float | None
     width: int = 4
     process: int = 0
+    half: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,12 @@ def make_plan(
 
 def memory_of(ground: Ground, stage: Stage, machine: Machine) -> Memory:
     """What a stage holds at its fullest."""
-    return peak(HOLDS[stage.kind](ground, stage), width=machine.width, process=machine.process)
+    return peak(
+        HOLDS[stage.kind](ground, stage),
+        width=machine.width,
+        process=machine.process,
+        anew=getattr(stage, "checkpoint_activations", False),
+    )
 
 
 def _stage(
@@ -198,6 +206,11 @@ def _assumptions(ground: Ground, machine: Machine) -> tuple[str, ...]:
             f"products, of which training reaches {_range('trained')} and drawing answers "
             f"{_range('sampled')}; what runs beside the models is not in them. --like RUN goes by "
             "an earlier run's clock."
+        )
+    if machine.width == HALF and machine.half is False:
+        said.append(
+            f"This {machine.device} has no bfloat16 in hardware, and products in it take longer "
+            "than in float32, a hundred times as long on some processors: set dtype to float32."
         )
     return (*said, *ground.data.notes)
 

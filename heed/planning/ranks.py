@@ -12,7 +12,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from heed.planning.memory import LOGITS, VOCABULARY, WEIGHT, Holds, Trains, cache, learning, seeing
+from heed.planning.memory import (
+    LOGITS,
+    VOCABULARY,
+    WEIGHT,
+    Holds,
+    Trains,
+    drawing,
+    kept_for_backward,
+    seeing,
+)
 from heed.planning.sizes import Size
 
 GRADIENT, MOMENTS = 4, 8
@@ -51,13 +60,15 @@ class RankMemory:
     reward: float = 0.0
     value: float = 0.0
     others: float = 0.0
-    """Models that only answer or score, and what a process holds of itself."""
+    """Models that only answer or score, what a process holds of itself, and beside servers the
+    whole policy as the first process keeps it for them where it lies in shards."""
     gathered: float = 0.0
     """Units that are whole for a while, and their gradients."""
     activations: float = 0.0
     logits: float = 0.0
     drawing: float = 0.0
-    """While answers are drawn in this process: the whole policy, its cache, logits."""
+    """While answers are drawn in this process: the cache, logits, the weights as the decoder lays
+    them out, and where they lie in shards a whole policy."""
 
     @property
     def total(self) -> float:
@@ -82,47 +93,38 @@ def rank_memory(
         kept[role] = kept.get(role, 0.0) + WEIGHT * size.weights / parts
     trained = sum(each.trained for each in first)
     sizes = [each.size for each in holds.trains] + list(holds.kept)
-    backward = recomputed if way.recompute else learning
-    learnt = max((backward(each.size, width) for each in holds.trains), default=0.0)
+    learnt = kept_for_backward(holds, width, anew=way.recompute, cast=parts == 1)
     seen = max((seeing(size, width) for size in sizes), default=0.0) * holds.sees
     words = max((min(size.vocabulary, VOCABULARY) for size in sizes), default=0)
-    rows, columns = holds.draws if drawn_here else (0, 0)
+    draws = holds.draws if drawn_here else (0, 0)
+    copied = WEIGHT * max((size.weights for size in sizes), default=0) if parts > 1 else 0
+    if not drawn_here and holds.draws[0]:
+        kept["others"] = kept.get("others", 0.0) + copied
     return RankMemory(
         weights=WEIGHT * (trained + sum(each.frozen for each in first)) / parts,
         gradients=GRADIENT * trained / parts,
         moments=MOMENTS * trained / parts,
         value=sum(_standing(each) for each in others) / parts,
         gathered=gathered(holds, width) if parts > 1 else 0.0,
-        activations=max(learnt * holds.learns, seen),
+        activations=max(learnt, seen),
         logits=holds.learns * holds.target * words * 4 * LOGITS,
-        drawing=drawing(sizes, rows, columns, width, whole=parts > 1),
+        drawing=drawing(sizes, *draws, width) + (copied if draws[0] else 0),
         **kept,
     )
 
 
-def drawing(sizes: list[Size], rows: int, columns: int, width: int, *, whole: bool) -> float:
-    """Bytes to draw so many rows of so many tokens: the cache, logits, and a `whole` copy of the
-    model where what lies there is a part of it.
-    """
-    if not rows:
-        return 0.0
-    words = max(min(size.vocabulary, VOCABULARY) for size in sizes)
-    model = max(WEIGHT * size.weights for size in sizes) if whole else 0
-    cached = max(cache(size, width) for size in sizes)
-    return rows * (columns * cached + words * 4 * LOGITS) + model
-
-
 def gathered(holds: Holds, width: int) -> float:
-    """Bytes of the units that are whole at once, of the largest model: the root and two layers; and
-    where all of it trains their gradients, with the copy that is summed over the ranks.
+    """Bytes of the units that are whole at once: of the largest model that only answers, or of all
+    that train (one backward pass goes through them) the roots, two layers of one, and the gradients
+    of what trains, with the copy that is summed over the ranks.
     """
-    kept = [whole_units(size, width) for size in holds.kept]
-    trains = [
-        whole_units(each.size, width)
-        + (0 if each.rank is not None else whole_gradients(each.size, width))
-        for each in holds.trains
-    ]
-    return float(max([*kept, *trains], default=0.0))
+    kept = [WEIGHT * root(size) + whole_layers(size, width) for size in holds.kept]
+    full = [each.size for each in holds.trains if each.rank is None]
+    roots = sum(WEIGHT * root(each.size) for each in holds.trains)
+    roots += sum(GRADIENT * root(size) for size in full)
+    layers = max((whole_layers(each.size, width) for each in holds.trains), default=0)
+    layers += max((layer_gradients(size, width) for size in full), default=0)
+    return float(max([*kept, roots + layers]))
 
 
 def layer(size: Size) -> int:
@@ -135,24 +137,16 @@ def root(size: Size) -> int:
     return size.weights - size.backbone
 
 
-def whole_units(size: Size, width: int) -> int:
-    """Bytes of the weights that are gathered at once."""
-    return WEIGHT * root(size) + width * min(AHEAD, size.layers) * layer(size)
+def whole_layers(size: Size, width: int) -> int:
+    """Bytes of the layers' weights that are gathered at once."""
+    return width * min(AHEAD, size.layers) * layer(size)
 
 
-def whole_gradients(size: Size, width: int) -> int:
-    """Bytes of whole gradients at once: of the root, which collects all through the backward pass,
-    and of a layer; beside them the copy of the larger one that is summed.
+def layer_gradients(size: Size, width: int) -> int:
+    """Bytes of a layer's whole gradients, beside the root's, which collect all through the backward
+    pass, and of the copy of the larger one that is summed.
     """
-    return GRADIENT * root(size) + width * layer(size) + REDUCED * max(root(size), layer(size))
-
-
-def recomputed(size: Size, width: int) -> float:
-    """Bytes a token where a layer keeps its input alone and is computed anew for its backward pass
-    (Chen et al. 2016, arXiv:1604.06174; a checkpoint a layer), so that one layer's insides are
-    there.
-    """
-    return float(width * size.layers * size.hidden) + learning(size, width) / size.layers
+    return width * layer(size) + REDUCED * max(root(size), layer(size))
 
 
 def _standing(each: Trains) -> float:

@@ -13,8 +13,6 @@ from heed.planning.ranks import REDUCED, root
 from heed.planning.sizes import Size
 
 LINK, COMPUTE, MEMORY = "link", "compute", "memory"
-RECOMPUTE = 4 / 3
-"""Operations of a training pass that computes its layers twice, of one that does not: 8 / 6."""
 
 
 @dataclass(frozen=True, slots=True)

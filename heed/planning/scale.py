@@ -15,18 +15,18 @@ from dataclasses import dataclass, field, replace
 from math import fsum
 from typing import Any
 
-from heed import recipe
 from heed.planning.durations import Work
+from heed.planning.fitting import Change, fitting, shortest
 from heed.planning.ground import Ground
 from heed.planning.hardware import Hardware
 from heed.planning.layout import Layout, layouts, least, smallest
-from heed.planning.memory import HOLDS
+from heed.planning.memory import HOLDS, Holds
 from heed.planning.passes import HOWS, How
 from heed.planning.plan import Machine, Plan, StagePlan, make_plan
 from heed.planning.ranks import RankMemory, Way
 from heed.planning.roofline import Bound
 from heed.planning.sizes import Size
-from heed.recipe import Pretrain
+from heed.recipe import OnPolicy, Pretrain, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def scale(ground: Ground, hardware: Hardware) -> ScaledPlan:
     fit, and of those the shortest.
     """
     plan = make_plan(ground, Machine(hardware.name, None, None, width=hardware.kind.width))
-    served = [each for each in ground.recipe.stages if isinstance(each, recipe.OnPolicy)]
+    served = [each for each in ground.recipe.stages if isinstance(each, OnPolicy)]
     drawn = [HOLDS[each.kind](ground, each) for each in served]
     made = [_on(ground, plan, hardware, layout) for layout in layouts(drawn, hardware)]
     return min(made, key=lambda each: (sum(not stage.fits for stage in each.stages), each.hours))
@@ -139,13 +139,12 @@ def _on(ground: Ground, plan: Plan, hardware: Hardware, layout: Layout) -> Scale
 
 def _stage(ground: Ground, plan: StagePlan, hardware: Hardware, layout: Layout) -> ScaledStage:
     stage = ground.recipe.stage(plan.name)
-    holds, here = HOLDS[plan.kind](ground, stage), not layout.draws
-    here = here or not isinstance(stage, recipe.OnPolicy)
-    ranks = layout.trains if stage.trains else 1
-    held, way = smallest(stage, holds, ranks, hardware, drawn_here=here)
+    holds = HOLDS[plan.kind](ground, stage)
+    held, way = _held(stage, holds, hardware, layout)
     work = Work(ground, stage, plan.counts, holds, hardware, layout, way)
     learns, reads, draws = work.learning(), work.reading(), work.drawing()
-    beside = not here and getattr(stage, "ahead", None) is not None
+    served = layout.draws and isinstance(stage, OnPolicy)
+    beside = served and getattr(stage, "ahead", None) is not None
     own = learns.seconds + reads.seconds
     return ScaledStage(
         plan=plan,
@@ -156,6 +155,27 @@ def _stage(ground: Ground, plan: StagePlan, hardware: Hardware, layout: Layout) 
         bounds={"trained": learns, "forwarded": reads, "sampled": draws},
         seconds=max(own, draws.seconds) if beside else own + draws.seconds,
     )
+
+
+def _held(stage: Stage, holds: Holds, hardware: Hardware, layout: Layout) -> tuple[RankMemory, Way]:
+    """What one of the processes of a stage holds, and how."""
+    here = not layout.draws or not isinstance(stage, OnPolicy)
+    ranks = layout.trains if stage.trains else 1
+    return smallest(stage, holds, ranks, hardware, drawn_here=here)
+
+
+def remedies(ground: Ground, made: ScaledPlan, planned: ScaledStage) -> list[str]:
+    """Settings with which a stage would fit on the hardware as it is shared out, from what costs
+    nothing on; empty where none does. To shard and to compute layers anew has been tried.
+    """
+    stage = ground.recipe.stage(planned.plan.name)
+
+    def fits(change: Change) -> bool:
+        holds = HOLDS[planned.plan.kind](ground, change.stage)
+        held, _ = _held(change.stage, holds, made.hardware, made.layout)
+        return held.total <= made.hardware.usable
+
+    return shortest(fitting(stage, fits, half=False))
 
 
 def _assumptions(plan: Plan, hardware: Hardware) -> tuple[str, ...]:

@@ -61,6 +61,11 @@ class Size:
         embeddings = self.head * (1 if self.tied else 2) + self.positions * self.hidden
         return self.backbone + embeddings
 
+    @property
+    def headless(self) -> Size:
+        """The same without a head of the vocabulary: what scores or values."""
+        return replace(self, tied=True)
+
     def adapter(self, rank: int) -> int:
         """Weights of a LoRA adapter on all matrices but the head: rank (in + out) a matrix."""
         attention = 4 * self.hidden + 2 * (self.attention + self.kv)
@@ -160,7 +165,7 @@ def of_backbone(source: str) -> Size:
 
     Raises UserError as `of_model` does.
     """
-    return replace(of_model(source), tied=True)
+    return of_model(source).headless
 
 
 def _filled(config: Any) -> dict[str, Any]:

@@ -21,6 +21,13 @@ from pydantic import (
 
 from heed.recipe.base import Settings, StageName
 
+ROUND = 256
+"""Answers that each check of a policy gradient's rollouts draws, at most."""
+PAIRS, PROMPTS = 256, 64
+"""Comparisons, and prompts, that a first step is tried on, at most."""
+CHOOSE = 16
+"""Answers on which the word is chosen that buys most of a reward model."""
+
 
 class GateSettings(Settings):
     """What every gate's settings have: an action."""

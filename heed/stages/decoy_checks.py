@@ -21,13 +21,11 @@ from heed.recipe import (
     JudgeReward,
     RewardModelling,
 )
+from heed.recipe.gates import CHOOSE
 from heed.stages.rewards import REWARDS
 from heed.stages.sources import SOURCES
 from heed.stages.workplace import Workplace
 from heed.types import Comparison, Completion, Item, RewardFn
-
-CHOOSE = 16
-"""Answers on which the word is chosen that buys most."""
 
 
 def bought(work: Workplace, stage: RewardModelling, gate: ExploitsGate) -> Finding | None:

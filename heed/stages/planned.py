@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from heed.files import write_json
-from heed.models.device import resolve_device, resolve_dtype
+from heed.models.device import has_half, resolve_device, resolve_dtype
 from heed.models.speed import free_memory, matrix_speed
 from heed.planning.look import look
 from heed.planning.memory import PROCESS
@@ -37,6 +37,7 @@ def machine_of(recipe: Recipe, seconds: float) -> Machine:
         speed=matrix_speed(device, dtype, seconds),
         width=2 if dtype == torch.bfloat16 else 4,
         process=PROCESS if device.type == "cpu" else 0,
+        half=has_half(device),
     )
 
 

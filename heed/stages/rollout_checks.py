@@ -16,12 +16,10 @@ from heed.models.shares import in_shares
 from heed.ops.batch import Sequences
 from heed.policies.policy_gradient import PolicyGradient
 from heed.recipe import DrawsGate, LogprobsGate, OnPolicy
+from heed.recipe.gates import ROUND
 from heed.sampling.local import LocalSampler
 from heed.stages.workplace import Workplace
 from heed.types import Completion
-
-ROUND = 256
-"""Answers that are held against the training forward, at most."""
 
 
 def same_logprobs(

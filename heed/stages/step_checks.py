@@ -32,11 +32,10 @@ from heed.ops.batch import Rollout, Sequences
 from heed.policies.experience import Experience, experience
 from heed.policies.policy_gradient import PolicyGradient
 from heed.recipe import LeashGate, OnPolicy, RewardModelling, StepGate
+from heed.recipe.gates import PAIRS, PROMPTS
 from heed.stages.workplace import Workplace, context_of
 from heed.types import Comparison, Completion, RewardFn
 
-PAIRS, PROMPTS = 256, 64
-"""Comparisons, and prompts, that are looked at, at most."""
 NUDGE = 1e-3
 """Nats by which an answer's log-prob changes in what stands for a derivative: within any clip."""
 MOVED = 0.3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,10 +57,19 @@ def test_what_does_not_fit_says_how_many_devices_would_do(heed: Callable[..., Re
     result = heed("--on", "h100-80", "--shape", "70B", "--devices", "8")
     assert result.exit_code == 2
     said = " ".join(result.stderr.split())
-    assert "8 x h100-80 of 67.1 GiB are not enough." in said
-    assert "devices hold it." in said
-    assert "it is one process, so more devices do not help" in said
+    assert "8 x h100-80 of 72.0 GiB are not enough." in said
+    assert re.search(r"dpo would hold [\d.]+ GiB a device. It would with .*\d+ devices\.", said)
+    assert "It is one process, so more devices do not help." in said
     assert result.stdout.startswith("quickstart at 70B on 1 x 8 h100-80")
+
+
+def test_what_does_not_fit_says_what_setting_would_do(heed: Callable[..., Result]) -> None:
+    result = heed("--on", "h100-80", "--shape", "7B", "--devices", "8")
+    said = " ".join(result.stderr.split())
+    told = (
+        r"ppo would hold [\d.]+ GiB a device. It would with 'ppo.lora={rank: 16}', or 16 devices."
+    )
+    assert re.search(told, said)
 
 
 def test_mistakes_are_one_paragraph(heed: Callable[..., Result], tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from heed.errors import UserError
-from heed.models.device import resolve_device, resolve_dtype
+from heed.models import device
+from heed.models.device import has_half, resolve_device, resolve_dtype, slow_half
 
 
 def test_auto_takes_cuda_where_there_is_one():
@@ -25,3 +26,29 @@ def test_dtypes():
 def test_a_device_that_is_not_there(name):
     with pytest.raises(UserError, match=f"{name}.*auto, cpu or cuda"):
         resolve_device(name)
+
+
+@pytest.mark.parametrize(
+    ("instructions", "half"),
+    [
+        (["avx2", "avx512f"], False),
+        (["avx2", "avx512_bf16"], True),
+        (["asimd"], False),
+        (None, None),
+    ],
+)
+def test_bfloat16_without_hardware_for_it_is_told(monkeypatch, instructions, half):
+    monkeypatch.setattr(device, "instruction_sets", lambda: instructions)
+    cpu = torch.device("cpu")
+    assert has_half(cpu) is half
+    said = slow_half(torch.bfloat16, cpu, "dtype")
+    assert (said is not None) is (half is False)
+    assert slow_half(torch.float32, cpu, "dtype") is None
+    if said:
+        assert "This cpu has no bfloat16 in hardware" in said
+        assert said.endswith("Set dtype to float32 or auto.")
+
+
+def test_of_other_devices_nobody_says_whether_they_have_bfloat16():
+    assert has_half(torch.device("meta")) is None
+    assert slow_half(torch.bfloat16, torch.device("meta"), "dtype") is None

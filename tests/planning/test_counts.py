@@ -11,6 +11,9 @@ import pytest
 from encoders import save_encoder
 
 from heed.config import load_recipe, recipe_names
+from heed.evaluation import dialogues
+from heed.gates import exploits
+from heed.planning import counts, gates, measuring, memory
 from heed.planning.counts import COUNTS
 from heed.planning.ground import Ground
 from heed.planning.hardware import hardware_of
@@ -20,6 +23,8 @@ from heed.planning.passes import Counts, Pass, together
 from heed.planning.plan import Machine, make_plan
 from heed.planning.scale import scale
 from heed.recipe import STAGES
+from heed.sampling import weights
+from heed.stages import overoptimisation, sft
 
 Make = Callable[..., Ground]
 
@@ -114,6 +119,28 @@ def test_ppo_trains_two_models_and_asks_two_more(ground: Make, feedback: str) ->
     asked = (checked + 2 * moved) * 10
     read = checked + (7 + 2 + 1) * tried + (6 + 3 + 2) * moved
     assert gated.tokens("forwarded") - found.tokens("forwarded") == asked + read * 15
+
+
+def test_a_critic_trains_whole_unless_it_is_an_adapter_on_the_shared_base(
+    ground: Make, feedback: str
+) -> None:
+    lora = feedback.replace("- reward: {", "- reward: {lora: {rank: 2}, ")
+    ppo = "  - ppo: {iterations: 3, rollouts: 8, epochs: 2, minibatches: 2, lora: {rank: 2%s}}\n"
+
+    def trained(more: str) -> dict[int | None, float]:
+        passes = counted(ground(lora + ppo % more), "ppo").passes
+        return {each.rank: each.tokens for each in passes if each.how == "trained"}
+
+    assert trained("") == {2: 2 * 24 * 15, None: 2 * 24 * 15}
+    assert trained(", share: true") == {2: 2 * 2 * 24 * 15}
+
+
+def test_what_is_repeated_of_higher_floors_is_what_they_say() -> None:
+    assert len(exploits.FORMS) == gates.FORMS
+    assert counts.EVERY == sft.EVERY
+    assert measuring.STARTS == overoptimisation.STARTS
+    assert measuring.A_FAMILY == dialogues.MOST
+    assert memory.LARGEST_COPY == weights.LARGEST_COPY
 
 
 def test_groups_fill_a_prompt_in_once_and_need_no_critic(ground: Make, feedback: str) -> None:

@@ -11,17 +11,20 @@ from heed.planning.fitting import remedies, shortest, too_large
 from heed.planning.ground import Ground
 from heed.planning.memory import (
     HOLDS,
+    LARGEST_COPY,
     Holds,
     Memory,
     Trains,
     cache,
+    laid_out,
     learning,
     peak,
     seeing,
 )
 from heed.planning.money import READING, RECORDED, labels
-from heed.planning.passes import Pass, operations
+from heed.planning.passes import Pass, again, operations
 from heed.planning.plan import SHARES, Machine, make_plan, memory_of
+from heed.planning.shapes import shape_of
 from heed.planning.sizes import Size
 
 Make = Callable[..., Ground]
@@ -39,6 +42,8 @@ def test_operations_a_token() -> None:
         assert operations(Pass(how, 100, 40, "a"), SIZE) == 2 * (100 * BACKBONE + 40 * HEAD)
     adapted = operations(replace(trained, rank=1), SIZE)
     assert adapted == 4 * (100 * BACKBONE + 40 * HEAD) + 6 * 100 * SIZE.adapter(1)
+    assert again(trained, SIZE) == 2 * 100 * (BACKBONE - 2 * 200)  # not the down projections
+    assert again(replace(trained, rank=1), SIZE) == 2 * 100 * (BACKBONE + SIZE.adapter(1))
 
 
 def test_bytes_of_what_trains_and_what_does_not() -> None:
@@ -60,10 +65,48 @@ def test_bytes_of_activations_and_of_the_cache() -> None:
     found = peak(Holds([Trains(SIZE)], learns=8, target=0.5), width=4, process=0)
     assert found.activations == 8 * learning(SIZE, 4) + 8 * 0.5 * 7 * 4 * 3
     found = peak(Holds(kept=[SIZE], draws=(3, 50)), width=4, process=0)
-    assert found.cache == 3 * 50 * cache(SIZE, 4) + 3 * 7 * 4 * 3
+    assert found.cache == 3 * 50 * cache(SIZE, 4) + 3 * 7 * 4 * 3 + 4 * (BACKBONE + HEAD)
     assert found.total == found.weights + found.cache
     both = Memory(activations=5.0, cache=7.0)
     assert both.total == 7.0
+
+
+def test_a_policy_and_its_critic_keep_their_activations_together() -> None:
+    holds = Holds([Trains(SIZE), Trains(SIZE.headless)], learns=8, target=0.0)
+    assert peak(holds, width=4, process=0).activations == 2 * 8 * learning(SIZE, 4)
+    anew = peak(holds, width=4, process=0, anew=True).activations
+    assert anew == 2 * 8 * (4 * 2 * 10 + learning(SIZE, 4) / 2)
+
+
+def test_half_precision_keeps_the_matrices_that_it_cast() -> None:
+    holds = Holds([Trains(SIZE)], learns=8, target=0.0)
+    half = peak(holds, width=2, process=0).activations
+    assert half == 8 * learning(SIZE, 2) + 2 * BACKBONE
+    anew = peak(holds, width=2, process=0, anew=True).activations
+    assert anew == 8 * (2 * 2 * 10 + learning(SIZE, 2) / 2) + 2 * BACKBONE / 2
+    assert peak(replace(holds, learns=0), width=2, process=0).activations == 0.0
+
+
+def test_answers_are_drawn_with_a_copy_of_weights_that_are_few_or_cast() -> None:
+    assert laid_out(SIZE, 4) == 4 * (BACKBONE + HEAD)
+    large = shape_of("1.5B")
+    assert 4 * large.weights > LARGEST_COPY
+    assert laid_out(large, 4) == 0.0
+    assert laid_out(large, 2) == 2 * (large.backbone + large.head)
+
+
+def test_what_scores_has_no_head(ground: Make, feedback: str) -> None:
+    """A head that is not tied is a matrix of its own, which a reward and a critic do without."""
+    made = ground(feedback + "  - ppo: {}\n")
+    size = replace(made.sizes["pretrain"], tied=False)
+    made = replace(made, sizes={"pretrain": size})
+    bare = size.weights - size.hidden * size.vocabulary
+    assert size.headless.weights == bare
+    (trains,) = HOLDS["reward"](made, made.recipe.stage("reward")).trains
+    assert trains.trained == bare
+    ppo = HOLDS["ppo"](made, made.recipe.stage("ppo"))
+    assert [each.trained for each in ppo.trains] == [size.weights, bare]
+    assert [each.weights for each in ppo.kept] == [size.weights, bare]
 
 
 @pytest.mark.parametrize(
@@ -137,6 +180,48 @@ def test_what_does_not_fit_is_told_with_what_would(ground: Make, feedback: str) 
     none = replace(tight, free=1)
     (stage,) = [each for each in too_large(make_plan(made, none)) if each.name == "ppo"]
     assert remedies(made, stage, none) == []
+
+
+def test_layers_computed_anew_are_planned_and_advised(ground: Make, base: str) -> None:
+    made, machine = ground(base), Machine("cpu", 2**40, None)
+    stage = made.recipe.stage("sft")
+    full, anew = (
+        memory_of(made, stage.model_copy(update={"checkpoint_activations": on}), machine)
+        for on in (False, True)
+    )
+    tokens = 16384
+    saved = tokens * (learning(made.sizes["pretrain"], 4) / 2 - 4 * 2 * 8)
+    assert full.total - anew.total == pytest.approx(saved)
+    tight = replace(machine, free=int(anew.total))
+    (planned,) = [each for each in too_large(make_plan(made, tight)) if each.name == "sft"]
+    assert "sft.checkpoint_activations=true" in remedies(made, planned, tight)
+    done = ground(base.replace("checkpoint_every: 4", "checkpoint_activations: true"))
+    tight = replace(machine, free=int(0.9 * anew.total))
+    (planned,) = [each for each in too_large(make_plan(done, tight)) if each.name == "sft"]
+    assert planned.held == anew.total
+    found = remedies(done, planned, tight)
+    assert found
+    assert not any("checkpoint_activations" in words for words in found)
+
+
+@pytest.mark.parametrize(("half", "advised"), [(True, True), (None, True), (False, False)])
+def test_half_precision_is_advised_only_where_there_may_be_hardware_for_it(
+    ground: Make, base: str, half: bool | None, advised: bool
+) -> None:
+    made = ground(base)
+    roomy = Machine("cpu", 2**40, None, half=half)
+    fullest = memory_of(made, made.recipe.stage("sft"), roomy).total
+    tight = replace(roomy, free=int(fullest * 0.7))
+    (planned,) = [each for each in too_large(make_plan(made, tight)) if each.name == "sft"]
+    assert ("dtype=bfloat16" in remedies(made, planned, tight)) is advised
+
+
+@pytest.mark.parametrize(("width", "half", "told"), [(2, False, 1), (2, None, 0), (4, False, 0)])
+def test_half_precision_without_hardware_for_it_is_told(
+    ground: Make, base: str, width: int, half: bool | None, told: int
+) -> None:
+    made = make_plan(ground(base), Machine("cpu", None, None, width=width, half=half))
+    assert sum("no bfloat16 in hardware" in each for each in made.assumptions) == told
 
 
 def test_two_settings_are_named_only_where_one_is_not_enough() -> None:

@@ -6,21 +6,35 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from shard_on_ranks import CONFIG, ROWS, TOKENS
 from torch.distributed._tools.mem_tracker import MemTracker
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from heed.models.activations import checkpoint_activations
 from heed.models.anatomy import anatomy
+from heed.models.forward import completion_logprobs
 from heed.ops.logprobs import token_logprobs
-from heed.planning.memory import LOGITS, VOCABULARY, Holds, Trains, cache, learning
-from heed.planning.passes import Pass, operations
-from heed.planning.ranks import Way, rank_memory, recomputed
+from heed.planning.memory import (
+    LOGITS,
+    VOCABULARY,
+    Holds,
+    Trains,
+    cache,
+    casts,
+    laid_out,
+    learning,
+    recomputed,
+)
+from heed.planning.passes import Pass, again, operations
+from heed.planning.ranks import Way, rank_memory
 from heed.planning.roofline import gathers, reduces
 from heed.planning.shapes import SHAPES, parameters, shape_of
 from heed.planning.sizes import size_of
@@ -55,6 +69,23 @@ def test_operations_are_those_that_torch_counts() -> None:
     assert counted.get_total_flops() == operations(Pass("trained", tokens, tokens, "a"), SIZE)
 
 
+@pytest.mark.parametrize("rank", [None, 8])
+def test_layers_computed_anew_cost_what_torch_counts(rank: int | None) -> None:
+    model = _model()
+    if rank is not None:
+        model = get_peft_model(model, LoraConfig(r=rank, target_modules="all-linear"))
+    counts = []
+    for anew in (False, True):
+        if anew:
+            checkpoint_activations(model)
+        with FlopCounterMode(display=False) as counted:
+            model(IDS, use_cache=False).logits.sum().backward()
+        counts.append(counted.get_total_flops())
+    wanted = again(Pass("trained", IDS.numel(), IDS.numel(), "a", rank), SIZE)
+    # The last product of an adapter is not computed again.
+    assert counts[1] - counts[0] == pytest.approx(wanted, rel=0.005 if rank else 0.0)
+
+
 def test_bytes_of_weights_gradients_and_moments_are_torchs() -> None:
     model = _model()
     optimiser = torch.optim.AdamW(model.parameters())
@@ -76,6 +107,17 @@ def test_what_a_forward_pass_keeps_is_within_the_formula(anew: bool) -> None:
         model.activation_checkpointing_enable()
         model.train()
     own = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+    kept = {t.untyped_storage() for t in _kept(lambda: model.model(IDS, use_cache=False))}
+    held = sum(each.nbytes() for each in kept if each.data_ptr() not in own)
+    if anew:  # inputs of layers; the insides of one come when its backward pass does
+        inputs = IDS.numel() * (recomputed(SIZE, 4) - learning(SIZE, 4) / SIZE.layers)
+        assert inputs <= held <= IDS.numel() * recomputed(SIZE, 4)
+    else:
+        assert 0.8 <= held / (IDS.numel() * learning(SIZE, 4)) <= 1.0
+
+
+def _kept(forward: Callable[[], object]) -> list[torch.Tensor]:
+    """What a forward pass keeps for the backward one, each storage once."""
     kept: dict[int, torch.Tensor] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -83,13 +125,35 @@ def test_what_a_forward_pass_keeps_is_within_the_formula(anew: bool) -> None:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model.model(IDS, use_cache=False)
-    held = sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in own)
-    if anew:  # inputs of layers; the insides of one come when its backward pass does
-        inputs = IDS.numel() * (recomputed(SIZE, 4) - learning(SIZE, 4) / SIZE.layers)
-        assert inputs <= held <= IDS.numel() * recomputed(SIZE, 4)
-    else:
-        assert 0.8 <= held / (IDS.numel() * learning(SIZE, 4)) <= 1.0
+        forward()
+    return list(kept.values())
+
+
+def test_under_autocast_the_graph_holds_the_matrices_that_were_cast() -> None:
+    model = _model()
+    ids = torch.randint(0, 1024, (3, 7))
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+        kept = _kept(lambda: model.model(ids, use_cache=False))
+    shapes = {weight.shape for weight in model.model.layers.parameters() if weight.ndim == 2}
+    shapes |= {shape[::-1] for shape in shapes}
+    half = [each for each in kept if each.dtype == torch.bfloat16 and each.shape in shapes]
+    assert sum(each.nbytes for each in half) == casts(SIZE, 2, anew=False)
+
+
+def test_a_policys_loss_and_its_critics_keep_what_each_needs(toy_lm: Any, toy_ppo: Any) -> None:
+    """Both graphs are there until the one backward pass of their sum."""
+    method = toy_ppo(toy_lm())
+    batch = next(method.batches(0))
+    weights = {each.untyped_storage().data_ptr() for each in method.module.parameters()}
+    given = {each.untyped_storage().data_ptr() for each in vars(batch).values()}
+
+    def held(forward: Callable[[], object]) -> int:
+        found = {each.untyped_storage().data_ptr(): each for each in _kept(forward)}
+        return sum(found[at].untyped_storage().nbytes() for at in found.keys() - weights - given)
+
+    both, critic = held(lambda: method.loss(batch)), held(lambda: method.baseline.loss(batch))
+    assert critic > 0.3 * both
+    assert both >= critic + held(lambda: completion_logprobs(method.policy.model, batch))
 
 
 @pytest.mark.parametrize("words", [3000, 20000])
@@ -119,6 +183,18 @@ def test_the_cache_is_the_lean_decoders() -> None:
         decoder = LeanDecoder(found, weights(found, dtype), slots=3, capacity=50)
         held = sum(tensor.nbytes for tensor in [*decoder.keys, *decoder.values])
         assert held == 3 * 50 * cache(size_of(config), dtype.itemsize)
+
+
+def test_answers_are_drawn_with_a_copy_of_the_weights() -> None:
+    model = _model()
+    found = anatomy(model)
+    assert found is not None
+    with torch.no_grad(), MemTracker() as tracker:
+        copied = weights(found, torch.bfloat16)
+    (held,) = tracker.get_tracker_snapshot("current").values()
+    assert copied.dtype == torch.bfloat16
+    own = sum(weight.nbytes for weight in model.parameters())  # which the tracker has seen, too
+    assert (held["Total"] - own) / laid_out(SIZE, 2) == pytest.approx(1.0, abs=0.01)
 
 
 @pytest.mark.slow

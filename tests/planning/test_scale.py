@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from heed.errors import UserError
-from heed.planning.durations import rounds_of, rows_of
+from heed.planning.counts import COUNTS
+from heed.planning.durations import Work, rounds_of, rows_of
 from heed.planning.ground import Ground
 from heed.planning.hardware import KINDS, USABLE, Hardware, Kind, Shares, hardware_of
 from heed.planning.layout import Layout, layouts, least, room, server_of, smallest
 from heed.planning.memory import HOLDS, Holds, Trains, peak
+from heed.planning.passes import again
 from heed.planning.ranks import WAYS, Way, rank_memory
 from heed.planning.roofline import (
     Bound,
@@ -24,7 +26,7 @@ from heed.planning.roofline import (
     moving,
     reduces,
 )
-from heed.planning.scale import scale, shaped
+from heed.planning.scale import remedies, scale, shaped
 from heed.planning.sizes import Size
 
 Make = Callable[..., Ground]
@@ -44,8 +46,10 @@ def test_a_rank_holds_one_part_in_n_and_what_is_gathered() -> None:
     assert held.weights == held.gradients == held.reference == held.reward == 4 * weights / 10
     assert held.moments == 8 * weights / 10
     assert held.value == 16 * weights / 10
-    # Root in float32 and two layers; gradients of the root and a layer; a layer's in float32.
-    assert held.gathered == (4 * ROOT + 2 * 2 * LAYER) + (4 * ROOT + 2 * LAYER) + 4 * LAYER
+    # Two roots in float32 and two layers; gradients of the roots and a layer; a layer's in float32.
+    assert held.gathered == 2 * 4 * ROOT + 2 * 2 * LAYER + 2 * 4 * ROOT + 2 * LAYER + 4 * LAYER
+    alone = rank_memory(Holds([Trains(SIZE)], [SIZE]), 10, SHARD, width=2)
+    assert alone.gathered == held.gathered - 2 * 4 * ROOT
     assert held.total == sum(held.to_json().values()) == 4 * weights + held.gathered
     whole = rank_memory(holds, 10, Way(), width=2)
     assert (whole.gathered, whole.value) == (0.0, 16 * weights)
@@ -74,9 +78,13 @@ def test_recomputed_layers_keep_their_inputs_and_one_layers_insides() -> None:
 def test_drawing_needs_a_whole_copy_where_there_are_shards() -> None:
     holds = Holds([Trains(SIZE)], draws=(3, 50))
     alone, shards = (rank_memory(holds, 2, way, width=2).drawing for way in (Way(), SHARD))
-    assert alone == 3 * (50 * 2 * 2 * 2 * 5 + 7 * 4 * 3)
+    assert alone == 3 * (50 * 2 * 2 * 2 * 5 + 7 * 4 * 3) + 2 * SIZE.weights
     assert shards == alone + 4 * SIZE.weights
-    assert rank_memory(holds, 2, SHARD, width=2, drawn_here=False).drawing == 0.0
+    served, whole = (
+        rank_memory(holds, 2, way, width=2, drawn_here=False) for way in (SHARD, Way())
+    )
+    assert served.drawing == whole.drawing == whole.others == 0.0
+    assert served.others == 4 * SIZE.weights  # the first process has it, for the servers
 
 
 def test_bytes_that_ranks_send() -> None:
@@ -110,13 +118,13 @@ def test_ranks_without_a_row_are_idle(rows: int, ranks: int, share: float) -> No
 
 def test_hardware_by_name_and_by_page(tmp_path: Path) -> None:
     assert hardware_of("h200", devices=8, nodes=2, price=3.0).count == 16
-    assert hardware_of("h200").usable == USABLE * 141e9
+    assert hardware_of("h200").usable == USABLE * 141 * 2**30
     page = tmp_path / "mine.yaml"
     page.write_text("kind: h200\ndevices: 4\nmemory: 100\ntflops: 500\ntraining: 0.3\nprice: 2\n")
     mine = hardware_of(str(page), nodes=3)
     assert (mine.name, mine.count, mine.price) == ("mine", 12, 2.0)
     assert mine.kind == replace(
-        KINDS["h200"], memory=100e9, flops=500e12, shares=replace(Shares(), training=0.3)
+        KINDS["h200"], memory=100 * 2**30, flops=500e12, shares=replace(Shares(), training=0.3)
     )
     for text, said in (
         ("kind: h300\n", "there is no 'h300'"),
@@ -214,6 +222,76 @@ def test_a_recipe_on_hardware(ground: Make, feedback: str) -> None:
     assert drawn > 0
 
 
+def test_what_would_make_a_stage_fit_where_it_is(ground: Make, base: str) -> None:
+    """The first of each sort, as on the machine at hand; what `WAYS` try is not repeated."""
+    made = ground(base)
+    stage = made.recipe.stage("sft")
+    optim = stage.optim.model_copy(update={"micro_tokens": 4096})  # type: ignore[attr-defined]
+    smaller = HOLDS["sft"](made, stage.model_copy(update={"optim": optim}))
+    need = rank_memory(smaller, 2, ANEW, width=2).total
+    plan = scale(made, _hardware(need, devices=2))
+    (sft,) = [each for each in plan.stages if each.plan.name == "sft"]
+    assert not sft.fits
+    assert sft.way == ANEW
+    assert remedies(made, plan, sft) == ["sft.optim.micro_tokens=4096"]
+    tiny = scale(made, _hardware(1.0, devices=2))
+    assert remedies(made, tiny, next(each for each in tiny.stages if each.plan.name == "sft")) == []
+
+
+def test_weights_travel_to_who_draws(ground: Make, feedback: str) -> None:
+    ppo = "  - ppo: {iterations: 4, rollouts: 24, minibatches: 2, epochs: 1}\n"
+    made = ground(feedback + ppo)
+    weights = 4 * made.sizes["pretrain"].weights
+
+    def drawing(layout: Layout, way: Way, **kind: float) -> Bound:
+        hardware = _hardware(1e12, devices=4)
+        hardware = replace(hardware, kind=replace(hardware.kind, **kind))
+        stage = made.recipe.stage("ppo")
+        holds = HOLDS["ppo"](made, stage)
+        counts = COUNTS["ppo"](made, stage)
+        return Work(made, stage, counts, holds, hardware, layout, way).drawing()
+
+    # To each of two servers, every round, from the one process that learns.
+    free = drawing(Layout(1, 2), Way(), link=1e15)
+    sent = drawing(Layout(1, 2), Way(), link=10.0)
+    assert sent.seconds - free.seconds == pytest.approx(4 * 2 * weights / 10.0)
+    assert (free.by, sent.by) == ("memory", "link")
+    parts = drawing(Layout(2, 2), SHARD, link=10.0)
+    assert parts.seconds - free.seconds == pytest.approx(4 * (2 + 1 / 2) * weights / 10.0)
+    # Between nodes by the network.
+    far = drawing(Layout(1, 4), Way(), link=1e15, network=5.0).seconds
+    near = drawing(Layout(1, 4), Way(), link=1e15, network=1e15).seconds
+    assert far - near == pytest.approx(4 * 4 * weights / 5.0)
+    # Ranks that draw themselves: nothing where the policy is whole, else what others hold.
+    whole, parts = (drawing(Layout(4), way, link=10.0).seconds for way in (Way(), SHARD))
+    assert parts - whole == pytest.approx(4 * weights * 3 / 4 / 10.0)
+
+
+def test_learning_sends_and_computes_what_the_way_asks_for(ground: Make, feedback: str) -> None:
+    """PPO of 24 answers, two models, four ranks: every micro-batch gathers and sums both."""
+    ppo = "  - ppo: {iterations: 4, rollouts: 24, minibatches: 2, epochs: 1}\n"
+    made = ground(feedback + ppo)
+    stage, size = made.recipe.stage("ppo"), made.sizes["pretrain"]
+    holds, counts = HOLDS["ppo"](made, stage), COUNTS["ppo"](made, stage)
+    hardware = _hardware(1e12, devices=4)
+    slow = replace(hardware, kind=replace(hardware.kind, link=1.0))
+
+    def learning(way: Way, where: Hardware, learns: int = 16384) -> Bound:
+        held = replace(holds, learns=learns)
+        return Work(made, stage, counts, held, where, Layout(4), way).learning()
+
+    both = 2 * (gathers(size, 2, backward=True) + reduces(size.weights))
+    sent = learning(SHARD, slow)
+    assert (sent.seconds, sent.by) == (pytest.approx(8 * both * 3 / 4), "link")
+    # 24 rows of 15 tokens in each of 4 rounds, on 4 ranks, 10 tokens a pass: 36 passes.
+    assert learning(SHARD, slow, 10).seconds == pytest.approx(36 * both * 3 / 4)
+    assert learning(Way(), slow).seconds == pytest.approx(8 * 2 * 2 * 4 * size.weights * 3 / 4)
+    plain, anew = (learning(way, hardware).seconds for way in (Way(), Way(recompute=True)))
+    passes = [each for each in counts.passes if each.how == "trained"]
+    more = sum(again(each, size) for each in passes)
+    assert anew - plain == pytest.approx(more / (4 * 1e9))
+
+
 def test_another_shape_is_a_model_that_is_given(ground: Make, base: str) -> None:
     made = shaped(ground(base), "70B", SIZE)
     assert made.sizes["pretrain"] == SIZE
@@ -232,4 +310,4 @@ def test_only_policy_gradients_ask_servers_and_shared_adapters_are_whole(
     assert stages["collect"].memory.drawing > 0.0
     ppo = made.recipe.stage("ppo")
     _, way = smallest(ppo, HOLDS["ppo"](made, ppo), 4, _hardware(10.0), drawn_here=True)
-    assert way == Way(recompute=True)
+    assert way == Way()  # `share` goes with neither (`heed.recipe.base`)
