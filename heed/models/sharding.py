@@ -69,16 +69,22 @@ def whole(module: Any) -> Iterator[Any]:
     if module not in _EMPTY:
         yield module
         return
-    copied = _EMPTY[module]
-    weights = dict(module.named_parameters())
-    try:
-        with torch.no_grad():
-            for name, place in copied.named_parameters():
-                place.data = everywhere(weights[name].detach())
+    with _filled(module, keep=True) as copied:
         yield copied
-    finally:
-        for place in copied.parameters():
-            place.data = place.data.new_empty(0)
+
+
+@contextmanager
+def whole_in_first(module: Any) -> Iterator[Any]:
+    """The same where the first process alone uses the weights: of a sharded model the others get
+    one without any, so that none but the first holds it whole.
+
+    All processes must come here.
+    """
+    if module not in _EMPTY:
+        yield module
+        return
+    with _filled(module, keep=Ranks.here().rank == 0) as copied:
+        yield copied
 
 
 def local(tensor: Tensor) -> Tensor:
@@ -126,6 +132,23 @@ def _norms(layer: nn.Module) -> list[nn.Module]:
         for part in layer.modules()
         if (own := list(part.parameters(recurse=False))) and all(w.ndim == 1 for w in own)
     ]
+
+
+@contextmanager
+def _filled(module: nn.Module, *, keep: bool) -> Iterator[nn.Module]:
+    """The copy of a sharded model, its weights gathered one after the other."""
+    copied = _EMPTY[module]
+    weights = dict(module.named_parameters())
+    try:
+        with torch.no_grad():
+            for name, place in copied.named_parameters():
+                value = everywhere(weights[name].detach())
+                if keep:
+                    place.data = value
+        yield copied
+    finally:
+        for place in copied.parameters():
+            place.data = place.data.new_empty(0)
 
 
 def _computed(compute: Callable[[], Found]) -> Found:
