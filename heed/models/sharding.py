@@ -11,8 +11,9 @@ Rajbhandari et al. 2020 (arXiv:1910.02054), stage 3; Zhao et al. 2023 (arXiv:230
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -30,9 +31,12 @@ from torch.distributed.fsdp import (
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
-from heed.models.entering import ENTERED
+from heed.errors import UserError
+from heed.models.awaited import Awaited
+from heed.models.entering import ENTERED, within
 from heed.models.forward import has_plain_head
 from heed.models.packing import packs
+from heed.models.sound import no_numbers
 from heed.ranks import Ranks
 
 Found = TypeVar("Found")
@@ -98,10 +102,42 @@ def everywhere(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
+def squared_norm(tensors: Iterable[Tensor]) -> float:
+    """The sum of the squares of all numbers, of sharded tensors over all processes, which must all
+    come here.
+    """
+    split, own = torch.zeros(()), 0.0
+    for tensor in tensors:
+        squares = (local(tensor) ** 2).sum().cpu()
+        if isinstance(tensor, DTensor):
+            split = split + squares
+        else:
+            own += float(squares)
+    Ranks.here().add([split])
+    return own + float(split)
+
+
+def rows(tensor: Tensor) -> tuple[int, int]:
+    """The first of this process's rows of a tensor, and the one after the last. Rows are dealt out
+    evenly, the last processes having fewer; all of a tensor that is not split.
+    """
+    count = tensor.shape[0] if tensor.ndim else 0
+    if not isinstance(tensor, DTensor):
+        return 0, count
+    ranks = Ranks.here()
+    each = -(-count // ranks.count)
+    return min(ranks.rank * each, count), min((ranks.rank + 1) * each, count)
+
+
 def _shard(model: nn.Module, *, half: bool) -> None:
-    _ask_first(model)
+    awaited = _awaited(model)
+    if not awaited:
+        _ask(model)
     _EMPTY[model] = _without_weights(model)
     mesh = _mesh(next(model.parameters()).device)
+    for each in awaited:
+        light = nn.Parameter(each.weight.new_empty(each.weight.shape, device="meta"))
+        each.put(light.requires_grad_(each.weight.requires_grad))
     full = MixedPrecisionPolicy(cast_forward_inputs=False)
     in_half = MixedPrecisionPolicy(
         param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False
@@ -113,6 +149,9 @@ def _shard(model: nn.Module, *, half: bool) -> None:
     _split(model, mesh, full)
     setattr(model, ENTERED, _computed)
     register_fsdp_forward_method(model, ENTERED)
+    if awaited:
+        _read(awaited)
+        within(model, lambda: _ask(model))
 
 
 def _split(
@@ -166,8 +205,61 @@ def _layers(model: nn.Module) -> list[nn.Module]:
     return [part for part in model.modules() if type(part).__name__ in names]
 
 
-def _ask_first(model: nn.Module) -> None:
-    """What is found out by a forward outside `within`, before the weights are split."""
+@dataclass(frozen=True)
+class _Place:
+    """A weight that is still on disk, and the attributes that it is (several where it is tied)."""
+
+    name: str
+    weight: Awaited
+    attributes: list[tuple[nn.Module, str]]
+
+    def put(self, weight: nn.Parameter) -> None:
+        for module, name in self.attributes:
+            module._parameters[name] = weight
+
+    @property
+    def sharded(self) -> Any:
+        module, name = self.attributes[0]
+        return module._parameters[name]
+
+
+def _awaited(model: nn.Module) -> list[_Place]:
+    found: dict[int, _Place] = {}
+    for prefix, part in model.named_modules():
+        for name, weight in part._parameters.items():
+            if isinstance(weight, Awaited):
+                place = found.setdefault(id(weight), _Place(f"{prefix}.{name}", weight, []))
+                place.attributes.append((part, name))
+    return list(found.values())
+
+
+def _read(awaited: list[_Place]) -> None:
+    """Give every weight this process's rows of it.
+
+    Raises UserError, in all processes, where some are no numbers.
+    """
+    broken = []
+    for place in awaited:
+        empty = place.sharded
+        value = place.weight.stored.rows(*rows(empty))
+        if not value.isfinite().all():
+            broken.append(place.name)
+        part = DTensor.from_local(
+            value,
+            empty.device_mesh,
+            empty.placements,
+            run_check=False,
+            shape=empty.shape,
+            stride=empty.stride(),
+        )
+        place.put(nn.Parameter(part, requires_grad=empty.requires_grad))
+    found = {name for own in Ranks.here().gathered(broken) for name in own}
+    if found:
+        raise UserError(no_numbers(awaited[0].weight.stored.file.parent, sorted(found)))
+
+
+def _ask(model: nn.Module) -> None:
+    """What is found out by a forward, once."""
     packs(model)
     inner = model.get_base_model() if isinstance(model, PeftModel) else model
     if isinstance(inner, PreTrainedModel) and inner.get_output_embeddings() is not None:

@@ -11,12 +11,14 @@ import pytest
 import torch
 from rollout_servers import rollout_server
 
+from benchmarks.faults.plants import PLANTS
 from heed.cli.run import carry_out
 from heed.config import load_recipe
 from heed.models.language_model import load_language_model
 from heed.recipe import Ppo, Rloo
 from heed.run import stage_keys
 from heed.sampling.rollouts import RolloutSampler
+from heed.stages import elsewhere
 
 SMALL = {"rollouts": 16, "sampling": {"max_new_tokens": 20}, "optim": {"lr": 1e-2}}
 
@@ -84,6 +86,35 @@ def test_older_weights_are_counted_and_made_up_for(
     for row in rows:
         assert (row["rollout_gap"] > 1e-4) == (row["staleness"] > 0)
         assert (row["behaviour_kl"] > 1e-7) == (row["staleness"] > 0)
+
+
+@pytest.mark.parametrize(("temperature", "found"), [(1.0, False), (2.0, True)])
+def test_a_server_of_another_temperature_is_found(
+    run_copy: Path,
+    tiny_settings: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    temperature: float,
+    found: bool,
+) -> None:
+    """The planted fault of the gate `rollout_gap`, as benchmarks/faults plants it."""
+    monkeypatch.setattr(elsewhere, "RolloutSampler", elsewhere.RolloutSampler)  # put back at last
+    plant = PLANTS["warm_server"]
+    plant.wrap(temperature, 0)
+    quiet = [f"gates.{name}.action=off" for name in ("draws", "step", "leash")]
+    settings = [*tiny_settings, *quiet, "gates.logprobs.action=warn"]
+    stage = Rloo.model_validate(
+        {
+            "name": "far",
+            "iterations": 12,
+            **SMALL,
+            "optim": {"lr": 1e-4},
+            "servers": servers(["http://127.0.0.1:9"]),
+        }
+    )
+    run_stage(run_copy, settings, stage)
+    lines = (run_copy / "far/gates.jsonl").read_text().splitlines()
+    (row,) = [row for row in map(json.loads, lines) if row["gate"] == "rollout_gap"]
+    assert row["tripped"] is found
 
 
 def test_addresses_may_change_and_what_decides_may_not(tiny_settings: list[str]) -> None:
