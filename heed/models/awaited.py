@@ -94,7 +94,7 @@ def _weightless() -> Iterator[None]:
             weight = nn.Parameter(weight.detach().to("meta"), weight.requires_grad)
         register(module, name, weight)
 
-    nn.Module.register_parameter = light  # type: ignore[method-assign]
+    nn.Module.register_parameter = light  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:
@@ -102,7 +102,7 @@ def _weightless() -> Iterator[None]:
 
 
 def _files(source: Path) -> Mapping[str, Path]:
-    """The file of each tensor; none where the directory has no weights as transformers saves them."""
+    """The file of each tensor; none unless the weights are as transformers saves them."""
     if (source / INDEX).is_file():
         try:
             places = json.loads((source / INDEX).read_text(encoding="utf-8"))["weight_map"]

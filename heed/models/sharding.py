@@ -14,6 +14,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -136,8 +137,8 @@ def _shard(model: nn.Module, *, half: bool) -> None:
     _EMPTY[model] = _without_weights(model)
     mesh = _mesh(next(model.parameters()).device)
     for each in awaited:
-        light = nn.Parameter(each.weight.new_empty(each.weight.shape, device="meta"))
-        each.put(light.requires_grad_(each.weight.requires_grad))
+        light = torch.empty(each.weight.shape, dtype=each.weight.dtype, device="meta")
+        each.put(nn.Parameter(light, requires_grad=each.weight.requires_grad))
     full = MixedPrecisionPolicy(cast_forward_inputs=False)
     in_half = MixedPrecisionPolicy(
         param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False
@@ -145,6 +146,8 @@ def _shard(model: nn.Module, *, half: bool) -> None:
     for layer in _layers(model):
         if half and (norms := _norms(layer)):
             _split(norms, mesh, full)
+        if half:
+            _always_in_half(layer)
         _split(layer, mesh, in_half if half else full)
     _split(model, mesh, full)
     setattr(model, ENTERED, _computed)
@@ -188,6 +191,19 @@ def _filled(module: nn.Module, *, keep: bool) -> Iterator[nn.Module]:
     finally:
         for place in copied.parameters():
             place.data = place.data.new_empty(0)
+
+
+def _always_in_half(layer: nn.Module) -> None:
+    """Let a layer compute under autocast also where that is off: what is gathered is bfloat16."""
+    compute = layer.forward
+
+    @wraps(compute)
+    def forward(*given: Any, **more: Any) -> Any:
+        kind = next(layer.parameters()).device.type
+        with torch.autocast(kind, torch.bfloat16, cache_enabled=False):
+            return compute(*given, **more)
+
+    layer.forward = forward
 
 
 def _computed(compute: Callable[[], Found]) -> Found:
