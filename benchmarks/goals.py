@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from benchmarks.harness import Comparison, Ratio
 
-Read = Callable[[Comparison], Ratio]
+Read = Callable[[Comparison], Ratio | None]
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,10 @@ class Goal:
 
     def judge(self, comparisons: Sequence[Comparison]) -> Ratio | None:
         """The worst number found; None where nothing was measured."""
-        seen = [
+        read = [
             self.read(each) for each in comparisons if all(name in each.name for name in self.names)
         ]
+        seen = [ratio for ratio in read if ratio is not None]
         worst = max if self.below else min
         return worst(seen, key=lambda ratio: ratio.median) if seen else None
 
@@ -40,8 +41,10 @@ class Goal:
 
 
 def beside(other: str) -> Read:
-    """Our fastest side against one of the others."""
-    return lambda found: found.ratio(found.best(ours=True), other)
+    """Our fastest side against one of the others, where that one was measured."""
+    return lambda found: (
+        found.ratio(found.best(ours=True), other) if other in found.rounds else None
+    )
 
 
 def best_beside_best(found: Comparison) -> Ratio:

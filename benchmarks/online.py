@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks import scoring
 from benchmarks.harness import Comparison, Side, Unequal, compare
-from benchmarks.workshop import HALF, Workshop, sizes_and_rounds
+from benchmarks.workshop import PRECISIONS, Workshop, precisions, sizes_and_rounds
 
 KINDS = ("grpo", "rloo", "ppo")
 BATCH, GROUP, LONGEST, EPOCHS = 64, 8, 48, 4
@@ -37,7 +37,7 @@ def ours(shop: Workshop, size: str, kind: str, precision: str) -> Side:
     before = {"reward": {**reward, "comparisons": "records"}} if learned else {
         "function": {**reward, "call": SCORE}}  # fmt: skip
     return Side.heed(
-        f"heed {HALF[precision]}",
+        f"heed {PRECISIONS[precision]}",
         "benchmarks.heed_sides.online",
         folder=str(shop.folder(size)),
         records=str(shop.asked(size, LONGEST, BATCH)),
@@ -61,7 +61,7 @@ def theirs(shop: Workshop, size: str, kind: str, precision: str, **settings: Any
     module, peer = ("ppo", "trl-ppo") if kind == "ppo" else ("groups", "trl")
     records = shop.asked(size, LONGEST, BATCH)
     return Side.peer(
-        f"trl {HALF[precision]}",
+        f"trl {PRECISIONS[precision]}",
         shop.peer(peer),
         f"benchmarks.trl_sides.{module}",
         model=str(shop.folder(size) / "countdown"),
@@ -94,8 +94,10 @@ def alike(said: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
 
 
 def measure(shop: Workshop, size: str, kind: str, rounds: int) -> Comparison:
-    """Ours and TRL's, in float32 and bfloat16; four passes are long enough without warming up."""
-    sides = [side(shop, size, kind, precision) for precision in HALF for side in (ours, theirs)]
+    """Ours and TRL's in every precision; four passes are long enough without warming up."""
+    sides = [
+        side(shop, size, kind, precision) for precision in precisions() for side in (ours, theirs)
+    ]
     return compare(f"{kind} {size}", sides, rounds, alike, warm=(kind, size) != ("ppo", "25M"))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.harness import Check, Comparison, Side, Unequal, apart, compare
 from benchmarks.material import SIZES, Size, mixed_lengths, prompts
-from benchmarks.workshop import HALF, Workshop, sizes_and_rounds
+from benchmarks.workshop import Workshop, precisions, sizes_and_rounds
 
 LONGEST = 64
 BATCHES = {"1M": (64, 256), "25M": (16, 64, 256)}
@@ -39,7 +39,7 @@ def cases(size: Size, batches: Sequence[int], longest: int = LONGEST) -> dict[st
 def sides(shop: Workshop, size: str, asked: Mapping[str, Sequence[str]], longest: int = LONGEST,
           *, peers: bool = True) -> list[Side]:  # fmt: skip
     found = []
-    for precision, short in HALF.items():
+    for precision, short in precisions().items():
         given: dict[str, Any] = {
             "model": str(shop.folder(size) / "countdown"),
             "prompts": asked,

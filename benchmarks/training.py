@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.harness import Check, Comparison, Side, Unequal, compare
-from benchmarks.workshop import HALF, Workshop, sizes_and_rounds
+from benchmarks.workshop import PRECISIONS, Workshop, precisions, sizes_and_rounds
 
 BATCH = 16
 KINDS = ("sft", "reward", "dpo")
@@ -43,7 +43,7 @@ def ours(
              "reward": {"comparisons": "records", "policy": "pretrain", "calibration": 2,
                         "sampling": {"max_new_tokens": 2}}}[kind]  # fmt: skip
     return Side.heed(
-        f"heed {HALF[precision]}",
+        f"heed {PRECISIONS[precision]}",
         "benchmarks.heed_sides.offline",
         folder=str(shop.folder(size)),
         work=str(shop.own()),
@@ -67,7 +67,7 @@ def theirs(
     **settings: Any,
 ) -> Side:
     return Side.peer(
-        f"{name} {HALF[precision]}",
+        f"{name} {PRECISIONS[precision]}",
         shop.peer("trl"),
         "benchmarks.trl_sides.offline",
         model=str(shop.folder(size) / MODELS[kind]),
@@ -106,10 +106,10 @@ def _listed(value: Any) -> list[float]:
 
 
 def measure(shop: Workshop, size: str, kind: str, rounds: int) -> Comparison:
-    """All four sides: ours and TRL's, in float32 and bfloat16."""
+    """Ours and TRL's, in float32 and, where the processor multiplies it, bfloat16."""
     steps = STEPS.get(size, 2)
     sides = []
-    for precision in HALF:
+    for precision in precisions():
         sides.append(ours(shop, size, kind, precision, steps))
         settings = PEER.get((kind, size, precision), {})
         sides.append(theirs(shop, size, kind, precision, steps, **settings))
@@ -120,9 +120,10 @@ def search(shop: Workshop, size: str, kind: str, rounds: int) -> Comparison:
     """TRL's settings against each other."""
     sides = [
         theirs(shop, size, kind, precision, 1, name, **settings)
-        for precision in HALF
+        for precision in precisions()
         for name, settings in CANDIDATES.items()
-        if (kind == "sft" or "more" not in settings) and (precision != "float32" or name != "half")
+        if (kind == "sft" or "more" not in settings)
+        and (precision != "float32" or "half" not in settings)
     ]
     return compare(f"{kind} {size}", sides, rounds)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -14,14 +14,26 @@ from typing import Self
 from benchmarks import material
 from benchmarks.material import SIZES, Size
 from benchmarks.peers import environment
+from heed.host import computes_in_half, instruction_sets
 
 ROWS = {"1M": 384, "25M": 128}
 """Pairs to train on: as many as the rounds of a comparison may go through, for each side begins
 anew in an order of its own.
 """
 
-HALF = {"float32": "fp32", "bfloat16": "bf16"}
-"""The precisions that are compared, and how tables call them."""
+PRECISIONS = {"float32": "fp32", "bfloat16": "bf16"}
+"""What is compared, and how tables call it."""
+WIDE = "avx512f"
+"""oneDNN multiplies bfloat16 on all processors that have this."""
+
+
+def precisions(sets: Sequence[str] | None = None) -> dict[str, str]:
+    """Those of `PRECISIONS` that are worth a comparison on a processor with such instruction sets
+    (None: this one). Where nothing multiplies bfloat16, it takes a hundred times float32's time.
+    """
+    known = instruction_sets() if sets is None else sets
+    worth = known is None or WIDE in known or computes_in_half(known)
+    return {name: short for name, short in PRECISIONS.items() if worth or name == "float32"}
 
 
 def sizes_and_rounds(parser: argparse.ArgumentParser) -> argparse.Namespace:

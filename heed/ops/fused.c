@@ -5,43 +5,62 @@
 
 #ifndef LANES
 #define LANES 16
-typedef float vec __attribute__((vector_size(64), aligned(4), may_alias));
 #define UP(n, to) (((n) + (to)-1) / (to) * (to))
 
-// c [4, 16 vecs] (+)= a [4, depth] b [depth, 16 vecs]; a's rows and columns lie `row` and `column`
-// apart. Inlined with a known number of vectors, so that the sums stay in registers.
+// A register's bytes, and how many of them a tile is wide: four rows of sums and what they are made
+// of have to fit into the registers (32 with AVX-512 and on ARM, else 16), or each goes by memory.
+#if defined(__AVX512F__)
+#define VECTOR 64
+#define MOST 4
+#elif defined(__AVX__)
+#define VECTOR 32
+#define MOST 2
+#elif defined(__ARM_NEON)
+#define VECTOR 16
+#define MOST 4
+#else
+#define VECTOR 16
+#define MOST 2
+#endif
+#define WIDE (VECTOR / 4)
+typedef float vec __attribute__((vector_size(VECTOR), aligned(4), may_alias));
+
+// c [4, `vecs` registers] (+)= a [4, depth] b [depth, `vecs` registers]; a's rows and columns lie
+// `row` and `column` apart. Inlined with a known `vecs`, so that the sums stay in registers.
 static inline __attribute__((always_inline)) void tile(
     const float *a, int64_t row, int64_t column, const float *b, int64_t b_row, float *c,
     int64_t c_row, int64_t depth, int vecs, int add) {
-  vec sum[4][4];
+  vec sum[4][MOST];
   for (int i = 0; i < 4; i++)
     for (int v = 0; v < vecs; v++)
-      sum[i][v] = add ? *(const vec *)(c + i * c_row + v * LANES) : (vec){0};
+      sum[i][v] = add ? *(const vec *)(c + i * c_row + v * WIDE) : (vec){0};
   for (int64_t k = 0; k < depth; k++) {
-    vec right[4];
-    for (int v = 0; v < vecs; v++) right[v] = *(const vec *)(b + k * b_row + v * LANES);
+    vec right[MOST];
+    for (int v = 0; v < vecs; v++) right[v] = *(const vec *)(b + k * b_row + v * WIDE);
     for (int i = 0; i < 4; i++) {
       float left = a[i * row + k * column];
       for (int v = 0; v < vecs; v++) sum[i][v] += left * right[v];
     }
   }
   for (int i = 0; i < 4; i++)
-    for (int v = 0; v < vecs; v++) *(vec *)(c + i * c_row + v * LANES) = sum[i][v];
+    for (int v = 0; v < vecs; v++) *(vec *)(c + i * c_row + v * WIDE) = sum[i][v];
 }
 
 // c [rows, columns] (+)= a [rows, depth] b [depth, columns]; rows a multiple of 4, columns of 16.
 static void product(const float *a, int64_t row, int64_t column, const float *b, int64_t b_row,
                     float *c, int64_t c_row, int64_t rows, int64_t columns, int64_t depth,
                     int add) {
-  for (int64_t j = 0; j < columns; j += 4 * LANES) {
-    int64_t vecs = (columns - j) / LANES;
+  for (int64_t j = 0; j < columns; j += MOST * WIDE) {
+    int64_t vecs = (columns - j) / WIDE;
     for (int64_t i = 0; i < rows; i += 4) {
 #define TILE(known)                                                                      \
   tile(a + i * row, row, column, b + j, b_row, c + i * c_row + j, c_row, depth, known, add)
-      if (vecs >= 4) TILE(4);
+      if (vecs >= MOST) TILE(MOST);
+#if MOST * WIDE > LANES  // else every tile is a whole one
       else if (vecs == 3) TILE(3);
       else if (vecs == 2) TILE(2);
       else TILE(1);
+#endif
 #undef TILE
     }
   }

@@ -12,7 +12,7 @@ from benchmarks import bench, demo, goals, gold, startup
 from benchmarks.harness import ROOT, Comparison, Measured, Unequal
 from benchmarks.machine import Machine
 from benchmarks.material import SIZES, Size
-from benchmarks.workshop import Workshop
+from benchmarks.workshop import Workshop, precisions
 
 MACHINE = Machine({"fp32": 100.0, "bf16": 200.0}, 80.0, 50.0, "a processor", 2, 2)
 
@@ -47,6 +47,27 @@ def test_goals_take_the_worst_comparison_and_both_sides_best() -> None:
     assert "dpo 1M, beside TRL's best | 2 x | 4 x | 3.00 x | met |" in table
     assert "dpo 25M, beside TRL's best | 3 x | 6 x | 8.00 x | aim met |" in table
     assert "heed --help | at most 250 ms | at most 120 ms | | not measured |" in table
+
+
+def test_a_side_that_was_not_measured_is_not_judged() -> None:
+    found = [comparison("rollouts 25M mixed B16", heed_fp32=1, generate_fp32=6)]
+    by_what = {goal.what: goal.judge(found) for goal in goals.GOALS}
+    assert by_what["rollouts 25M, mixed lengths, beside generate bf16"] is None
+    assert by_what["rollouts 25M, mixed lengths, beside generate fp32"] is not None
+
+
+@pytest.mark.parametrize(
+    ("sets", "names"),
+    [
+        (["avx2"], ["fp32"]),
+        (["avx2", "avx512f"], ["fp32", "bf16"]),
+        (["asimd", "bf16"], ["fp32", "bf16"]),
+    ],
+)
+def test_bfloat16_is_left_out_where_nothing_multiplies_it(
+    sets: list[str], names: list[str]
+) -> None:
+    assert list(precisions(sets).values()) == names
 
 
 def test_shares_of_the_limit_by_hand() -> None:
