@@ -70,13 +70,6 @@ def test_ppo(run_copy: Path, tmp_path: Path, tiny_settings: list[str], elsewhere
         assert found[name]["statistic"] == pytest.approx(wanted[name]["statistic"], rel=0.02)
 
 
-def test_half_precision(run_copy: Path, tmp_path: Path, tiny_settings: list[str]) -> None:
-    """Gates compute in float32, and ask sharded models that can only be had in half precision."""
-    settings = [*tiny_settings, "dtype=bfloat16"]
-    two = ran(run_copy, tmp_path, settings, "ppo", 2, **SMALL)
-    assert findings(two).keys() >= {"logprobs", "draws", "step", "leash"}
-
-
 @pytest.mark.parametrize("kind", ["sft", "dpo"])
 def test_supervised(run_copy: Path, tmp_path: Path, tiny_settings: list[str], kind: str) -> None:
     own = {"epochs": 1, "batch": 16, "shard": True, "checkpoint_activations": True}
