@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from heed.errors import UserError
 
 _ALONE: ContextVar[bool] = ContextVar("heed.ranks.alone", default=False)
 
@@ -62,18 +65,53 @@ class Ranks:
         """What each process brings, by rank; no text has a line break."""
         if self.count == 1:
             return [list(texts)]
-        own = torch.frombuffer(bytearray("\n".join([*texts, ""]).encode()), dtype=torch.uint8)
+        own = _bytes(texts)
         sizes = [torch.zeros(1, dtype=torch.long) for _ in range(self.count)]
         dist.all_gather(sizes, torch.tensor([len(own)]))
         room = max(int(size) for size in sizes)
         all_ = [torch.zeros(room, dtype=torch.uint8) for _ in range(self.count)]
         dist.all_gather(all_, torch.nn.functional.pad(own, (0, room - len(own))))
-        return [
-            bytes(part[: int(size)].tolist()).decode().split("\n")[:-1]
-            for part, size in zip(all_, sizes, strict=True)
-        ]
+        return [_lines(part[: int(size)]) for part, size in zip(all_, sizes, strict=True)]
+
+    def from_first(self, ask: Callable[[], Sequence[str]]) -> list[str]:
+        """What `ask` gives in the first process, which alone calls it; no text has a line break.
+
+        Raises its UserError in all of them: none waits for what does not come.
+        """
+        if self.count == 1:
+            return list(ask())
+        said: list[str] = []
+        if self.rank == 0:
+            try:
+                said = ["", *ask()]
+            except UserError as error:
+                said = [json.dumps(str(error))]
+        refusal, *texts = self._broadcast(said)
+        if refusal:
+            raise UserError(json.loads(refusal))
+        return texts
+
+    def _broadcast(self, texts: Sequence[str]) -> list[str]:
+        own = _bytes(texts)
+        size = torch.tensor([len(own)])
+        dist.broadcast(size, 0)
+        written = own if self.rank == 0 else torch.zeros(int(size), dtype=torch.uint8)
+        dist.broadcast(written, 0)
+        return _lines(written)
 
     def wait(self) -> None:
         """Until all have come here."""
         if self.count > 1:
             dist.barrier()
+
+
+def _bytes(texts: Sequence[str]) -> Tensor:
+    """Each text and a line break after it."""
+    written = "".join(f"{text}\n" for text in texts).encode()
+    if not written:
+        return torch.zeros(0, dtype=torch.uint8)
+    return torch.frombuffer(bytearray(written), dtype=torch.uint8)
+
+
+def _lines(written: Tensor) -> list[str]:
+    return written.numpy().tobytes().decode().split("\n")[:-1]

@@ -32,6 +32,7 @@ from heed.policies.policy_gradient import PolicyGradient, Surrogate
 from heed.policies.ppo import Critic
 from heed.policies.sft import sft
 from heed.recipe import Optimisation, Sft
+from heed.rewards.once import AskedOnce
 from heed.run import StageRun
 from heed.sampling.split import SplitSampler
 from heed.trainer import Monitor, Trainer
@@ -72,7 +73,9 @@ def reward(completions: Sequence[Completion]) -> list[float]:
     return [item.text.split().count("yes") / 6 for item in completions]
 
 
-def reinforcement(lm: LanguageModel) -> Any:
+def reinforcement(
+    lm: LanguageModel, *, group: int = 1, sampler: Any = None, rounds: Any = None
+) -> Any:
     surrogate = Surrogate(
         rollouts=10,
         epochs=1,
@@ -82,6 +85,7 @@ def reinforcement(lm: LanguageModel) -> Any:
         missing_eos=0.0,
         temperature=1.0,
         micro_tokens=200,
+        group=group,
     )
     return PolicyGradient(
         lm,
@@ -94,14 +98,15 @@ def reinforcement(lm: LanguageModel) -> Any:
             whiten_rewards=False,
             micro_tokens=200,
         ),
-        sampler=SplitSampler(lm, max_new_tokens=6),
+        sampler=sampler or SplitSampler(lm, max_new_tokens=6),
         prompts=PROMPTS,
-        reward=reward,
+        reward=AskedOnce(reward),
         reference=Reference(lm),
         kl=KlController(0.1),
         surrogate=surrogate,
         seed=0,
         watch={},
+        ahead=rounds,
     )
 
 

@@ -104,4 +104,12 @@ FAULTS: Mapping[str, Fault] = {
         strengths=(0.7, 0.8, 0.9, 0.95, 1.05, 1.1, 1.25, 1.5),
         replay=training.wrong_temperature,
     ),
+    "warm_server": Fault(
+        "A rollout server has another temperature than it is asked for",
+        "rollout_gap",
+        "temperature (1 is right)",
+        clean=1.0,
+        strengths=(0.5, 0.7, 0.8, 0.9, 1.1, 1.25, 1.5, 2.0),
+        replay=training.warm_server,
+    ),
 }

@@ -94,6 +94,20 @@ def _wrong_temperature(temperature: float, _: int) -> None:
     Workplace.sampler = heated  # type: ignore[method-assign]
 
 
+def _warm_server(temperature: float, _: int) -> None:
+    from heed.stages import elsewhere
+
+    make = elsewhere.RolloutSampler
+
+    def beside(sampler: Any, servers: Any, **more: Any) -> Any:
+        from benchmarks.faults.warm_server import serve
+
+        address = serve(sampler.lm, temperature)
+        return make(sampler, replace(servers, addresses=[address], host="127.0.0.1"), **more)
+
+    elsewhere.RolloutSampler = beside  # type: ignore[assignment,misc]
+
+
 def _loved_word(bonus: float, _: int) -> None:
     """Every `LOVED` in an answer buys so many standard deviations of the scores of samples."""
     from heed.rewards.learned import LearnedReward
@@ -202,5 +216,15 @@ PLANTS: Mapping[str, Plant] = {
         # The log-probs that it reports are wrong too, and by default refuse before draws is asked.
         settings=lambda _: ["gates.logprobs.action=warn"],
         wrap=_wrong_temperature,
+    ),
+    "warm_server": Plant(
+        "ppo",
+        1.5,
+        "temperature (1 is right)",
+        settings=lambda _: [
+            "gates.logprobs.action=warn",  # as above
+            "ppo.servers={addresses: ['http://127.0.0.1:9']}",  # the wrapper knows the real one
+        ],
+        wrap=_warm_server,
     ),
 }

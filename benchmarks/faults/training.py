@@ -7,11 +7,13 @@ import random
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.faults.labels import UNLIKE
 from heed.gates.direction import leash, step
 from heed.gates.finding import Finding
 from heed.gates.leakage import leakage
+from heed.gates.levels import rollout_gap
 from heed.gates.rollouts import draws
 from heed.recipe import Gates
 from heed.world.world import World
@@ -21,6 +23,8 @@ WORLDS = 50
 """Worlds among whose prompts a replay chooses."""
 ANSWERS, TOKENS = 256, 10
 """Of a round that `draws` looks at: answers, and tokens of an answer on average."""
+ROUND, ROUNDS = 128, 24
+"""Of a run by rollout servers: answers a round, rounds."""
 STEP_PAIRS, STEP_PROMPTS, LEASH_PROMPTS = 256, 114, 64
 """Of the demo: what `step` and `leash` look at."""
 SKEW = math.sqrt(math.log(5))
@@ -53,18 +57,10 @@ def leaked_prompts(share: float, rng: np.random.Generator) -> Finding | None:
 
 
 def wrong_temperature(temperature: float, rng: np.random.Generator) -> Finding | None:
-    """Answers drawn at a temperature, where training computes that of 1.
-
-    Next-token distributions are Dirichlet's: most tokens are nearly certain, some are a choice, and
-    the entropy is .39 nats a token, that of the demo's SFT policy.
-    """
+    """Answers drawn at a temperature, where training computes that of 1."""
     lengths = 1 + rng.poisson(TOKENS - 1, ANSWERS)
     of_answer = np.repeat(np.arange(ANSWERS), lengths)
-    p = np.maximum(rng.dirichlet(np.full(CHOICES, CONCENTRATION), len(of_answer)), 1e-12)
-    p /= p.sum(axis=1, keepdims=True)
-    sharp = p ** (1 / temperature)
-    cut = (sharp / sharp.sum(axis=1, keepdims=True)).cumsum(axis=1)
-    token = np.minimum((rng.random((len(p), 1)) > cut).sum(axis=1), CHOICES - 1)
+    p, _, token = _drawn(temperature, len(of_answer), rng)
     surprisal = -np.log(p[np.arange(len(p)), token])
     entropy = -(p * np.log(p)).sum(axis=1)
     return draws(
@@ -73,6 +69,34 @@ def wrong_temperature(temperature: float, rng: np.random.Generator) -> Finding |
         range(ANSWERS),
         false_alarms=GATES.draws.false_alarms,
     )
+
+
+def warm_server(temperature: float, rng: np.random.Generator) -> Finding | None:
+    """Rounds by a server that draws at a temperature, and reports the log-probs of that."""
+    gaps = []
+    for _ in range(ROUNDS):
+        tokens = int(rng.poisson(TOKENS * ROUND))
+        p, drew, token = _drawn(temperature, tokens, rng)
+        at = np.arange(tokens), token
+        gaps.append(float(np.abs(np.log(drew[at]) - np.log(p[at])).mean()))
+    gate = GATES.rollout_gap
+    return rollout_gap(gaps, budget=gate.budget, iterations=ROUNDS, false_alarms=gate.false_alarms)
+
+
+def _drawn(
+    temperature: float, tokens: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Next-token distributions, what becomes of them at a temperature, and a token of each of that.
+
+    They are Dirichlet's: most tokens are nearly certain, some are a choice, and the entropy is .39
+    nats a token, that of the demo's SFT policy.
+    """
+    p = np.maximum(rng.dirichlet(np.full(CHOICES, CONCENTRATION), tokens), 1e-12)
+    p /= p.sum(axis=1, keepdims=True)
+    drew = p ** (1 / temperature)
+    drew /= drew.sum(axis=1, keepdims=True)
+    token = np.minimum((rng.random((tokens, 1)) > drew.cumsum(axis=1)).sum(axis=1), CHOICES - 1)
+    return p, drew, token
 
 
 def both_signs(knowledge: float, rng: np.random.Generator) -> Finding | None:

@@ -41,16 +41,21 @@ class ValueModel(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     @classmethod
-    def from_language_model(cls, lm: LanguageModel) -> Self:
-        """Start from a copy of a policy's backbone, its adapter merged in."""
-        model = copy.deepcopy(causal_lm(merged(lm.model))).requires_grad_(True)
+    def from_language_model(cls, lm: LanguageModel, *, own: bool = False) -> Self:
+        """Start from a copy of a policy's backbone, its adapter merged in; with `own` the policy
+        has none and is nobody else's, and its backbone is taken itself.
+        """
+        model = lm.model if own else copy.deepcopy(causal_lm(merged(lm.model)))
+        model.requires_grad_(True)
         return cls(model.base_model, model.get_output_embeddings().weight.shape[1])
 
     @classmethod
-    def from_reward_model(cls, reward_model: RewardModel) -> Self:
-        """Start from a copy of a reward model's backbone."""
-        backbone = copy.deepcopy(reward_model.backbone).requires_grad_(True)
-        return cls(backbone, reward_model.head.weight.shape[1])
+    def from_reward_model(cls, reward_model: RewardModel, *, own: bool = False) -> Self:
+        """Start from a copy of a reward model's backbone; with `own` it is nobody else's, and is
+        taken itself.
+        """
+        backbone = reward_model.backbone if own else copy.deepcopy(reward_model.backbone)
+        return cls(backbone.requires_grad_(True), reward_model.head.weight.shape[1])
 
     @classmethod
     def on_shared_base(cls, lm: LanguageModel, start: Path | None, seed: int = 0) -> Self:

@@ -41,11 +41,12 @@ class LanguageModel:
 
 
 def load_language_model(
-    source: str | Path, *, device: str = "auto", dtype: str = "auto"
+    source: str | Path, *, device: str = "auto", dtype: str = "auto", split: bool = False
 ) -> LanguageModel:
     """Load a causal LM from a directory or by hub name, in eval mode.
 
-    A source that holds a peft adapter gives its base model with the adapter merged in.
+    A source that holds a peft adapter gives its base model with the adapter merged in. With
+    `split` the weights may wait on disk for `heed.models.sharding.shard`, which must come next.
 
     Raises UserError for a missing directory, an architecture that does not generate text, weights
     that are pickled, do not fit or are no numbers, and a tokenizer without an end or too large.
@@ -55,7 +56,7 @@ def load_language_model(
     if sources.is_adapter(source):
         model = sources.load_merged_adapter(source, format_)
     else:
-        model = sources.load_weights(AutoModelForCausalLM, source, format_)
+        model = sources.load(AutoModelForCausalLM, source, format_, place, split=split)
         sources.refuse_classifier(model, source)
     tokenizer = sources.load_tokenizer(source)
     check_vocabulary(model, tokenizer, source)

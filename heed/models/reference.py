@@ -26,12 +26,12 @@ class Reference:
 
     A policy with a LoRA adapter is its own reference with the adapter switched off, which is exact
     because `attach_lora` merges older adapters first; make the reference right after attaching.
-    Any other policy is copied.
+    Any other policy is copied, unless it is the reference's `own`: nobody else's, and frozen.
     """
 
-    def __init__(self, policy: LanguageModel) -> None:
-        self.shares_weights = isinstance(policy.model, PeftModel)
-        self.lm = policy if self.shares_weights else frozen_copy(policy)
+    def __init__(self, policy: LanguageModel, *, own: bool = False) -> None:
+        shared = own or isinstance(policy.model, PeftModel)
+        self.lm = policy if shared else frozen_copy(policy)
 
     @torch.no_grad()
     def logprobs(self, sequences: Sequences, temperature: float = 1.0) -> Tensor:

@@ -53,7 +53,7 @@ from heed.models.modes import seeded
 from heed.models.pair_format import PairFormat
 from heed.models.rows import RowFormat
 from heed.models.sound import check_vocabulary
-from heed.models.source import is_adapter, load_tokenizer, load_weights
+from heed.models.source import is_adapter, load, load_tokenizer
 from heed.ops.batch import Sequences
 
 PAD = "<pad>"
@@ -271,17 +271,20 @@ def on_shared_base(lm: LanguageModel, source: Path, name: str) -> RewardModel:
 
 
 def load_reward_model(
-    source: str | Path, *, device: str = "auto", dtype: str = "auto"
+    source: str | Path, *, device: str = "auto", dtype: str = "auto", split: bool = False
 ) -> RewardModel:
     """Load a reward model that Heed, TRL or transformers saved, a decoder or an encoder, in eval
-    mode.
+    mode. With `split` a decoder's weights may wait on disk for `heed.models.sharding.shard`, which
+    must come next.
 
     Raises UserError as `load_language_model` does, and where it has more labels than one or no
     head of either kind.
     """
     place = resolve_device(device)
     encoder = is_encoder(source)
-    model = load_weights(AutoModelForSequenceClassification, source, resolve_dtype(dtype, place))
+    format_ = resolve_dtype(dtype, place)
+    auto = AutoModelForSequenceClassification
+    model = load(auto, source, format_, place, split=split and not encoder)
     if encoder:
         settled(model, source)
     else:

@@ -29,7 +29,7 @@ from torch.optim import Optimizer
 from heed.errors import UserError
 from heed.files import exchange, fsync_directory, naming, write_json
 from heed.models.checkpoints import STATE, TENSORS
-from heed.models.sharding import local
+from heed.models.sharding import local, rows
 from heed.ranks import Ranks
 
 FILES = "rank-*.safetensors"
@@ -47,15 +47,8 @@ class Part:
 
     @classmethod
     def of(cls, tensor: Tensor) -> Part:
-        """Of a sharded tensor, whose rows are dealt out evenly, the last processes having fewer;
-        all rows of any other.
-        """
-        own, start = local(tensor.detach()), 0
-        if isinstance(tensor, DTensor):
-            ranks = Ranks.here()
-            each = -(-tensor.shape[0] // ranks.count)
-            start = min(ranks.rank * each, tensor.shape[0])
-        return cls(own, start, tuple(tensor.shape))
+        """Of a sharded tensor; all rows of any other."""
+        return cls(local(tensor.detach()), rows(tensor)[0], tuple(tensor.shape))
 
 
 def parts(module: nn.Module, optimizer: Optimizer | None) -> dict[str, Part]:

@@ -11,8 +11,10 @@ Rajbhandari et al. 2020 (arXiv:1910.02054), stage 3; Zhao et al. 2023 (arXiv:230
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -30,9 +32,12 @@ from torch.distributed.fsdp import (
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
-from heed.models.entering import ENTERED
+from heed.errors import UserError
+from heed.models.awaited import Awaited
+from heed.models.entering import ENTERED, within
 from heed.models.forward import has_plain_head
 from heed.models.packing import packs
+from heed.models.sound import no_numbers
 from heed.ranks import Ranks
 
 Found = TypeVar("Found")
@@ -69,16 +74,22 @@ def whole(module: Any) -> Iterator[Any]:
     if module not in _EMPTY:
         yield module
         return
-    copied = _EMPTY[module]
-    weights = dict(module.named_parameters())
-    try:
-        with torch.no_grad():
-            for name, place in copied.named_parameters():
-                place.data = everywhere(weights[name].detach())
+    with _filled(module, keep=True) as copied:
         yield copied
-    finally:
-        for place in copied.parameters():
-            place.data = place.data.new_empty(0)
+
+
+@contextmanager
+def whole_in_first(module: Any) -> Iterator[Any]:
+    """The same where the first process alone uses the weights: of a sharded model the others get
+    one without any, so that none but the first holds it whole.
+
+    All processes must come here.
+    """
+    if module not in _EMPTY:
+        yield module
+        return
+    with _filled(module, keep=Ranks.here().rank == 0) as copied:
+        yield copied
 
 
 def local(tensor: Tensor) -> Tensor:
@@ -92,10 +103,42 @@ def everywhere(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
+def squared_norm(tensors: Iterable[Tensor]) -> float:
+    """The sum of the squares of all numbers, of sharded tensors over all processes, which must all
+    come here.
+    """
+    split, own = torch.zeros(()), 0.0
+    for tensor in tensors:
+        squares = (local(tensor) ** 2).sum().cpu()
+        if isinstance(tensor, DTensor):
+            split = split + squares
+        else:
+            own += float(squares)
+    Ranks.here().add([split])
+    return own + float(split)
+
+
+def rows(tensor: Tensor) -> tuple[int, int]:
+    """The first of this process's rows of a tensor, and the one after the last. Rows are dealt out
+    evenly, the last processes having fewer; all of a tensor that is not split.
+    """
+    count = tensor.shape[0] if tensor.ndim else 0
+    if not isinstance(tensor, DTensor):
+        return 0, count
+    ranks = Ranks.here()
+    each = -(-count // ranks.count)
+    return min(ranks.rank * each, count), min((ranks.rank + 1) * each, count)
+
+
 def _shard(model: nn.Module, *, half: bool) -> None:
-    _ask_first(model)
+    awaited = _awaited(model)
+    if not awaited:
+        _ask(model)
     _EMPTY[model] = _without_weights(model)
     mesh = _mesh(next(model.parameters()).device)
+    for each in awaited:
+        light = torch.empty(each.weight.shape, dtype=each.weight.dtype, device="meta")
+        each.put(nn.Parameter(light, requires_grad=each.weight.requires_grad))
     full = MixedPrecisionPolicy(cast_forward_inputs=False)
     in_half = MixedPrecisionPolicy(
         param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False
@@ -103,10 +146,15 @@ def _shard(model: nn.Module, *, half: bool) -> None:
     for layer in _layers(model):
         if half and (norms := _norms(layer)):
             _split(norms, mesh, full)
+        if half:
+            _always_in_half(layer)
         _split(layer, mesh, in_half if half else full)
     _split(model, mesh, full)
     setattr(model, ENTERED, _computed)
     register_fsdp_forward_method(model, ENTERED)
+    if awaited:
+        _read(awaited)
+        within(model, lambda: _ask(model))
 
 
 def _split(
@@ -128,6 +176,36 @@ def _norms(layer: nn.Module) -> list[nn.Module]:
     ]
 
 
+@contextmanager
+def _filled(module: nn.Module, *, keep: bool) -> Iterator[nn.Module]:
+    """The copy of a sharded model, its weights gathered one after the other."""
+    copied = _EMPTY[module]
+    weights = dict(module.named_parameters())
+    try:
+        with torch.no_grad():
+            for name, place in copied.named_parameters():
+                value = everywhere(weights[name].detach())
+                if keep:
+                    place.data = value
+        yield copied
+    finally:
+        for place in copied.parameters():
+            place.data = place.data.new_empty(0)
+
+
+def _always_in_half(layer: nn.Module) -> None:
+    """Let a layer compute under autocast also where that is off: what is gathered is bfloat16."""
+    compute = layer.forward
+
+    @wraps(compute)
+    def forward(*given: Any, **more: Any) -> Any:
+        kind = next(layer.parameters()).device.type
+        with torch.autocast(kind, torch.bfloat16, cache_enabled=False):
+            return compute(*given, **more)
+
+    layer.forward = forward
+
+
 def _computed(compute: Callable[[], Found]) -> Found:
     return compute()
 
@@ -143,8 +221,61 @@ def _layers(model: nn.Module) -> list[nn.Module]:
     return [part for part in model.modules() if type(part).__name__ in names]
 
 
-def _ask_first(model: nn.Module) -> None:
-    """What is found out by a forward outside `within`, before the weights are split."""
+@dataclass(frozen=True)
+class _Place:
+    """A weight that is still on disk, and the attributes that it is (several where it is tied)."""
+
+    name: str
+    weight: Awaited
+    attributes: list[tuple[nn.Module, str]]
+
+    def put(self, weight: nn.Parameter) -> None:
+        for module, name in self.attributes:
+            module._parameters[name] = weight
+
+    @property
+    def sharded(self) -> Any:
+        module, name = self.attributes[0]
+        return module._parameters[name]
+
+
+def _awaited(model: nn.Module) -> list[_Place]:
+    found: dict[int, _Place] = {}
+    for prefix, part in model.named_modules():
+        for name, weight in part._parameters.items():
+            if isinstance(weight, Awaited):
+                place = found.setdefault(id(weight), _Place(f"{prefix}.{name}", weight, []))
+                place.attributes.append((part, name))
+    return list(found.values())
+
+
+def _read(awaited: list[_Place]) -> None:
+    """Give every weight this process's rows of it.
+
+    Raises UserError, in all processes, where some are no numbers.
+    """
+    broken = []
+    for place in awaited:
+        empty = place.sharded
+        value = place.weight.stored.rows(*rows(empty))
+        if not value.isfinite().all():
+            broken.append(place.name)
+        part = DTensor.from_local(
+            value,
+            empty.device_mesh,
+            empty.placements,
+            run_check=False,
+            shape=empty.shape,
+            stride=empty.stride(),
+        )
+        place.put(nn.Parameter(part, requires_grad=empty.requires_grad))
+    found = {name for own in Ranks.here().gathered(broken) for name in own}
+    if found:
+        raise UserError(no_numbers(awaited[0].weight.stored.file.parent, sorted(found)))
+
+
+def _ask(model: nn.Module) -> None:
+    """What is found out by a forward, once."""
     packs(model)
     inner = model.get_base_model() if isinstance(model, PeftModel) else model
     if isinstance(inner, PreTrainedModel) and inner.get_output_embeddings() is not None:

@@ -4,7 +4,7 @@ the embedding for every token.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,15 @@ def check_weights(
         )
     broken = [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
     if broken:
-        raise UserError(
-            f"{source}: {len(broken)} of its weights hold NaN or infinities, {broken[0]} first. "
-            "Its training failed, or the file is damaged: take an earlier checkpoint."
-        )
+        raise UserError(no_numbers(source, broken))
+
+
+def no_numbers(source: str | Path, broken: Sequence[str]) -> str:
+    """What to say of weights that hold NaN or infinities."""
+    return (
+        f"{source}: {len(broken)} of its weights hold NaN or infinities, {broken[0]} first. "
+        "Its training failed, or the file is damaged: take an earlier checkpoint."
+    )
 
 
 def check_vocabulary(model: Any, tokenizer: Any, source: str | Path) -> None:

@@ -15,7 +15,9 @@ from transformers.models.auto.tokenization_auto import get_tokenizer_config
 from transformers.utils import logging as transformers_logging
 
 from heed.errors import UserError
+from heed.models.awaited import awaiting
 from heed.models.sound import check_weights
+from heed.ranks import Ranks
 
 # Its bars of "Loading weights" would tear the bar that shows the stage.
 transformers_logging.disable_progress_bar()
@@ -86,6 +88,21 @@ def load_weights(
     for weight in model.parameters():
         weight.data = weight.data.clone()
     return model
+
+
+def load(
+    auto: Any, source: str | Path, dtype: torch.dtype, place: torch.device, *, split: bool
+) -> Any:
+    """A model as `load_weights` gives it or, with `split`, one whose weights are awaited, where
+    several processes are to have parts of it in main memory and it can be made so.
+
+    Raises UserError as `load_weights` does.
+    """
+    model = None
+    if split and Ranks.here().count > 1 and place.type == "cpu":
+        with _quiet():
+            model = awaiting(auto, source, dtype)
+    return load_weights(auto, source, dtype) if model is None else model
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from heed.policies.ahead import Asked
 from heed.policies.experience import Experience
 from heed.sampling.ahead import read_answer, written
 from heed.sampling.rollouts import RolloutSampler
+from heed.sampling.split import from_first
 from heed.types import Completion, Prompt
 
 GAP = "rollout_gap"
@@ -37,7 +38,8 @@ class Elsewhere:
     """Draws rounds for a learner that makes `iterations` of them.
 
     Weights are sent before a round where the last ones are `every` rounds old; with `ahead` the
-    next round is drawn while one is learned from.
+    next round is drawn while one is learned from. Of several processes that train together the
+    first asks, and tells the others at the round's beginning.
     """
 
     def __init__(
@@ -82,14 +84,13 @@ class Elsewhere:
             seen.logprobs, drawn.logprobs, target, cap=self.cap, log_ratio=self.log_ratio
         )
         apart = torch.where(target, (seen.logprobs - drawn.logprobs).abs(), 0.0)
-        redrawn, self.sampler.redrawn = self.sampler.redrawn, 0
         measures = {
             "staleness": float(iteration - self.drew),
             "importance_weight": found.mean,
             "importance_capped": found.capped,
             "behaviour_kl": found.kl,
             GAP: float(masked_mean(apart, target)),
-            "redrawn": float(redrawn),
+            "redrawn": float(self.sampler.redrawn()),
         }
         return seen, found.weight, measures
 
@@ -97,7 +98,7 @@ class Elsewhere:
         """The round that is being drawn, once it is; see `heed.policies.ahead.Ahead`. Servers are
         sent the weights anew whenever a process begins.
         """
-        return {} if self.waiting is None else self.waiting.state()
+        return {} if self.waiting is None else self.waiting.state(asks=self.sampler.asks)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.waiting = _Begun.read(state) if state else None
@@ -108,6 +109,8 @@ class Elsewhere:
             self.sampler.publish()
             self.sent = learned
         future: Future[list[Completion]] = Future()
+        if not self.sampler.asks:
+            return _Begun(number, self.sent, future)
 
         def work() -> None:
             try:
@@ -121,7 +124,9 @@ class Elsewhere:
 
 
 class _Begun:
-    """A round that was asked for, and its answers once they are there."""
+    """A round that was asked for, and its answers once they are there; `future` has them in the
+    process that asks, and is never done in others.
+    """
 
     def __init__(self, number: int, learned: int, future: Future[list[Completion]]) -> None:
         self.round, self.learned, self.future = number, learned, future
@@ -130,11 +135,14 @@ class _Begun:
 
     def answers(self, prompts: Sequence[Prompt]) -> list[Completion]:
         if self.lines is None:
-            return self.future.result()
+            return from_first(self.future.result, prompts)
         return [read_answer(line, prompt) for line, prompt in zip(self.lines, prompts, strict=True)]
 
-    def state(self) -> dict[str, Any]:
-        lines = self.lines or [written(answer) for answer in self.future.result()]
+    def state(self, *, asks: bool) -> dict[str, Any]:
+        """For a checkpoint, which the process writes that asks."""
+        lines = self.lines
+        if lines is None:
+            lines = [written(answer) for answer in self.future.result()] if asks else []
         return {"round": self.round, "learned": self.learned, "answers": list(lines)}
 
     @staticmethod

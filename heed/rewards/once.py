@@ -21,6 +21,6 @@ class AskedOnce:
         ranks = Ranks.here()
         if ranks.count == 1:
             return self.reward(completions)
-        said = [json.dumps(list(self.reward(completions)))] if ranks.rank == 0 else []
-        scores: list[float] = json.loads(ranks.gathered(said)[0][0])
+        (said,) = ranks.from_first(lambda: [json.dumps(list(self.reward(completions)))])
+        scores: list[float] = json.loads(said)
         return scores

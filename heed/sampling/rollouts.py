@@ -10,6 +10,7 @@ again (`rollout_link.py`).
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,12 +20,15 @@ from torch import Tensor
 from heed.errors import UserError
 from heed.models.anatomy import causal_lm
 from heed.models.plain_weights import plain_weights
+from heed.models.sharding import whole_in_first
 from heed.models.work import count_answers
+from heed.ranks import Ranks
 from heed.run import derive_seed
 from heed.sampling.endpoint import UNREADABLE, Passing, message
 from heed.sampling.fleet import Fleet
 from heed.sampling.local import LocalSampler
 from heed.sampling.rollout_link import Link, Servers
+from heed.sampling.split import from_first
 from heed.types import Completion, Finish, Prompt
 
 SEEDS = 2**31
@@ -47,38 +51,63 @@ class RolloutSampler:
         self.servers = servers
         self.copies = copies
         """Whether the weights may change while answers are drawn by those that were sent."""
-        self.links = servers.links()
+        self.asks = Ranks.here().rank == 0
+        """Whether this process asks the servers: one of those that train together does."""
+        self.links = servers.links() if self.asks else []
         self.fleet = Fleet(
             len(self.links),
             concurrency=servers.concurrency,
             retries=servers.retries,
             ready=lambda at: self.links[at].version == self.version,
-            prepare=lambda at: self.links[at].send(self.version, self.weights),
+            prepare=self._prepare,
             lost=self._lost,
         )
         self.name = secrets.token_hex(4)
         self.sent = 0
-        self.version = ""
-        self.weights: dict[str, Tensor] = {}
-        self.redrawn = 0
-        """Answers that came from other weights than were sent, and were drawn again."""
+        self.published = Published("", {})
+        self._redrawn = 0
+        self._lock = threading.Lock()
+
+    @property
+    def version(self) -> str:
+        """Of the weights that draw."""
+        return self.published.version
 
     def publish(self) -> None:
-        """Make the weights as they stand those that draw from now on."""
+        """Make the weights as they stand those that draw from now on.
+
+        All processes come here alike. Sharded weights are whole in the first alone.
+        """
         self.sent += 1
-        self.version = f"{self.name}.{self.sent}"
-        self.weights = plain_weights(self.sampler.lm.model, copies=self.copies)
+        live = self.sampler.lm.model
+        self.published = Published("", {})  # no two whole copies at a time
+        with whole_in_first(live) as model:
+            if self.asks:
+                weights = plain_weights(model, copies=self.copies and model is live)
+                self.published = Published(f"{self.name}.{self.sent}", weights)
+
+    def redrawn(self) -> int:
+        """Answers that came from other weights than were sent, and so were drawn again, since this
+        was asked last.
+        """
+        with self._lock:
+            found, self._redrawn = self._redrawn, 0
+        return found
 
     def sample(self, prompts: Sequence[Prompt], *, n: int = 1, seed: int = 0) -> list[Completion]:
-        """`n` completions a prompt, prompt-major, by the weights as they stand.
+        """`n` completions a prompt, prompt-major, by the weights as they stand. All processes come
+        here alike, with the same prompts, and have the same answers.
 
         Raises UserError for a request that is refused, and when no server answers any more.
         """
         self.publish()
-        return self.draw(prompts, n=n, seed=seed)
+        return from_first(
+            lambda: self.draw(prompts, n=n, seed=seed),
+            [prompt for prompt in prompts for _ in range(n)],
+        )
 
     def draw(self, prompts: Sequence[Prompt], *, n: int, seed: int) -> list[Completion]:
-        """The same by the weights that were published last."""
+        """The same by the weights that were published last, in the process that asks."""
         questions = [
             _Question(prompt, self.sampler.lm.chat.prompt_ids(prompt), n, derive_seed(seed, at))
             for at, prompt in enumerate(prompts)
@@ -107,7 +136,8 @@ class RolloutSampler:
         if link.sendings != sendings:
             raise Passing("was sent weights while it answered")
         if drew != version:
-            self.redrawn += question.n
+            with self._lock:
+                self._redrawn += question.n
             raise Passing(f"drew by the weights {drew!r} instead of {version!r}", gone=True)
         try:
             return self._completions(question, reply)
@@ -181,9 +211,24 @@ class RolloutSampler:
             "command again: what is finished is kept."
         )
 
+    def _prepare(self, at: int) -> None:
+        """Send a server the weights. Read at once: a thread of a round that is over may still be
+        here while others are published, and must not give those this round's name.
+        """
+        published = self.published
+        self.links[at].send(published.version, published.weights)
+
     def _lost(self, at: int) -> None:
         """Whatever weights it has, it is sent new ones before it is asked again."""
         self.links[at].version = None
+
+
+@dataclass(frozen=True)
+class Published:
+    """Weights that draw, and what they are called."""
+
+    version: str
+    weights: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -25,7 +25,8 @@ class SplitSampler(LocalSampler):
     def sample(self, prompts: Sequence[Prompt], *, n: int = 1, seed: int = 0) -> list[Completion]:
         ranks = Ranks.here()
         own = range(ranks.rank, len(prompts), ranks.count)
-        uniform = self.numbers(len(prompts) * n, seed).view(len(prompts), n, -1)
+        table = self.numbers(len(prompts) * n, seed)
+        uniform = table.view(len(prompts), n, self.max_new_tokens)
         with whole(self.lm.model) as model:
             plain = replace(self, lm=replace(self.lm, model=model))
             drawn = plain.drawn([prompts[at] for at in own], uniform[list(own)].flatten(0, 1))
@@ -35,3 +36,17 @@ class SplitSampler(LocalSampler):
                 at = rank + ranks.count * (place // n)
                 found[at].append(read_answer(line, prompts[at]))
         return [answer for answers in found for answer in answers]
+
+
+def from_first(
+    draw: Callable[[], Sequence[Completion]], prompts: Sequence[Prompt]
+) -> list[Completion]:
+    """What the first process draws, in all of them; `prompts` has one an answer.
+
+    Raises its UserError in all.
+    """
+    ranks = Ranks.here()
+    if ranks.count == 1:
+        return list(draw())
+    lines = ranks.from_first(lambda: [written(answer) for answer in draw()])
+    return [read_answer(line, prompt) for line, prompt in zip(lines, prompts, strict=True)]

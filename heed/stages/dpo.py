@@ -14,7 +14,7 @@ from heed.recipe import LOSSES, Dpo
 from heed.run import StageRun
 from heed.stages.kept import keep_policy
 from heed.stages.reference import with_kept_reference
-from heed.stages.sft import with_lora
+from heed.stages.sft import learner
 from heed.stages.workplace import Summary, Workplace, context_of
 from heed.trainer import Monitor
 
@@ -29,12 +29,12 @@ def dpo_stage(work: Workplace, settings: Dpo, stage: StageRun) -> Summary:
             f"all of {settings.comparisons!r} have margin 0. Collect grades (answers: 2), or set "
             "loss to dpo."
         )
-    policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
+    policy = learner(work, settings, stage.name, split=settings.shard)
     facts, micro_tokens = LOSSES[settings.loss], settings.optim.micro_tokens
     context = context_of(policy, settings.context)
 
     def referenced(rows: Pairs) -> Pairs:
-        reference = work.splitting(settings).reference(policy)
+        reference = work.splitting(settings).reference(policy, settings.policy)
         return with_reference(rows, reference, micro_tokens)
 
     train, heldout = (pair_rows(policy.chat, items, context) for items in records)

@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from heed.errors import UserError
 from heed.losses.policy import LogRatio
 from heed.policies.ahead import Rounds
 from heed.policies.elsewhere import Elsewhere
-from heed.ranks import Ranks
 from heed.recipe import OnPolicy, RolloutServers
 from heed.run import StageRun
 from heed.sampling.local import LocalSampler
@@ -41,20 +39,16 @@ def drawing(
 ) -> Iterator[Drawing]:
     """Within the block rounds are drawn as `servers` and `ahead` say.
 
-    Raises UserError under torchrun, where either is set.
+    Raises UserError under torchrun for `ahead` without servers.
     """
     if settings.servers is None:
         with drawn_ahead(work, settings, stage, sampler, log_ratio) as beside:
             yield Drawing(sampler, beside)
         return
-    if Ranks.here().count > 1:
-        raise UserError(
-            f"{stage.name}: `servers` works with one process that learns, and torchrun started "
-            f"{Ranks.here().count}, each of which would have the same drawn. Start `heed run` "
-            "without torchrun, or set servers to null."
-        )
     ahead = settings.ahead is not None
-    remote = RolloutSampler(sampler, servers_of(settings.servers), copies=ahead)
+    # A server that comes back in a later round gets what the others got.
+    copies = ahead or settings.servers.send_every > 1
+    remote = RolloutSampler(sampler, servers_of(settings.servers), copies=copies)
     try:
         yield Drawing(
             remote,

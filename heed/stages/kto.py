@@ -13,7 +13,7 @@ from heed.recipe import Kto, listed
 from heed.run import StageRun
 from heed.stages.kept import keep_policy
 from heed.stages.reference import with_kept_reference
-from heed.stages.sft import with_lora
+from heed.stages.sft import learner
 from heed.stages.workplace import Summary, Workplace, context_of
 from heed.trainer import Monitor
 from heed.types import Unpaired
@@ -32,7 +32,7 @@ def kto_stage(work: Workplace, settings: Kto, stage: StageRun) -> Summary:
     )
     train += _by_themselves(work, settings, "unpaired")
     heldout += _by_themselves(work, settings, "heldout_unpaired")
-    policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
+    policy = learner(work, settings, stage.name, split=settings.shard)
     context, micro_tokens = context_of(policy, settings.context), settings.optim.micro_tokens
 
     def rows(name: str, items: Sequence[Unpaired]) -> Answers:
@@ -41,7 +41,7 @@ def kto_stage(work: Workplace, settings: Kto, stage: StageRun) -> Summary:
             name,
             answer_rows(policy.chat, items, context),
             lambda data: with_reference(
-                data, work.splitting(settings).reference(policy), micro_tokens
+                data, work.splitting(settings).reference(policy, settings.policy), micro_tokens
             ),
         )
 

@@ -17,7 +17,7 @@ from heed.stages.drawn import Drawn
 from heed.stages.elsewhere import drawing
 from heed.stages.gates import Keeper, ask_before
 from heed.stages.kept import keep_policy
-from heed.stages.sft import with_lora
+from heed.stages.sft import learner
 from heed.stages.watching import Beside, measures
 from heed.stages.workplace import Summary, Workplace
 
@@ -49,7 +49,7 @@ def policy_gradient(
             sampler=draws.sampler,
             prompts=prompts,
             reward=reward,
-            reference=models.reference(policy),
+            reference=models.reference(policy, settings.policy),
             kl=KlController(kl.coef, kl.target, kl.horizon),
             surrogate=_surrogate(settings, group, log_ratio, aggregate),
             seed=work.seed(stage.name),
@@ -82,7 +82,10 @@ def policy_and_models(
     """The policy that trains, under its adapter if it has one, and where to get the models that
     serve it: with `lora.share` they stand on its base.
     """
-    policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
+    # Gates look at the policy in float32, also where half precision is what it trains in: then it
+    # is sharded only as the training begins.
+    early = settings.shard and not work.half
+    policy = learner(work, settings, stage.name, split=early)
     shared = settings.lora is not None and settings.lora.share
     return policy, work.sharing(policy) if shared else work.splitting(settings)
 

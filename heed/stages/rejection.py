@@ -20,7 +20,7 @@ def rejection(work: Workplace, settings: Rejection, stage: StageRun) -> Summary:
         sampler=sampler,
         prompts=prompts,
         reward=models.reward(settings.reward),
-        reference=models.reference(policy),
+        reference=models.reference(policy, settings.policy),
         selection=Selection(
             prompts=settings.prompts,
             candidates=settings.candidates,

@@ -9,13 +9,15 @@ from heed.errors import UserError
 from heed.evaluation.likelihood import nll, per_token
 from heed.models.anatomy import causal_lm
 from heed.models.chat import ChatFormat
+from heed.models.entering import within
 from heed.models.language_model import LanguageModel, attach_lora
 from heed.models.packing import check_packing
 from heed.models.rows import conversation_rows, demonstration_rows, text_rows
+from heed.models.sharding import shard
 from heed.ops.batch import Sequences, laid_out
 from heed.ops.order import Order
 from heed.policies.sft import sft
-from heed.recipe import Lora, Sft
+from heed.recipe import Dpo, Kto, Lora, OnPolicy, Rejection, Sft
 from heed.recipe.checks import nearest
 from heed.run import StageRun
 from heed.stages.kept import keep_policy
@@ -46,10 +48,10 @@ def sft_stage(work: Workplace, settings: Sft, stage: StageRun) -> Summary:
     train, heldout = _split(
         [item for item in demonstrations if item.prompt.family not in settings.held_families]
     )
-    policy = with_lora(work.policy(settings.policy), settings.lora, work.seed(stage.name))
+    policy = learner(work, settings, stage.name, split=settings.shard)
     context = context_of(policy, settings.context)
     if settings.packing:
-        check_packing(causal_lm(policy.model).base_model)
+        within(policy.model, lambda: check_packing(causal_lm(policy.model).base_model))
 
     def rows(items: Sequence[Demonstration]) -> Sequences:
         made = ROWS[settings.loss_on, settings.turns](policy.chat, items, context)
@@ -83,6 +85,19 @@ def sft_stage(work: Workplace, settings: Sft, stage: StageRun) -> Summary:
     }
     summary = {**summary, "demonstrations": len(train)}
     return {**summary, "heldout_nll": account} if account else summary
+
+
+def learner(
+    work: Workplace, settings: Sft | Dpo | Kto | OnPolicy | Rejection, name: str, *, split: bool
+) -> LanguageModel:
+    """The policy that a stage trains, under its adapter if it has one. With `split` it is sharded
+    from here on, and no process ever has all of it.
+    """
+    policy = work.policy(settings.policy, split=split)
+    policy = with_lora(policy, settings.lora, work.seed(name))
+    if split:
+        shard(policy.model, half=work.half)
+    return policy
 
 
 def with_lora(policy: LanguageModel, settings: Lora | None, seed: int) -> LanguageModel:

@@ -27,10 +27,12 @@ from heed.gates.finding import Finding
 from heed.models.forward import completion_logprobs
 from heed.models.modes import evaluating
 from heed.models.packing import packs
+from heed.models.sharding import is_sharded, squared_norm
 from heed.models.shares import in_shares
 from heed.ops.batch import Rollout, Sequences
 from heed.policies.experience import Experience, experience
 from heed.policies.policy_gradient import PolicyGradient
+from heed.ranks import Ranks
 from heed.recipe import LeashGate, OnPolicy, RewardModelling, StepGate
 from heed.recipe.gates import PAIRS, PROMPTS
 from heed.stages.workplace import Workplace, context_of
@@ -188,18 +190,19 @@ class _Direction:
         """That in which the mean of sign * log p(answer) rises most."""
         model = method.policy.model
         weights = [weight for weight in model.parameters() if weight.requires_grad]
-        total = [torch.zeros_like(weight) for weight in weights]
         budget = method.surrogate.micro_tokens
         for index in sequences.partition(budget, packed=packs(model)):
             with torch.enable_grad():
                 found, _ = completion_logprobs(
                     model, sequences.rows(index), temperature=method.surrogate.temperature
                 )
-                mean = (found.sum(1) * signs[index].to(found)).sum() / len(sequences)
-                parts = torch.autograd.grad(mean, weights, allow_unused=True)
-            for so_far, part in zip(total, parts, strict=True):
-                if part is not None:
-                    so_far.add_(part)
+                (found.sum(1) * signs[index].to(found)).sum().div(len(sequences)).backward()
+        # Every process went through all rows; where weights are sharded their gradients are sums.
+        times = Ranks.here().count if is_sharded(model) else 1
+        total = []
+        for weight in weights:
+            total.append(torch.zeros_like(weight) if weight.grad is None else weight.grad / times)
+            weight.grad = None
         return cls(method, sequences, weights, total)
 
     @contextmanager
@@ -217,7 +220,7 @@ class _Direction:
     def reaching(self, nats: float) -> float:
         """How far to go for answers' log-probs to change by so much (root mean square)."""
         here = _logprobs(self.method, self.sequences).sum(1)
-        squared = sum(float((part**2).sum()) for part in self.of_weights)
+        squared = squared_norm(self.of_weights)
         by = nats / math.sqrt(squared) if squared else 0.0
         for _ in range(2):  # nearly linear: few corrections will do
             with self.moved(by):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
+from peft import PeftModel
 
 from heed.errors import UserError
 from heed.files import read_records
@@ -189,10 +190,10 @@ class Workplace:
         given = self.run.stage(stage).done_summary().get("source")
         return str(given or self.path(stage, "policy"))
 
-    def policy(self, stage: str) -> LanguageModel:
-        """A stage's policy: float32 weights, no dropout."""
+    def policy(self, stage: str, *, split: bool = False) -> LanguageModel:
+        """A stage's policy: float32 weights, no dropout. With `split` it is sharded next."""
         policy = load_language_model(
-            self.policy_source(stage), device=str(self.device), dtype="float32"
+            self.policy_source(stage), device=str(self.device), dtype="float32", split=split
         )
         disable_dropout(policy.model)
         return policy
@@ -201,18 +202,20 @@ class Workplace:
         """The same, where models that only answer are sharded if what trains is."""
         return replace(self, split=settings.shard)
 
-    def reference(self, policy: LanguageModel) -> Reference:
-        """The policy as it is now."""
-        reference = Reference(policy)
-        if self.split and not reference.shares_weights:
-            shard(reference.lm.model, half=self.half)
-        return reference
+    def reference(self, policy: LanguageModel, stage: str) -> Reference:
+        """The policy as it is now, at the beginning: what the stage of that name left."""
+        if not self.split or isinstance(policy.model, PeftModel):
+            return Reference(policy)
+        lm = self.policy(stage, split=True)
+        lm.model.requires_grad_(False)
+        shard(lm.model, half=self.half)
+        return Reference(lm, own=True)
 
     def reward_model(self, stage: str, folder: str = MODEL) -> RewardModel:
         path = self.path(stage, folder)
         if self.base is not None:
             return on_shared_base(self.base, path, f"{stage}/{folder}")
-        model = load_reward_model(path, device=str(self.device), dtype="float32")
+        model = load_reward_model(path, device=str(self.device), dtype="float32", split=self.split)
         if self.split:
             shard(model.model, half=self.half)
         return model
@@ -241,11 +244,19 @@ class Workplace:
             adapter = self.path(reward, folders[0]) if folders else None
             return ValueModel.on_shared_base(self.base, adapter, self.seed(reward, "value"))
         if not folders:
-            return ValueModel.from_language_model(self.policy(policy))
-        start = replace(self, split=False).reward_model(reward, folders[0])
-        ours = load_tokenizer(self.policy_source(policy))
-        check_same_tokens(ours, start.tokenizer, f"The policy of {policy!r}", f"reward {reward!r}")
-        return ValueModel.from_reward_model(start)
+            value = ValueModel.from_language_model(self.policy(policy, split=self.split), own=True)
+        else:
+            path = self.path(reward, folders[0])
+            start = load_reward_model(
+                path, device=str(self.device), dtype="float32", split=self.split
+            )
+            ours = load_tokenizer(self.policy_source(policy))
+            who = f"The policy of {policy!r}", f"reward {reward!r}"
+            check_same_tokens(ours, start.tokenizer, *who)
+            value = ValueModel.from_reward_model(start, own=True)
+        if self.split:
+            shard(value, half=self.half)
+        return value
 
     def candidate(self, stage: str, settings: Sampling) -> Candidate:
         """What answers for a stage: its policy, or the best of several answers of another's."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -12,33 +11,14 @@ from typing import Any
 
 import pytest
 import torch
+from toy_ranks import ENVIRONMENT, TOY, assert_same, rows, run
 
 METHODS = ["sft", "reward", "dpo", "ppo"]
-TOY = Path(__file__).parent / "toy.py"
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
-
-
-def rows(folder: Path, method: str) -> list[dict[str, Any]]:
-    lines = (folder / method / "metrics.jsonl").read_text().splitlines()
-    found = [json.loads(line) for line in lines]
-    assert {row.pop("stage") for row in found} == {"sft"}
-    if method == "dpo":  # at first the policy is the reference: all gaps are 0 or rounding
-        del found[0]["accuracy"]
-    return found
 
 
 def bytes_held(folder: Path, ranks: int, method: str) -> list[int]:
     files = [folder / f"measured-{rank}.json" for rank in range(ranks)]
     return [json.loads(file.read_text())[method] for file in files]
-
-
-def assert_same(found: Path, wanted: Path, method: str) -> None:
-    """Metrics to 1e-5, weights to 1e-6."""
-    pairs = list(zip(rows(found, method), rows(wanted, method), strict=True))
-    for ours, theirs in pairs:
-        assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-5)
-    weights = [torch.load(folder / f"{method}.pt") for folder in (found, wanted)]
-    torch.testing.assert_close(*weights, atol=2e-6, rtol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +45,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for n, name in ((1, "adapter"), (2, "adapters"))
         ),
     ]
-    command = [sys.executable, str(TOY), json.dumps(scenarios)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=ENVIRONMENT, timeout=200, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run(*scenarios)
     return place
 
 
@@ -123,9 +99,7 @@ def test_twenty_steps_on_four_processes(method: str, tmp_path: Path) -> None:
         {**common, "ranks": 2, "shard": True, "folder": str(tmp_path / "2")},
         {**common, "ranks": 4, "shard": True, "folder": str(tmp_path / "4")},
     ]
-    subprocess.run(
-        [sys.executable, str(TOY), json.dumps(scenarios)], env=ENVIRONMENT, check=True, timeout=200
-    )
+    run(*scenarios)
     for ranks in ("2", "4"):
         assert_same(tmp_path / ranks, tmp_path / "1", method)
 
@@ -155,14 +129,7 @@ def test_killed_at_ten_points_it_goes_on_to_the_same_bits(method: str, tmp_path:
         {**common, "folder": str(tmp_path / "straight")},
         *({**killed, "attempt": attempt} for attempt in range(11)),
     ]
-    done = subprocess.run(
-        [sys.executable, str(TOY), json.dumps(scenarios)],
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        check=True,
-        timeout=300,
-    )
-    assert done.stdout.count(b"killed") == 10
+    assert run(*scenarios, timeout=300).count("killed") == 10
     assert_same_bits(tmp_path, method)
 
 

@@ -19,7 +19,7 @@ from heed.models.forward import completion_logprobs
 from heed.models.shares import in_shares, micro_batches
 from heed.ops.batch import Sequences
 from heed.ops.packing import balanced
-from heed.ranks import Ranks, alone
+from heed.ranks import Ranks, _bytes, _lines, alone
 from heed.recipe import Ppo, Sft
 from heed.rewards.once import AskedOnce
 from heed.sampling.local import LocalSampler
@@ -96,12 +96,35 @@ def test_the_first_process_asks_for_all(monkeypatch: pytest.MonkeyPatch) -> None
         return [0.1 + 0.2] * len(completions)
 
     answers = [Completion(Prompt.of("a"), "b")] * 2
-    monkeypatch.setattr(Ranks, "gathered", lambda self, texts: [texts or ["[0.5, 0.25]"], []])
-    for rank, wanted in ((0, [0.1 + 0.2] * 2), (1, [0.5, 0.25])):
+    said: list[str] = []
+    monkeypatch.setattr(
+        Ranks, "_broadcast", lambda self, texts: said.extend(texts) or said if texts else said
+    )
+    for rank, wanted in ((0, [0.1 + 0.2] * 2), (1, [0.1 + 0.2] * 2)):
         here = Ranks(rank, 2)
         monkeypatch.setattr(Ranks, "here", classmethod(lambda cls, here=here: here))
         assert AskedOnce(reward)(answers) == wanted
     assert asked == [2]
+
+
+def test_what_the_first_process_is_refused_all_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(
+        Ranks, "_broadcast", lambda self, texts: said.extend(texts) or said if texts else said
+    )
+
+    def refuse() -> list[str]:
+        raise UserError("No such server:\nlook again.")
+
+    for rank in (0, 1):
+        with pytest.raises(UserError, match="No such server:\nlook again"):
+            Ranks(rank, 2).from_first(refuse)
+
+
+def test_texts_as_bytes() -> None:
+    """Also none at all: a process without a share brings nothing."""
+    for texts in ([], [""], ["a", "", "é"]):
+        assert _lines(_bytes(texts)) == texts
 
 
 @pytest.mark.parametrize("padding", [True, False], ids=["packed", "plain"])

@@ -6,9 +6,10 @@
 The second form forks the processes of one scenario after the other and so imports torch once.
 
 Options: methods, iterations, shard, lora, again (checkpoint_activations), half, checkpoint_every,
-and kills: for each attempt [what, count, rank], after so many of which ("loss": passes through a
-loss; "file": changes of a directory) that process kills itself. Leaves metrics.jsonl and the whole
-weights of every method, and `measured-RANK.json` with the bytes that each process held.
+servers (addresses, for "far") with ahead and every, and kills: for each attempt [what, count,
+rank], after so many of which ("loss": passes through a loss; "file": changes of a directory) that
+process kills itself. Leaves metrics.jsonl and the whole weights of every method, and
+`measured-RANK.json` with the bytes that each process held.
 """
 
 from __future__ import annotations
@@ -39,10 +40,14 @@ from heed.models.rows import pair_rows
 from heed.models.sharding import everywhere, local, shard
 from heed.ops.order import Order
 from heed.pipeline import processes
+from heed.policies.elsewhere import Elsewhere
 from heed.ranks import Ranks
 from heed.recipe import Optimisation, Sft
 from heed.rewards.bradley_terry import reward_modelling
 from heed.run import StageRun
+from heed.sampling.rollout_link import Servers
+from heed.sampling.rollouts import RolloutSampler
+from heed.sampling.split import SplitSampler
 from heed.trainer import Monitor, Trainer
 from heed.types import Comparison
 
@@ -62,11 +67,24 @@ def reward(lm: LanguageModel, folder: Path) -> Any:
     return reward_modelling(model, pair_rows(model.chat, items, 64), Order(7, 5, 0))
 
 
-METHODS: dict[str, Callable[[LanguageModel, Path], Any]] = {
-    "sft": lambda lm, _: toys.imitation(lm),
-    "dpo": lambda lm, _: toys.preference(lm),
-    "ppo": lambda lm, _: toys.reinforcement(lm),
-    "reward": reward,
+def far(lm: LanguageModel, options: dict[str, Any]) -> Any:
+    """PPO, its rounds drawn by servers."""
+    how = {"timeout": 20.0, "retries": 3, "host": "127.0.0.1"}
+    ahead, every = options.get("ahead", False), options.get("every", 1)
+    remote = RolloutSampler(
+        SplitSampler(lm, max_new_tokens=6), Servers(options["servers"], **how), copies=ahead
+    )
+    rounds = Elsewhere(remote, iterations=options["iterations"], ahead=ahead, every=every, cap=2.0)
+    return toys.reinforcement(lm, sampler=remote, rounds=rounds)
+
+
+METHODS: dict[str, Callable[[LanguageModel, Path, dict[str, Any]], Any]] = {
+    "sft": lambda lm, *_: toys.imitation(lm),
+    "dpo": lambda lm, *_: toys.preference(lm),
+    "ppo": lambda lm, *_: toys.reinforcement(lm),
+    "grouped": lambda lm, *_: toys.reinforcement(lm, group=10),
+    "far": lambda lm, _, options: far(lm, options),
+    "reward": lambda lm, folder, _: reward(lm, folder),
 }
 
 
@@ -120,7 +138,7 @@ def train(name: str, folder: Path, options: dict[str, Any], fate: Fate) -> dict[
     lm = toys.policy(layers=2)
     if options.get("lora"):
         lm = attach_lora(lm, rank=4, alpha=8.0, seed=0)
-    method = METHODS[name](lm, run)
+    method = METHODS[name](lm, run, options)
     if options.get("again"):
         checkpoint_activations(method.module)
     if stage.shard:
@@ -136,6 +154,8 @@ def train(name: str, folder: Path, options: dict[str, Any], fate: Fate) -> dict[
             monitor=Monitor("loss", higher_is_better=False),
         )
         trainer.train()
+    if name == "far":
+        method.sampler.close()
     with torch.no_grad():
         weights = {key: everywhere(w.detach()) for key, w in method.module.named_parameters()}
     return {"weights": weights, "bytes": held(method.module, trainer.optimizer)}

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rollout_servers import rollout_server
 
+from benchmarks.faults.plants import PLANTS
 from heed.cli.run import carry_out
 from heed.config import load_recipe
-from heed.errors import UserError
 from heed.models.language_model import load_language_model
-from heed.ranks import Ranks
 from heed.recipe import Ppo, Rloo
 from heed.run import stage_keys
+from heed.sampling.rollouts import RolloutSampler
+from heed.stages import elsewhere
 
 SMALL = {"rollouts": 16, "sampling": {"max_new_tokens": 20}, "optim": {"lr": 1e-2}}
 
@@ -86,6 +88,35 @@ def test_older_weights_are_counted_and_made_up_for(
         assert (row["behaviour_kl"] > 1e-7) == (row["staleness"] > 0)
 
 
+@pytest.mark.parametrize(("temperature", "found"), [(1.0, False), (2.0, True)])
+def test_a_server_of_another_temperature_is_found(
+    run_copy: Path,
+    tiny_settings: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    temperature: float,
+    found: bool,
+) -> None:
+    """The planted fault of the gate `rollout_gap`, as benchmarks/faults plants it."""
+    monkeypatch.setattr(elsewhere, "RolloutSampler", elsewhere.RolloutSampler)  # put back at last
+    plant = PLANTS["warm_server"]
+    plant.wrap(temperature, 0)
+    quiet = [f"gates.{name}.action=off" for name in ("draws", "step", "leash")]
+    settings = [*tiny_settings, *quiet, "gates.logprobs.action=warn"]
+    stage = Rloo.model_validate(
+        {
+            "name": "far",
+            "iterations": 12,
+            **SMALL,
+            "optim": {"lr": 1e-4},
+            "servers": servers(["http://127.0.0.1:9"]),
+        }
+    )
+    run_stage(run_copy, settings, stage)
+    lines = (run_copy / "far/gates.jsonl").read_text().splitlines()
+    (row,) = [row for row in map(json.loads, lines) if row["gate"] == "rollout_gap"]
+    assert row["tripped"] is found
+
+
 def test_addresses_may_change_and_what_decides_may_not(tiny_settings: list[str]) -> None:
     recipe = load_recipe("quickstart", tiny_settings)
 
@@ -99,14 +130,36 @@ def test_addresses_may_change_and_what_decides_may_not(tiny_settings: list[str])
     assert one != key()
 
 
-def test_servers_are_for_one_process_that_learns(
-    run_copy: Path, tiny_settings: list[str], monkeypatch: pytest.MonkeyPatch
+def test_a_server_that_comes_back_gets_what_the_others_got(
+    run_copy: Path,
+    run_servers: list[str],
+    tiny_settings: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("heed.stages.elsewhere.Ranks", lambda: None)
-    monkeypatch.setattr("heed.stages.elsewhere.Ranks.here", lambda: Ranks(0, 2), raising=False)
-    stage = Rloo.model_validate({"name": "torn", "servers": {"addresses": ["http://a"]}, **SMALL})
-    with pytest.raises(UserError, match="torchrun started 2"):
-        run_stage(run_copy, tiny_settings, stage)
+    """Between two sendings: the weights that were published, not those of the moment."""
+    made: list[RolloutSampler] = []
+    published: list[dict[str, Any]] = []
+    publish, draw = RolloutSampler.publish, RolloutSampler.draw
+
+    def noted(self: RolloutSampler) -> None:
+        publish(self)
+        made.append(self)
+        published.append({name: w.clone() for name, w in self.published.weights.items()})
+
+    def checked(self: RolloutSampler, *given: Any, **more: Any) -> Any:
+        for name, weight in self.published.weights.items():
+            assert torch.equal(weight, published[-1][name])
+        return draw(self, *given, **more)
+
+    monkeypatch.setattr(RolloutSampler, "publish", noted)
+    monkeypatch.setattr(RolloutSampler, "draw", checked)
+    stage = Rloo.model_validate(
+        {"name": "far", "iterations": 3, **SMALL, "servers": servers(run_servers, send_every=3)}
+    )
+    quiet = [f"gates.{name}.action=off" for name in ("logprobs", "draws", "step", "leash")]
+    rows = run_stage(run_copy, [*tiny_settings, *quiet], stage)
+    assert [row["staleness"] for row in rows] == [0, 1, 2]
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize(
