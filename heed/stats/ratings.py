@@ -93,8 +93,11 @@ def bradley_terry(
     theta, hessian = _fit(votes, ridge)
     inverse = _centred_inverse(hessian)
     meat, groups = _meat(votes, theta, clusters) if errors == "sandwich" else (hessian, None)
+    # On some processors OpenBLAS also multiplies what lies beside small matrices, and raises flags.
+    with np.errstate(invalid="ignore"):
+        variance = np.diag(inverse @ meat @ inverse)
     # Rounding may leave a variance of 0 (nothing but ties) a hair below it.
-    error = SCALE * np.sqrt(np.maximum(np.diag(inverse @ meat @ inverse), 0.0))
+    error = SCALE * np.sqrt(np.maximum(variance, 0.0))
     rating = START + SCALE * (theta - theta.mean())
     half = _half_width(level, groups) * error
     low, high = rating - half, rating + half

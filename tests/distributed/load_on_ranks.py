@@ -35,6 +35,8 @@ from heed.sampling.split import SplitSampler
 from heed.types import Demonstration
 
 CPU = {"device": "cpu", "dtype": "float32"}
+HALF = 2.0**-5
+"""How far apart, as a share, sums of bfloat16 may lie."""
 
 
 def policy(source: Path, lora: bool) -> Callable[[bool], LanguageModel]:
@@ -78,6 +80,29 @@ def policies(source: Path, lora: bool) -> Iterator[str]:
         yield "gradients"
     if found[0][2] != found[1][2]:
         yield "answers"
+
+
+def halved(source: Path) -> Iterator[str]:
+    """What differs where layers are gathered in bfloat16 and nobody set autocast, as gates do."""
+    make = policy(source, lora=False)
+    half, exact = make(True), make(True)
+    shard(half.model, half=True)
+    shard(exact.model)
+    sums, slopes = [], []
+    for lm in (half, exact):
+        (nll,) = cross_entropy(completion_logprobs(lm.model, rows(lm))[0], rows(lm).target)
+        nll.total.backward()
+        grads = [w.grad for w in lm.model.parameters() if w.grad is not None]
+        if any(grad.dtype != torch.float32 for grad in grads):
+            yield "gradients' format"
+        sums.append(float(nll.total.detach()))
+        slopes.append(torch.cat([everywhere(grad).flatten() for grad in grads]))
+    if abs(sums[0] - sums[1]) > HALF * abs(sums[1]):
+        yield f"loss {sums}"
+    if (slopes[0] - slopes[1]).norm() > HALF * slopes[1].norm():
+        yield "gradients"
+    if torch.equal(*slopes):
+        yield "nothing was in bfloat16"
 
 
 def rewards(source: Path) -> Iterator[str]:
@@ -136,6 +161,7 @@ def main(folder: Path) -> None:
             else:
                 found[name] = list(policies(source, lora=False))
                 found[f"{name}, adapter"] = list(policies(source, lora=True))
+                found[f"{name}, half"] = list(halved(source))
         (folder / f"{rank}.json").write_text(json.dumps(found))
 
 

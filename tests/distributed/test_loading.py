@@ -36,7 +36,7 @@ def made(kind: str) -> LanguageModel:
 @pytest.mark.slow
 def test_split_loading_gives_the_same_bits(tmp_path: Path) -> None:
     """Weights, ties, buffers, adapters, losses, gradients and answers, on three processes, which do
-    not divide the rows evenly.
+    not divide the rows evenly; in bfloat16 losses and gradients up to its rounding.
     """
     for kind in KINDS:
         save_language_model(made(kind), tmp_path / kind)
@@ -54,7 +54,7 @@ def test_split_loading_gives_the_same_bits(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     for rank in range(3):
         found = json.loads((tmp_path / f"{rank}.json").read_text())
-        assert len(found) == 2 * len(KINDS) + 2
+        assert len(found) == 3 * len(KINDS) + 2
         assert {name: what for name, what in found.items() if what} == {}
 
 
