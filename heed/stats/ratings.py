@@ -93,9 +93,10 @@ def bradley_terry(
     theta, hessian = _fit(votes, ridge)
     inverse = _centred_inverse(hessian)
     meat, groups = _meat(votes, theta, clusters) if errors == "sandwich" else (hessian, None)
-    # On some processors OpenBLAS also multiplies what lies beside small matrices, and raises flags.
-    with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         variance = np.diag(inverse @ meat @ inverse)
+    if not np.isfinite(variance).all():
+        raise ValueError("no errors of the ratings found: the weights are too far apart")
     # Rounding may leave a variance of 0 (nothing but ties) a hair below it.
     error = SCALE * np.sqrt(np.maximum(variance, 0.0))
     rating = START + SCALE * (theta - theta.mean())
