@@ -36,9 +36,11 @@ def rows(folder: Path, method: str) -> list[dict[str, Any]]:
 
 
 def assert_same(found: Path, wanted: Path, method: str) -> None:
-    """Metrics to 1e-5, weights to 1e-6."""
+    """Metrics to 1e-5 (as shares, 2e-5: after twenty steps a norm may differ by 200 roundings),
+    weights to 2e-6.
+    """
     pairs = list(zip(rows(found, method), rows(wanted, method), strict=True))
     for ours, theirs in pairs:
-        assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-5)
+        assert ours == pytest.approx(theirs, rel=2e-5, abs=1e-5)
     weights = [torch.load(folder / f"{method}.pt") for folder in (found, wanted)]
     torch.testing.assert_close(*weights, atol=2e-6, rtol=1e-5)
