@@ -221,7 +221,11 @@ def check_labels(place: Place, told: dict[str, Any]) -> None:
     with place.store.read() as session:
         kept = list(session.execute(select(AnnotationRow.key, AnnotationRow.grade,
                                            AnnotationRow.undecided)))  # fmt: skip
-    assert told["faults"] == []
+    # A database that is killed may have forgotten whom it gave a task just before: an answer to it
+    # is refused, and the person is told.
+    refused = [fault for fault in told["faults"] if fault.endswith("404 not_yours")]
+    assert told["faults"] == refused
+    assert len(refused) <= CROWD
     assert Counter(row.key for row in kept) == Counter(
         one["body"]["key"] for one in told["said"] if one["saved"]
     )
@@ -236,7 +240,7 @@ def check_labels(place: Place, told: dict[str, Any]) -> None:
         if any(began < at < ended for began, ended in away)
     ]  # fmt: skip
     assert "503" in {what for _, what in during}
-    assert {what for _, what in during} <= {"200", "503", "409"}
+    assert {what for _, what in during} <= {"200", "503", "409", "404"}
     assert max(seconds for seconds, _ in during) < PATIENCE
 
 

@@ -86,8 +86,8 @@ class Store:
 
         On SQLite there is one writer at a time: threads of this process queue up in order, and
         other processes are waited for. A transaction that is not `durable` may be forgotten in a
-        power cut (never when the process is killed) and need not wait for the disk: good for
-        leases and drafts, never for answers.
+        power cut, or when PostgreSQL's server is killed (never when this process is), and need not
+        wait for the disk: good for leases and drafts, never for answers.
         """
         turn: AbstractContextManager[Any] = self._queue or nullcontext()
         engine = self._writer if durable else self._hasty_writer
