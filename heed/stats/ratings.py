@@ -91,14 +91,8 @@ def bradley_terry(
     if ridge <= 0:
         _check_determined(votes)
     theta, hessian = _fit(votes, ridge)
-    inverse = _centred_inverse(hessian)
     meat, groups = _meat(votes, theta, clusters) if errors == "sandwich" else (hessian, None)
-    with np.errstate(over="ignore", invalid="ignore"):
-        variance = np.diag(inverse @ meat @ inverse)
-    if not np.isfinite(variance).all():
-        raise ValueError("no errors of the ratings found: the weights are too far apart")
-    # Rounding may leave a variance of 0 (nothing but ties) a hair below it.
-    error = SCALE * np.sqrt(np.maximum(variance, 0.0))
+    error = _errors(_centred_inverse(hessian), meat)
     rating = START + SCALE * (theta - theta.mean())
     half = _half_width(level, groups) * error
     low, high = rating - half, rating + half
@@ -240,6 +234,17 @@ def _centred_inverse(hessian: Array) -> Array:
     centring = np.eye(m) - 1 / m
     inverse: Array = centring @ np.linalg.inv(hessian + together) @ centring
     return inverse
+
+
+def _errors(inverse: Array, meat: Array) -> Array:
+    """Standard errors of ratings, by H^-1 S H^-1. Raises ValueError where they overflow."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        variance = np.diag(inverse @ meat @ inverse)
+    if not np.isfinite(variance).all():
+        raise ValueError("no errors of the ratings found: the weights are too far apart")
+    # Rounding may leave a variance of 0 (nothing but ties) a hair below it.
+    error: Array = SCALE * np.sqrt(np.maximum(variance, 0.0))
+    return error
 
 
 def _half_width(level: float, groups: int | None) -> float:
