@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import TypeAdapter, ValidationError
 
 from heed.data import fields
-from heed.data.entries import Entry, Found, Reading, attempt, prompt_of
+from heed.data.entries import Entry, Found, Reading, each, prompt_of
 from heed.data.rows import Row, RowError, SetAside
 from heed.types import Annotation, Item, Judged, Split
 
@@ -41,8 +41,7 @@ def native(row: Row, _: Reading) -> Entry | Judged:
 
 def by_itself(rows: Iterator[Row], reading: Reading) -> Iterator[Found]:
     """The same to train on: of a reply what each annotator's last opinion makes of it."""
-    for row in rows:
-        found = attempt(row, lambda row=row: native(row, reading))  # type: ignore[misc]
+    for found in each(native)(rows, reading):
         yield from found.unpaired if isinstance(found, Judged) else [found]
 
 

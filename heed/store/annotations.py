@@ -13,8 +13,18 @@ from sqlalchemy.orm import Session
 
 from heed.store import leases, members, projects, standings
 from heed.store.claims import ITEM, Claim, claim
-from heed.store.items import CHUNK, Added
-from heed.store.limits import COMMENT, ITEM_ID, LABEL, NAME, REWRITE, UI, checked, checked_tags
+from heed.store.items import Added
+from heed.store.limits import (
+    CHUNK,
+    COMMENT,
+    ITEM_ID,
+    LABEL,
+    NAME,
+    REWRITE,
+    UI,
+    checked,
+    checked_tags,
+)
 from heed.store.schema import AnnotationRow, ItemRow, MemberRow, SlotRow, table
 from heed.types import Annotation, Undecided, Verdict
 

@@ -12,7 +12,7 @@ from sqlalchemy import Row, bindparam, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from heed.store import leases, standings
-from heed.store.items import CHUNK
+from heed.store.limits import CHUNK
 from heed.store.members import Member
 from heed.store.schema import ItemRow, SlotRow
 

@@ -14,11 +14,10 @@ from sqlalchemy import Row, Select, bindparam, distinct, func, insert, select, u
 from sqlalchemy.orm import Session
 
 from heed.store import projects, standings
-from heed.store.limits import ANSWER, ANSWERS, ITEM_ID, LABEL, MESSAGE, checked
+from heed.store.limits import ANSWER, ANSWERS, CHUNK, ITEM_ID, LABEL, MESSAGE, checked
 from heed.store.schema import AnswerRow, ItemRow, SlotRow, table
 from heed.types import Item, Message, Prompt, Verdict
 
-CHUNK = 500
 ITEM, ANSWER_ROW = table(ItemRow).c, table(AnswerRow).c
 ITEMS = (
     select(

@@ -1,4 +1,4 @@
-"""How much text a row may hold, and which strings no database takes: every limit in one place."""
+"""How much a row or a statement may hold, and which strings no database takes: all limits."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ KEY = 200
 UI = 200
 LABEL = 200
 """Characters in short marks: a source, a family, a model, a guideline's version."""
+CHUNK = 500
+"""Rows or names in a statement: databases limit the number of parameters."""
 
 
 def checked(text: str, what: str, limit: int, *, empty: bool = True) -> str:

@@ -11,13 +11,11 @@ from sqlalchemy import bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from heed.store.limits import LABEL, NAME, checked
+from heed.store.limits import CHUNK, LABEL, NAME, checked
 from heed.store.schema import MemberRow, table
 
 Role = Literal["annotator", "reviewer", "owner"]
 ROLES: tuple[Role, ...] = get_args(Role)
-CHUNK = 500
-"""Names that are looked up at a time: databases limit the number of parameters."""
 
 
 @dataclass(frozen=True, slots=True)

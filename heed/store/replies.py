@@ -12,8 +12,8 @@ from sqlalchemy import delete, exists, insert, select
 from sqlalchemy.orm import Session
 
 from heed.store import members, projects
-from heed.store.items import CHUNK, Added
-from heed.store.limits import ANSWER, COMMENT, ITEM_ID, LABEL, MESSAGE, checked
+from heed.store.items import Added
+from heed.store.limits import ANSWER, CHUNK, COMMENT, ITEM_ID, LABEL, MESSAGE, checked
 from heed.store.schema import MemberRow, OpinionRow, ReplyRow
 from heed.types import Judged, Message, Opinion, Prompt, Reply
 
