@@ -17,6 +17,7 @@ from heed.models.anatomy import causal_lm
 from heed.models.entering import within
 from heed.models.packed_decoder import LONGEST, packed_decoder
 from heed.models.packing import documents_apart, packs
+from heed.models.varlen import Documents
 from heed.models.work import count_head, count_pass
 from heed.ops.batch import Packed, Padded, Sequences
 from heed.ops.logprobs import logprobs_from_logits, token_logprobs
@@ -98,7 +99,7 @@ def _forward(module: nn.Module, sequences: Sequences, name: str) -> tuple[Tensor
         flat: Tensor = module(
             input_ids=sequences.ids[mask][None],
             position_ids=sequences.positions[mask][None],
-            document_lengths=sequences.cost().tolist(),
+            documents=Documents(sequences.cost().tolist(), mask.device),
             use_cache=False,
         )[name][0]
     return flat, True

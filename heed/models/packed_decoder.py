@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from heed.models import varlen
 from heed.models.anatomy import Anatomy, Attention, Norm, Probes, anatomy, hooked, is_silu
 from heed.models.linears import side_by_side
 from heed.models.packing import documents_apart
@@ -185,7 +186,7 @@ def _plainly(backbone: Any, ids: Tensor, lengths: Sequence[int]) -> Tensor:
         hidden: Tensor = backbone(
             input_ids=ids[None],
             position_ids=positions[None],
-            document_lengths=list(lengths),
+            documents=varlen.Documents(lengths, ids.device),
             use_cache=False,
         ).last_hidden_state[0]
     return hidden

@@ -2,12 +2,13 @@
 
 A document attends to itself alone, and its positions start at 0 (`Packed`). Each has an attention
 of its own: a mask over the whole row would cost the square of all tokens, where this costs the sum
-of the squares. Nothing else in a transformer mixes tokens, and what does is refused.
+of the squares. On a GPU in half precision one kernel does that for all documents (`varlen`).
+Nothing else in a transformer mixes tokens, and what does is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -19,13 +20,14 @@ from transformers import AttentionInterface, PreTrainedModel
 
 from heed.errors import UserError
 from heed.models.modes import evaluating
+from heed.models.varlen import Documents, format_of, serves, together
 
 NAME = "heed_documents"
 PLAIN = "sdpa"
 """The attention that ours computes document by document."""
-_PACKS: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
-"""What was found out of a module, and of each transformer in it: once its weights are sharded it
-cannot be."""
+_PACKS: WeakKeyDictionary[nn.Module, dict[torch.dtype | None, bool]] = WeakKeyDictionary()
+"""What was found out of a module, and of each transformer in it, by the format of computation on a
+GPU: once its weights are sharded it cannot be."""
 
 
 def by_document(
@@ -35,7 +37,7 @@ def by_document(
     value: Tensor,
     _attention_mask: None,
     *,
-    document_lengths: Sequence[int],
+    documents: Documents,
     dropout: float = 0.0,
     scaling: float | None = None,
     sliding_window: int | None = None,
@@ -43,13 +45,19 @@ def by_document(
 ) -> tuple[Tensor, None]:
     """Causal attention within each document: [1, H, N, D] in, [1, N, H, D] out.
 
-    On a CPU half precision is raised to float32: the backward of the kernel for half precision
-    takes three to five times as long as float32's there.
+    By one kernel where there is one, else one by one. On a CPU half precision is raised to float32:
+    the backward of the kernel for half precision takes three to five times as long as float32's
+    there.
     """
+    if not dropout:
+        scale, window = scaling, sliding_window
+        attended = together(query, key, value, documents, scale=scale, window=window)
+        if attended is not None:
+            return attended, None
     given = query.dtype
     if query.device.type == "cpu":
         query, key, value = query.float(), key.float(), value.float()
-    parts = [tensor.split(list(document_lengths), dim=2) for tensor in (query, key, value)]
+    parts = [tensor.split(list(documents.lengths), dim=2) for tensor in (query, key, value)]
     outputs = [
         scaled_dot_product_attention(
             q,
@@ -79,7 +87,7 @@ def _reach(query: Tensor, window: int | None) -> dict[str, Any]:
 
 @contextmanager
 def documents_apart(model: Any) -> Iterator[None]:
-    """Within, `model(..., document_lengths=[...])` keeps the documents of its one row apart."""
+    """Within, `model(..., documents=...)` keeps the documents of its one row apart."""
     own = model.config._attn_implementation
     model.config._attn_implementation = NAME
     try:
@@ -91,25 +99,36 @@ def documents_apart(model: Any) -> Iterator[None]:
 def packs(module: nn.Module) -> bool:
     """Whether forward passes through a module's transformers take packed rows unasked.
 
-    On a CPU, and where `check_packing` finds nothing against any of them; found out once each.
-    (On a GPU an attention a document is many small kernels, so there it has to be asked for.)
+    Where `check_packing` finds nothing against any of them, and on a GPU in the format of now one
+    kernel attends to all documents (an attention a document is many small kernels, so without one
+    it has to be asked for); found out once each.
     """
-    if module not in _PACKS:
+    known, dtype = _PACKS.setdefault(module, {}), _told_apart(module)
+    if dtype not in known:
         bodies = [
             part
             for part in module.modules()
             if isinstance(part, PreTrainedModel) and part.base_model is part
         ]
-        _PACKS[module] = (
+        known[dtype] = (
             _packs(module) if bodies == [module] else bool(bodies) and all(map(packs, bodies))
         )
-    return _PACKS[module]
+    return known[dtype]
+
+
+def _told_apart(module: nn.Module) -> torch.dtype | None:
+    """The format that a forward would compute in now, where it makes a difference."""
+    weight = next(module.parameters(), None)
+    if weight is None or weight.device.type == "cpu":
+        return None
+    return format_of(weight.device, weight.dtype)
 
 
 def _packs(body: Any) -> bool:
-    if body.device.type != "cpu":
-        return False
+    dtype = _told_apart(body)
     try:
+        if dtype is not None and not serves(body.config, body.device, dtype):
+            return False
         with evaluating(body):
             check_packing(body)
     except (UserError, ValueError, RuntimeError, LookupError, AttributeError):
@@ -142,7 +161,7 @@ def check_packing(model: Any) -> None:
                     input_ids=ids,
                     position_ids=positions,
                     use_cache=False,
-                    document_lengths=lengths,
+                    documents=Documents(lengths, model.device),
                 ).last_hidden_state
         except TypeError as error:
             raise UserError(refusal.format("they do not take documents.")) from error

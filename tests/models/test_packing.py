@@ -10,6 +10,7 @@ from heed.models.forward import completion_logprobs, has_plain_head
 from heed.models.language_model import attach_lora
 from heed.models.packing import by_document, check_packing, packs
 from heed.models.reward_model import new_reward_model
+from heed.models.varlen import Documents
 from heed.ops.batch import laid_out
 
 KINDS = ["llama", "qwen2", "gpt2", "qwen3", "gemma3_text", "granite"]
@@ -157,7 +158,8 @@ def test_what_cannot_be_packed_is_padded_unasked(tiny, sequences):
 
 def test_half_precision_is_attended_to_in_float32_on_a_cpu():
     parts = [torch.randn(1, 2, 8, 4).bfloat16() for _ in range(3)]
-    found, _ = by_document(None, *parts, None, document_lengths=[3, 5])
-    want, _ = by_document(None, *(part.float() for part in parts), None, document_lengths=[3, 5])
+    documents = Documents([3, 5], torch.device("cpu"))
+    found, _ = by_document(None, *parts, None, documents=documents)
+    want, _ = by_document(None, *(part.float() for part in parts), None, documents=documents)
     assert found.dtype == torch.bfloat16
     assert torch.equal(found, want.bfloat16())
