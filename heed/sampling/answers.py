@@ -51,7 +51,8 @@ class Answers:
     def write(self, rows: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Draw the next token of unfinished answers, `rows` [K], from their logits [K, V].
 
-        Returns the tokens and which of these answers are finished by them, both [K].
+        Returns the tokens and, on the CPU, which of these answers are finished by them, both [K]:
+        for that alone a GPU is waited for, unless texts end answers.
         """
         steps = self.lengths[rows]
         drawn = draw(
@@ -67,10 +68,11 @@ class Answers:
         self.lengths[rows] = steps + 1
         stopped = torch.isin(drawn.tokens, self._stop_ids)
         if self._ended is not None:
-            texts = [self._ended(self.tokens(row)) for row in rows.tolist()]
+            lines = zip(self.ids[rows].tolist(), (steps + 1).tolist(), strict=True)
+            texts = [self._ended(ids[:length]) for ids, length in lines]
             stopped |= torch.tensor(texts, device=stopped.device)
         self.stopped[rows] = stopped
-        finished = stopped | (steps + 1 == self.steps)
+        finished = (stopped | (steps + 1 == self.steps)).cpu()
         self.done += int(finished.sum())
         return drawn.tokens, finished
 

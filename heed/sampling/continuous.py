@@ -45,7 +45,7 @@ def write_leanly(
         while waiting and (free := slots - len(rows)) >= max(1, REFILL * slots):
             new, index, prefilled = waiting.next(free)
             first = decoder.admit(prefilled, index, len(rows))
-            rows = torch.cat([rows, new])
+            rows = torch.cat([rows, torch.tensor(new).to(device, non_blocking=True)])
             logits = first if logits is None else torch.cat([logits, first])
         assert logits is not None
         tokens, finished = answers.write(rows, logits)
@@ -60,16 +60,18 @@ def closed_up(
     decoder: LeanDecoder, rows: Tensor, tokens: Tensor, finished: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Rows and tokens without the finished ones; the last slots move into the holes."""
-    if not bool(finished.any()):
+    done: list[bool] = finished.tolist()
+    if not any(done):
         return rows, tokens
-    going = ~finished
-    left = int(going.sum())
-    if left:
-        targets = finished[:left].nonzero().squeeze(1)
-        sources = going[left:].nonzero().squeeze(1) + left
-        if len(targets):
-            decoder.move(sources, targets)
-            rows[targets], tokens[targets] = rows[sources], tokens[sources]
+    left = len(done) - sum(done)
+    targets = [slot for slot in range(left) if done[slot]]
+    if targets:
+        sources = [slot for slot in range(left, len(done)) if not done[slot]]
+        decoder.move(sources, targets)
+        of, to = (
+            torch.tensor(slots).to(rows.device, non_blocking=True) for slots in (sources, targets)
+        )
+        rows[to], tokens[to] = rows[of], tokens[of]
     return rows[:left], tokens[:left]
 
 
@@ -88,7 +90,7 @@ class _Waiting:
     def __bool__(self) -> bool:
         return bool(self._prompts or self._samples)
 
-    def next(self, count: int) -> tuple[Tensor, Tensor, Prefilled]:
+    def next(self, count: int) -> tuple[list[int], list[int], Prefilled]:
         """At most so many answers to begin: their rows, and where their prompts are prefilled."""
         if not self._samples:
             many = min(len(self._prompts), -(-count // self._n))
@@ -99,5 +101,4 @@ class _Waiting:
             )
         assert self._prefilled is not None
         taken = [self._samples.popleft() for _ in range(min(count, len(self._samples)))]
-        rows, index = torch.tensor(taken, device=self._decoder.device).unbind(1)
-        return rows.clone(), index, self._prefilled
+        return [row for row, _ in taken], [slot for _, slot in taken], self._prefilled

@@ -73,7 +73,8 @@ def _leanly(found: Anatomy, prompts: list[list[int]], more: list[int]) -> Tensor
     room = max(map(len, prompts)) + len(more)
     decoder = LeanDecoder(found, weights(found, dtype), len(prompts), room)
     before = decoder.prefill(prompts)
-    logits = [decoder.admit(before, torch.arange(len(prompts), device=decoder.device), 0)]
+    logits = [decoder.admit(before, range(len(prompts)), 0)]
     for token in more:
-        logits.append(decoder.step(torch.full((len(prompts),), token, device=decoder.device)))
+        tokens = torch.full((len(prompts),), token, device=decoder.device)
+        logits.append(decoder.step(tokens).clone())  # recorded steps write into one buffer
     return torch.stack(logits).float()

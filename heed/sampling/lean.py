@@ -3,18 +3,23 @@
 Dims: S slots, R rows in the first R of them, H query heads, K key heads, G = H / K, W the width of
 a head, C the capacity of a slot, T tokens. A row's tokens stand from the left of its slot, so rows
 of any length are side by side, and what lies behind a row's own length is masked and overwritten.
+
+On a GPU nothing here waits for the device: how long rows are is known to both sides, and steps of
+few shapes are recorded and replayed (`graphs`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 from heed.models.anatomy import Anatomy, Attention
+from heed.sampling.graphs import Bucket, recordings
 from heed.sampling.kernels import LONGEST
 from heed.sampling.weights import LayerWeights, Weights
 
@@ -22,13 +27,13 @@ from heed.sampling.weights import LayerWeights, Weights
 @dataclass(frozen=True)
 class Prefilled:
     """Prompts that were run through the model: keys and values [P, K, T, W] of every layer, logits
-    [P, V] of the next token, and lengths [P].
+    [P, V] of the next token, and P lengths.
     """
 
     keys: Sequence[Tensor]
     values: Sequence[Tensor]
     logits: Tensor
-    lengths: Tensor
+    lengths: Sequence[int]
 
 
 def rounded(rows: int) -> int:
@@ -52,6 +57,7 @@ class LeanDecoder:
         self.device = anatomy.embedding.weight.device
         self.compiled = weights.compiled if capacity <= LONGEST else None
         self.lengths = torch.zeros(slots, dtype=torch.long, device=self.device)
+        self._known = [0] * slots  # the same, but for free slots
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
         for layer in anatomy.layers:
@@ -61,6 +67,11 @@ class LeanDecoder:
             self.values.append(self._room(slots, heads, capacity, width))
         nothing = torch.empty(0), torch.empty(0)
         self._cosines, self._sines = anatomy.rotary_table(capacity) or nothing
+        self.recordings = None
+        if self.compiled is None and (found := recordings(anatomy.backbone, self.device)):
+            self.recordings = found
+            self._tokens = torch.zeros_like(self.lengths)
+            self._next = self._room(slots, len(_weight(anatomy.head)))
 
     def _room(self, *shape: int) -> Tensor:
         if self.compiled is not None:  # it reads no more than what was written
@@ -77,53 +88,68 @@ class LeanDecoder:
             return self._prefill(prompt_ids)
 
     def _prefill(self, prompt_ids: Sequence[list[int]]) -> Prefilled:
-        lengths = torch.tensor([len(ids) for ids in prompt_ids], device=self.device)
-        columns = torch.arange(int(lengths.max()), device=self.device)
+        lengths = torch.tensor([len(ids) for ids in prompt_ids])
+        columns = torch.arange(int(lengths.max()))
         real = columns < lengths[:, None]
-        flat = torch.tensor([token for ids in prompt_ids for token in ids], device=self.device)
-        at = columns.expand(len(prompt_ids), -1)[real]
-        last = lengths.cumsum(0) - 1
+        shape, cells = real.shape, self._sent(real.flatten().nonzero().squeeze(1))
+        flat = self._sent(torch.tensor([token for ids in prompt_ids for token in ids]))
+        at = self._sent(columns.expand(len(prompt_ids), -1)[real])
+        last = self._sent(lengths.cumsum(0) - 1)
         x = self._embedded(flat, at)
         keys, values = [], []
         for place, (layer, weights) in enumerate(
             zip(self.anatomy.layers, self.weights.layers, strict=True)
         ):
             heads = self._heads(weights.attention_norm(x)[None], layer.attention, weights, at[None])
-            query, key, value = (_spread(part[0], real) for part in heads)
-            attended = _causal(query, key, value, layer.attention)[real]
+            query, key, value = (_spread(part[0], cells, *shape) for part in heads)
+            attended = _causal(query, key, value, layer.attention).flatten(0, 1)[cells]
             if place + 1 == len(self.anatomy.layers):  # above it only the next token matters
                 x, attended = x[last], attended[last]
             x = _finished(x, attended, weights)
             keys.append(key)
             values.append(value)
-        return Prefilled(keys, values, self._logits(x), lengths)
+        return Prefilled(keys, values, self._logits(x), lengths.tolist())
 
-    def admit(self, prefilled: Prefilled, index: Tensor, first: int) -> Tensor:
-        """Put prefilled prompts, `index` [N] with repeats, into slots from `first` on; their logits
-        [N, V].
+    def admit(self, prefilled: Prefilled, index: Sequence[int], first: int) -> Tensor:
+        """Put prefilled prompts, an `index` with repeats of N, into slots from `first` on; their
+        logits [N, V].
         """
-        width = int(prefilled.lengths.max())
+        width, places = max(prefilled.lengths), self._sent(torch.tensor(index))
         slots = slice(first, first + len(index))
         for own, new in zip(self.keys, prefilled.keys, strict=True):
-            own[slots, :, :, :width] = new[index].transpose(2, 3)
+            own[slots, :, :, :width] = new[places].transpose(2, 3)
         for own, new in zip(self.values, prefilled.values, strict=True):
-            own[slots, :, :width] = new[index]
-        self.lengths[slots] = prefilled.lengths[index]
-        return prefilled.logits[index]
+            own[slots, :, :width] = new[places]
+        self._known[slots] = [prefilled.lengths[at] for at in index]
+        self.lengths[slots] = self._sent(torch.tensor(self._known[slots]))
+        return prefilled.logits[places]
 
-    def move(self, sources: Tensor, targets: Tensor) -> None:
-        """Copy rows from some slots [N] to others [N]."""
-        width = int(self.lengths[sources].max())
+    def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+        """Copy N rows from some slots to as many others."""
+        width = max(self._known[source] for source in sources)
+        for source, target in zip(sources, targets, strict=True):
+            self._known[target] = self._known[source]
+        of, to = (self._sent(torch.tensor(slots)) for slots in (sources, targets))
         for keys in self.keys:
-            keys[targets, :, :, :width] = keys[sources, :, :, :width]
+            keys[to, :, :, :width] = keys[of, :, :, :width]
         for values in self.values:
-            values[targets, :, :width] = values[sources, :, :width]
-        self.lengths[targets] = self.lengths[sources]
+            values[to, :, :width] = values[of, :, :width]
+        self.lengths[to] = self.lengths[of]
+
+    def _sent(self, numbers: Tensor) -> Tensor:
+        """Numbers on the device, without waiting for it."""
+        return numbers.to(self.device, non_blocking=True)
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Put tokens [R] behind the first R rows; logits [R, V] of the next ones."""
+        """Put tokens [R] behind the first R rows; logits [R, V] of the next ones, which hold until
+        the next step.
+        """
+        going = len(tokens)
         with self._own_format():
-            return self._step(tokens)
+            logits = self._step(tokens) if self.recordings is None else self._recorded(tokens)
+        self.lengths[:going] += 1
+        self._known[:going] = [length + 1 for length in self._known[:going]]
+        return logits[:going]
 
     def _own_format(self) -> torch.autocast:
         """Without autocast: the weights are cast already, and the rest is to stay as it is."""
@@ -133,9 +159,34 @@ class LeanDecoder:
         going = len(tokens)
         rows = min(rounded(going), len(self.lengths))
         self.lengths[going:rows] = 0  # free slots that are computed along, from their start
-        at = self.lengths[:rows]
-        x = self._embedded(pad(tokens, (0, rows - going)), at)
-        view = None if self.compiled else _View.of(at)
+        at, view = self.lengths[:rows], None
+        if self.compiled is None:
+            known = self._known[:going] + [0] * (rows - going)
+            view = _View(at, max(known), level=min(known) == max(known))
+        return self._computed(pad(tokens, (0, rows - going)), at, view)
+
+    def _recorded(self, tokens: Tensor) -> Tensor:
+        """The same for a bucket of shapes, out of buffers and into one."""
+        assert self.recordings is not None
+        if not self.recordings.good:
+            self.recordings = None
+            return self._step(tokens)
+        going = len(tokens)
+        longest = max(self._known[:going]) + 1
+        bucket = Bucket.of(going, longest, len(self.lengths), self.capacity)
+        self._tokens[:going] = tokens
+        self.lengths[going : bucket.rows] = 0
+        return self.recordings.run(bucket, lambda: self._bucket(bucket))
+
+    def _bucket(self, bucket: Bucket) -> Tensor:
+        at = self.lengths[: bucket.rows]
+        view = _View(at, bucket.columns - 1, level=False)
+        logits = self._computed(self._tokens[: bucket.rows], at, view)
+        return self._next[: bucket.rows].copy_(logits)
+
+    def _computed(self, tokens: Tensor, at: Tensor, view: _View | None) -> Tensor:
+        """Logits [R, V] behind tokens [R] at places [R] of the first R rows."""
+        x = self._embedded(tokens, at)
         for place, (layer, weights) in enumerate(
             zip(self.anatomy.layers, self.weights.layers, strict=True)
         ):
@@ -145,8 +196,7 @@ class LeanDecoder:
             else:
                 attended = self._attention(normed, layer.attention, weights, place, view)
             x = _finished(x, attended, weights)
-        self.lengths[:going] += 1
-        return self._logits(x)[:going]
+        return self._logits(x)
 
     def _attention(
         self, x: Tensor, attention: Attention, weights: LayerWeights, place: int, view: _View
@@ -224,11 +274,18 @@ def _finished(x: Tensor, attended: Tensor, weights: LayerWeights) -> Tensor:
     return x.add_(weights.down(inner))
 
 
-def _spread(flat: Tensor, real: Tensor) -> Tensor:
-    """Heads [K, N, W] of tokens that stand end to end, as [P, K, T, W] with zeros behind each."""
-    spread = flat.new_zeros((*real.shape, flat.shape[0], flat.shape[2]))
-    spread[real] = flat.transpose(0, 1)
-    return spread.transpose(1, 2)
+def _weight(head: Any) -> Tensor:
+    weight: Tensor = head.weight
+    return weight
+
+
+def _spread(flat: Tensor, cells: Tensor, prompts: int, time: int) -> Tensor:
+    """Heads [K, N, W] of tokens that stand end to end, as [P, K, T, W] with zeros behind each: at
+    the cells [N] of P times T.
+    """
+    spread = flat.new_zeros((prompts * time, flat.shape[0], flat.shape[2]))
+    spread[cells] = flat.transpose(0, 1)
+    return spread.view(prompts, time, *spread.shape[1:]).transpose(1, 2)
 
 
 def _causal(query: Tensor, key: Tensor, value: Tensor, attention: Attention) -> Tensor:
@@ -251,18 +308,16 @@ def _causal(query: Tensor, key: Tensor, value: Tensor, attention: Attention) -> 
 
 
 class _View:
-    """What rows see of the cache at one step, one token a row."""
+    """What rows see of the cache at one step, one token a row: columns up to `last`, which is the
+    place of all of them where they are `level`.
+    """
 
-    def __init__(self, at: Tensor, first: int, last: int) -> None:
+    def __init__(self, at: Tensor, last: int, *, level: bool) -> None:
         self.at = at
         self.rows = torch.arange(len(at), device=at.device)
         self.last = last
-        self.level = first == last
+        self.level = level
         self._masks: dict[tuple[int, int, int | None], Tensor] = {}
-
-    @staticmethod
-    def of(at: Tensor) -> _View:
-        return _View(at, int(at.min()), int(at.max()))
 
     def put(self, keys: Tensor, values: Tensor, key: Tensor, value: Tensor) -> None:
         """Write keys and values [R, K, 1, W] of the new tokens at their places."""

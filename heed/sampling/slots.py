@@ -85,8 +85,7 @@ class LeanSlots:
     def enter(self, prompts: Sequence[list[int]], index: Sequence[int], room: int) -> Tensor:
         del room  # a slot holds the whole context
         before = self.decoder.prefill(prompts)
-        places = torch.tensor(index, device=self.decoder.device)
-        logits = self.decoder.admit(before, places, self.rows)
+        logits = self.decoder.admit(before, index, self.rows)
         self.rows += len(index)
         return logits
 
