@@ -11,6 +11,7 @@ Dims: N tokens of all documents, H query heads, K key heads, W the width of a he
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -20,6 +21,8 @@ import torch
 from torch import Tensor
 from torch.amp.autocast_mode import is_autocast_available
 from torch.nn.functional import scaled_dot_product_attention
+
+log = logging.getLogger("heed.varlen")
 
 HALF = frozenset({torch.bfloat16, torch.float16})
 """The formats that FlashAttention computes in."""
@@ -136,15 +139,19 @@ def agrees(kernel: Kernel, kind: Kind) -> bool:
         try:
             half = _leaves(given, kind.dtype)
             ours = _pulled(_attended(kernel, half, documents, scale, window), half, pull)
-        except (RuntimeError, ValueError, TypeError, NotImplementedError):
+        except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+            log.warning("documents are attended to one by one, %s: %s", kind, error)
             return False  # such heads or this GPU are not served
         whole = _leaves(given, torch.float32)
         theirs = _pulled(_each(whole, scale, window), whole, pull)
     allowed = AGREEMENT.get(kind.dtype, EXACTLY)
-    return all(
+    same = all(
         bool(((one.float() - other).abs() <= allowed * other.abs().max()).all())
         for one, other in zip(ours, theirs, strict=True)
     )
+    if not same:
+        log.warning("documents are attended to one by one, %s: the kernel differs", kind)
+    return same
 
 
 def _attended(

@@ -12,6 +12,8 @@ differently or cannot be made, the model's steps are computed plainly from then 
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
+
+log = logging.getLogger("heed.graphs")
 
 FEWEST_COLUMNS = 64
 """Of a bucket: shorter ones would save next to nothing."""
@@ -72,14 +76,19 @@ class CudaRecorder:
         return found
 
     def recorded(self, work: Work) -> Work:
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.stream(self._stream):
-            # Other threads (another engine, a display) may allocate meanwhile.
-            graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
-            try:
-                found = work()
-            finally:
-                graph.capture_end()
+        graph, collects = torch.cuda.CUDAGraph(), gc.isenabled()
+        gc.disable()  # what it frees may be another's graph, which a capture does not bear
+        try:
+            with torch.cuda.stream(self._stream):
+                # Other threads (another engine, a display) may allocate meanwhile.
+                graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+                try:
+                    found = work()
+                finally:
+                    graph.capture_end()
+        finally:
+            if collects:
+                gc.enable()
 
         def replayed() -> Tensor:
             graph.replay()
@@ -131,15 +140,17 @@ class Recordings:
             self._seen.add(bucket)
             return self._recorder.computed(work)
         plain = self._recorder.computed(work).clone()
+        why = "a recorded step differs from the plain one"
         try:
             replay = self._recorder.recorded(work)
             found = replay()
             agrees = _agree(found, plain)
-        except RuntimeError:
-            agrees = False
+        except RuntimeError as error:
+            agrees, why = False, str(error)
         if agrees:
             self._replays[bucket] = replay
             return found
+        log.warning("steps of this model are launched one by one: %s", why)
         self.good = False
         self._replays.clear()
         _REFUSED.add(self._model)

@@ -22,6 +22,14 @@ def test_dtypes():
         resolve_dtype("float16", cpu)
 
 
+@pytest.mark.parametrize("computes", [True, False])
+def test_bfloat16_is_the_default_of_a_gpu_that_computes_in_it(monkeypatch, computes):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: computes)
+    found = resolve_dtype("auto", torch.device("cuda"))
+    assert found == (torch.bfloat16 if computes else torch.float32)
+    assert has_half(torch.device("cuda")) is computes
+
+
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "cpu:zero"])
 def test_a_device_that_is_not_there(name):
     with pytest.raises(UserError, match=f"{name}.*auto, cpu or cuda"):
