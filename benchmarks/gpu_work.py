@@ -4,6 +4,7 @@ sides that take turns, and the lines that they become.
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -65,6 +66,7 @@ class Device:
 
     def forget(self) -> None:
         """Give back what is free, so that the next side finds the device empty."""
+        gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 

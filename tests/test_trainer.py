@@ -199,6 +199,7 @@ def test_the_rate_warms_up_and_falls_to_nothing(place: Any) -> None:
     assert done == [(i + 1) / 5 for i in range(4)]
     rates = {group["scale"]: group["lr"] for group in made.optimizer.param_groups}
     assert rates == pytest.approx({1.0: 0.01 / 3, 3.0: 0.01})
+    assert all(group["fused"] for group in made.optimizer.param_groups)  # on every device
 
 
 def test_only_matrices_decay_and_frozen_weights_stay_out(place: Any) -> None:
