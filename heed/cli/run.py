@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from heed.errors import UserError
+from heed.loading import uncollected
 
 if TYPE_CHECKING:
     from heed.feedback.people import Desk
@@ -124,7 +125,8 @@ def _processes(*, needed: bool) -> AbstractContextManager[object]:
         return nullcontext()
     if "heed.pipeline" not in sys.modules:
         _say("Loading torch and transformers ...")
-    from heed.pipeline import processes
+    with uncollected():
+        from heed.pipeline import processes
 
     return processes()
 
