@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from heed.errors import UserError
-from heed.loading import uncollected
 
 if TYPE_CHECKING:
     from heed.feedback.people import Desk
@@ -125,6 +124,8 @@ def _processes(*, needed: bool) -> AbstractContextManager[object]:
         return nullcontext()
     if "heed.pipeline" not in sys.modules:
         _say("Loading torch and transformers ...")
+    from heed.loading import uncollected
+
     with uncollected():
         from heed.pipeline import processes
 
