@@ -236,7 +236,8 @@ def test_they_learn_to_say_what_is_rewarded(
         lm, baseline=METHODS[name](4), group=4, rollouts=48, policy_loss=loss,
         kl=KlController(0.01),
     )  # fmt: skip
-    rows = train(method, place(optim={"lr": 0.06 if lora else 0.02}), iterations=25)
+    # At twice the rate three of ten seeds are stuck at some answers for a while.
+    rows = train(method, place(optim={"lr": 0.06 if lora else 0.01}), iterations=30)
     assert sum(row["proxy"] for row in rows[:3]) / 3 < 0.2
     assert sum(row["proxy"] for row in rows[-3:]) / 3 > (0.4 if lora else 0.7)
     assert abs(rows[0]["kl"]) < 1e-4
