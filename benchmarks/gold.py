@@ -80,6 +80,15 @@ def sides(run: Path, place: Path, rounds: int, python: Path) -> list[Side]:
     ]  # fmt: skip
 
 
+def complete(policy: Path, start: Path) -> None:
+    """Give a folder of weights what it lacks of the one that both sides started from: tokenizer and
+    chat format.
+    """
+    for file in start.iterdir():
+        if not (policy / file.name).exists():
+            shutil.copy(file, policy)
+
+
 def judged(policy: Path, run: Path) -> tuple[float, float]:
     """Mean gold of answers to held-out prompts, and its standard error."""
     import torch
@@ -91,8 +100,7 @@ def judged(policy: Path, run: Path) -> tuple[float, float]:
     from heed.world.gold import GoldReward
     from heed.world.world import World
 
-    for file in (run / "sft" / "policy").glob("*token*"):
-        shutil.copy(file, policy)
+    complete(policy, run / "sft" / "policy")
     prompts = [p for p in read_records(run / "records" / "prompts.jsonl", Prompt)
                if p.split == "heldout"][:PROMPTS]  # fmt: skip
     sampler = LocalSampler(load_language_model(policy, device="cpu"), max_new_tokens=32)

@@ -115,6 +115,20 @@ def test_commands_are_clocked_and_failures_told() -> None:
         startup.once([sys.executable, "-c", "raise SystemExit('broken')"])
 
 
+def test_kept_weights_get_the_chat_format_and_stay_themselves(tmp_path: Path) -> None:
+    start, kept = tmp_path / "start", tmp_path / "kept"
+    for folder, names in ((start, ("model.safetensors", "tokenizer.json", "chat_template.jinja")),
+                          (kept, ("model.safetensors",))):  # fmt: skip
+        folder.mkdir()
+        for name in names:
+            (folder / name).write_text(f"{folder.name} {name}")
+    gold.complete(kept, start)
+    said = {file.name: file.read_text().split()[0] for file in kept.iterdir()}
+    assert said == {
+        "model.safetensors": "kept", "tokenizer.json": "start", "chat_template.jinja": "start",
+    }  # fmt: skip
+
+
 def test_gold_against_seconds_as_a_table_and_a_figure(tmp_path: Path) -> None:
     curves = [
         gold.Curve("heed", [0.0, 2.0, 4.0], [(0.1, 0.02), (0.3, 0.02), (0.5, 0.02)]),
