@@ -48,9 +48,10 @@ def made(tiny: Any, name: str) -> LanguageModel:
 
 def adapted(lm: LanguageModel, targets: str | list[str] = "all-linear") -> LanguageModel:
     lm = attach_lora(lm, rank=2, alpha=4, dropout=0.5, targets=targets)
+    generator = torch.Generator().manual_seed(2)
     for label, weight in lm.model.named_parameters():
         if "lora_B" in label:
-            torch.nn.init.normal_(weight, std=0.1)
+            torch.nn.init.normal_(weight, std=0.1, generator=generator)
     return lm
 
 
