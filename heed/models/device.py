@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import torch
+from torch.amp.autocast_mode import is_autocast_available
 
 from heed.errors import UserError
 from heed.host import computes_in_half, instruction_sets
@@ -69,3 +70,9 @@ def slow_half(dtype: torch.dtype, device: torch.device, setting: str) -> str | N
         f"This {device.type} has no bfloat16 in hardware: matrix products in it take longer than "
         f"in float32, a hundred times as long on some processors. Set {setting} to float32 or auto."
     )
+
+
+def format_of(device: torch.device, own: torch.dtype) -> torch.dtype:
+    """What tensors of a format are computed in now: within autocast in its format."""
+    within = is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+    return torch.get_autocast_dtype(device.type) if within else own

@@ -20,6 +20,7 @@ from torch.nn.functional import linear
 
 from heed.models import varlen
 from heed.models.anatomy import Anatomy, Attention, Norm, Probes, anatomy, hooked, is_silu
+from heed.models.device import format_of
 from heed.models.linears import side_by_side
 from heed.models.packing import documents_apart
 from heed.ops.fused import Documents, Fused, Reach, fused
@@ -111,9 +112,7 @@ def _format(module: nn.Module) -> Fused | None:
     weight = next(module.parameters(), None)
     if weight is None or weight.dtype != torch.float32:
         return None
-    half = torch.is_autocast_enabled(weight.device.type)
-    dtype = torch.get_autocast_dtype(weight.device.type) if half else weight.dtype
-    return fused(dtype, weight.device)
+    return fused(format_of(weight.device, weight.dtype), weight.device)
 
 
 def _known(found: Anatomy) -> bool:

@@ -19,8 +19,9 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
 from heed.errors import UserError
+from heed.models.device import format_of
 from heed.models.modes import evaluating
-from heed.models.varlen import Documents, format_of, serves, together
+from heed.models.varlen import Documents, serves, together
 
 NAME = "heed_documents"
 PLAIN = "sdpa"

@@ -19,8 +19,9 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.amp.autocast_mode import is_autocast_available
 from torch.nn.functional import scaled_dot_product_attention
+
+from heed.models.device import format_of
 
 log = logging.getLogger("heed.varlen")
 
@@ -78,12 +79,6 @@ def kernel_for(device: torch.device, dtype: torch.dtype) -> Kernel | None:
     from torch.nn.attention.varlen import varlen_attn
 
     return cast(Kernel, varlen_attn)
-
-
-def format_of(device: torch.device, own: torch.dtype) -> torch.dtype:
-    """What attention over tensors of a format is computed in now: autocast's format within it."""
-    within = is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
-    return torch.get_autocast_dtype(device.type) if within else own
 
 
 def together(

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from heed.errors import UserError
 from heed.models.anatomy import causal_lm
+from heed.models.device import format_of
 from heed.models.language_model import LanguageModel
 from heed.models.modes import evaluating
 from heed.models.work import count_answers
@@ -137,9 +138,7 @@ class LocalSampler:
         known = lean_anatomy(model) if self.lean and answers.rows else None
         if known is None:
             return write_plainly(model, prompt_ids, n, self.batch_size, answers)
-        kind = self.lm.device.type
-        autocast = torch.is_autocast_enabled(kind)
-        dtype = torch.get_autocast_dtype(kind) if autocast else known.embedding.weight.dtype
+        dtype = format_of(self.lm.device, known.embedding.weight.dtype)
         return write_leanly(known, dtype, prompt_ids, n, self.batch_size, answers)
 
     def table(self, uniform: Tensor) -> Answers:

@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.nn.attention.varlen import varlen_attn
 
 from heed.models import packing, varlen
+from heed.models.device import format_of
 from heed.models.forward import completion_logprobs
 from heed.models.packing import by_document, packs
-from heed.models.varlen import Documents, Kind, agrees, format_of, kernel_for
+from heed.models.varlen import Documents, Kind, agrees, kernel_for
 from heed.ops.batch import laid_out
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
