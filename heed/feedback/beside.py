@@ -44,7 +44,9 @@ def beside(labels: Sequence[Annotation], people: Sequence[Annotation]) -> Beside
     Verdicts are compared as they stand in the item's own order, a ranking as all its pairs. Of
     several revisions the last one counts, planned repeats are left out, "cannot tell" is no answer.
     """
-    own, theirs = _by_unit(labels), _by_unit(people)
+    own = _by_unit(labels)
+    spoken_of = {item for item, _, _ in own}
+    theirs = _by_unit([each for each in people if each.item in spoken_of])
     both = [unit for unit in own if unit in theirs]
     mixed = [(unit[0], a, b) for unit in both for a, b in product(own[unit], theirs[unit])]
     among = [(unit[0], a, b) for unit in both for a, b in combinations(theirs[unit], 2)]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from heed.types import Annotation
+from heed.types import Annotation, Verdict
 
 Said = Literal["first", "tie", "second", "both_bad"]
 
@@ -50,21 +50,17 @@ def preferences(annotations: Sequence[Annotation]) -> list[Preference]:
 def _preferences(annotation: Annotation) -> Iterator[Preference]:
     if annotation.verdict == "cannot_tell":
         return
+    ranks = annotation.ranks
     for first, second in combinations(range(len(annotation.order)), 2):
         first_left = annotation.order.index(first) < annotation.order.index(second)
-        lean = _lean(annotation, first, second)
+        lean = None if ranks is None else _lean(annotation.verdict, ranks[second] - ranks[first])
         yield Preference(
             annotation.item, annotation.annotator, first, second, _said(lean), lean,
             _grade(annotation, first_left), first_left,
         )  # fmt: skip
 
 
-def _lean(annotation: Annotation, first: int, second: int) -> float | None:
-    ranks = annotation.ranks
-    if ranks is None:
-        return None
-    apart = ranks[second] - ranks[first]
-    verdict = annotation.verdict
+def _lean(verdict: Verdict, apart: int) -> float:
     return float(apart * (5 - min(verdict, 9 - verdict)) if isinstance(verdict, int) else apart)
 
 
