@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import torch
 
@@ -14,35 +15,37 @@ COPIED = {"cpu": 2**26, "cuda": 2**30}
 """Bytes of a block that is copied: more than caches hold."""
 
 
-def matrix_speed(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
-    """Floating-point operations a second of matrix products, over about so many seconds.
+def matrix_speed(
+    device: torch.device, dtype: torch.dtype, seconds: float, side: int | None = None
+) -> float:
+    """Floating-point operations a second of products of square matrices, over about so many
+    seconds.
 
     No random number is drawn. What other processes take of the machine meanwhile is missing in it.
     """
-    side = SIDES.get(device.type, SIDES["cpu"])
+    side = side or SIDES.get(device.type, SIDES["cpu"])
     matrix = torch.ones((side, side), device=device, dtype=dtype)
-    matrix @ matrix  # the first one loads kernels
-    _wait(device)
-    began, done = time.perf_counter(), 0
-    while (taken := time.perf_counter() - began) < seconds or not done:
-        matrix @ matrix
-        _wait(device)
-        done += 1
-    return 2.0 * side**3 * done / max(taken, 1e-9)
+    return 2.0 * side**3 * times_a_second(lambda: matrix @ matrix, device, seconds)
 
 
 def copy_speed(device: torch.device, seconds: float) -> float:
     """Bytes a second that memory moves, read and written, over about so many seconds."""
     size = COPIED.get(device.type, COPIED["cpu"])
     block = torch.ones(size // 4, device=device)
-    other = torch.empty_like(block).copy_(block)
+    other = torch.empty_like(block)
+    return 2.0 * size * times_a_second(lambda: other.copy_(block), device, seconds)
+
+
+def times_a_second(work: Callable[[], object], device: torch.device, seconds: float) -> float:
+    """How often it can be done in a second, by about so many seconds of doing it."""
+    work()  # the first one loads kernels
     _wait(device)
     began, done = time.perf_counter(), 0
     while (taken := time.perf_counter() - began) < seconds or not done:
-        other.copy_(block)
+        work()
         _wait(device)
         done += 1
-    return 2.0 * size * done / max(taken, 1e-9)
+    return done / max(taken, 1e-9)
 
 
 def free_memory(device: torch.device) -> int | None:
