@@ -392,7 +392,6 @@ def test_ten_thousand_labels_show_in_two_seconds(new_store: Callable[..., Store]
         assert project is not None
         labels.add(session, project.id, crowd)
     took = []
-    # By apps that know nothing yet; what else the machine does only adds to the time.
     for owner in ("Olga", "Oleg", "Otto"):
         with visitor_of(create_app(store, PROJECT, accounts=True), "owner", owner) as client:
             start = time.process_time()
