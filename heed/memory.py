@@ -1,17 +1,32 @@
-"""The most memory that a piece of work held.
+"""The most memory that a piece of work held, and memory that it frees and asks for again.
 
-On a GPU it is what torch allocated there; on the CPU the process's resident memory, programs and
-libraries included, which Linux tells and lets us begin to watch anew. Elsewhere it is not known.
+On a GPU what is held is what torch allocated there; on the CPU the process's resident memory,
+programs and libraries included, which Linux tells and lets us begin to watch anew. Elsewhere it is
+not known.
+
+On a GPU torch keeps what is freed for what comes next. On a CPU it asks the C library for every
+tensor, and glibc gives large ones back to the system when they are freed and takes new pages for
+the next: each page is then cleared, and comes by a fault, while other threads wait.
 """
 
 from __future__ import annotations
 
+import ctypes
+import os
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import torch
 
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
+"""Numbers of `mallopt`, of glibc's malloc.h."""
+KEPT = {M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 2**26, M_MMAP_THRESHOLD: 2**30}
+"""Bytes: freed memory at the heap's end that is kept, by what the heap grows at least, and the size
+from which on a block is the system's own. All but the last one stays when it is freed."""
+_ASKED = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
+"""Variables by which somebody has chosen how memory is allocated."""
 _PROCESS = Path("/proc/self")
 _WATERMARK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
@@ -26,6 +41,29 @@ def watch_memory(device: torch.device) -> Callable[[], int | None]:
     except OSError:
         return lambda: None
     return _high_water
+
+
+def keep_freed() -> bool:
+    """From now on this process keeps what it frees, until `give_back`; whether that could be had.
+
+    Nothing is changed without glibc, or where the environment has chosen otherwise.
+    """
+    library = _glibc()
+    if library is None or any(name.startswith(_ASKED) for name in os.environ):
+        return False
+    return all(library.mallopt(name, value) == 1 for name, value in KEPT.items())
+
+
+def give_back() -> None:
+    """Return to the system what was freed and kept."""
+    if (library := _glibc()) is not None:
+        library.malloc_trim(0)
+
+
+@cache
+def _glibc() -> ctypes.CDLL | None:
+    library = ctypes.CDLL(None) if os.name == "posix" else None
+    return library if hasattr(library, "gnu_get_libc_version") else None
 
 
 def _high_water() -> int | None:

@@ -20,7 +20,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from heed.energy import watch_energy
-from heed.memory import watch_memory
+from heed.memory import give_back, keep_freed, watch_memory
 from heed.metering import METER, added
 from heed.models.device import slow_half
 from heed.ranks import Ranks, alone
@@ -104,6 +104,7 @@ def run_recipe(
     """
     if run.recipe.threads:
         torch.set_num_threads(run.recipe.threads)
+    keep_freed()
     work = Workplace(run, say, desk)
     if (slow := slow_half(work.dtype, work.device, "dtype")) is not None:
         say(f"{'dtype':<10} {slow}")
@@ -144,6 +145,7 @@ def _run_stage(work: Workplace, stage: Stage, place: StageRun, say: Say) -> None
         say(f"{stage.name:<10} done in {seconds:.0f} s")
         for note in summary.get("notes", []):
             say(f"{'':<10} {note}")
+    give_back()
     Ranks.here().wait()
 
 

@@ -1,7 +1,11 @@
-"""The most memory that a piece of work held."""
+"""The most memory that a piece of work held, and memory that stays when it is freed."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,61 @@ from heed import memory
 from heed.memory import watch_memory
 
 MIB = 2**20
+AGAIN = """
+import json, resource, sys
+import numpy as np
+from heed.memory import give_back, keep_freed
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def held():
+    pages = open("/proc/self/statm").read().split()[1]
+    return int(pages) * resource.getpagesize()
+
+kept = keep_freed() if sys.argv[1] == "keep" else None
+for _ in range(3):
+    before = faults()
+    blocks = [np.ones(40 << 20, dtype=np.uint8) for _ in range(3)]
+    del blocks
+again, full = faults() - before, held()
+give_back()
+print(json.dumps({"kept": kept, "again": again, "full": full, "after": held()}))
+"""
+"""Three blocks of 40 MiB, three times: the faults of the third time, and what is held then."""
+CHOSEN = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
+
+
+def _again(*given: str, **more: str) -> dict[str, int | None]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(CHOSEN)}
+    done = subprocess.run(
+        [sys.executable, "-c", AGAIN, *given],
+        capture_output=True, text=True, check=True, env={**plain, **more},
+    )  # fmt: skip
+    found: dict[str, int | None] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.skipif(memory._glibc() is None, reason="needs glibc")
+def test_what_is_freed_is_kept_until_it_is_given_back() -> None:
+    usual, keeping = _again("leave"), _again("keep")
+    assert keeping["kept"] is True
+    assert usual["again"] > 100 * (keeping["again"] + 1)  # type: ignore[operator]
+    assert keeping["full"] - usual["full"] > 100 * MIB  # type: ignore[operator]
+    assert keeping["full"] - keeping["after"] > 100 * MIB  # type: ignore[operator]
+
+
+@pytest.mark.skipif(memory._glibc() is None, reason="needs glibc")
+def test_who_has_chosen_how_memory_is_allocated_is_heeded() -> None:
+    chosen = _again("keep", MALLOC_ARENA_MAX="2")
+    assert chosen["kept"] is False
+    assert chosen["again"] > 100  # type: ignore[operator]
+
+
+def test_without_glibc_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_glibc", lambda: None)
+    assert memory.keep_freed() is False
+    memory.give_back()
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")

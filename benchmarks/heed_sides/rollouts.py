@@ -14,6 +14,7 @@ import time
 import torch
 
 from benchmarks.serving import Stage
+from heed.memory import keep_freed
 from heed.models.language_model import load_language_model
 from heed.models.modes import disable_dropout
 from heed.recipe import Sampling
@@ -25,6 +26,7 @@ def main(stage: Stage) -> None:
     given = stage.given
     lm = load_language_model(given["model"], device="cpu", dtype="float32")
     disable_dropout(lm.model)
+    keep_freed()
     half = given["precision"] == "bfloat16"
     cases = {
         name: [Prompt.of(text, id=str(at)) for at, text in enumerate(texts)]

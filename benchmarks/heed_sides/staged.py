@@ -20,6 +20,7 @@ import torch
 
 from heed.config import read_recipe
 from heed.feedback.people import nobody
+from heed.memory import keep_freed
 from heed.metering import METER
 from heed.pipeline import STAGES, _precision
 from heed.run import Run
@@ -84,6 +85,7 @@ def act_in_stage(given: dict[str, Any], act: Act) -> None:
         (own / stage / place).symlink_to(folder / model)
     run = Run(read_recipe("benchmark", json.dumps(recipe)), own)
     stage = run.recipe.stages[-1]
+    keep_freed()
     work, at = Watched(run, lambda _: None, lambda _: nobody, act=act), run.stage(stage.name)
     at.start()
     METER.start()

@@ -43,12 +43,14 @@ def _listen(lines: queue.Queue[str]) -> None:
 def _serve(lines: queue.Queue[str], replies: IO[str]) -> None:
     import torch
 
+    from heed.memory import keep_freed
     from heed.models.shared_weights import SharedWeights, layout, trained
     from heed.sampling.ahead import read_prompt, written
     from heed.sampling.local import LocalSampler
 
     setup = json.loads(lines.get())
     torch.set_num_threads(setup["threads"])
+    keep_freed()
     policy = _policy(setup)
     weights = trained(policy.model)
     if layout(weights) != setup["layout"]:
