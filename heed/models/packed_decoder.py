@@ -24,6 +24,7 @@ from heed.models.device import format_of
 from heed.models.linears import side_by_side
 from heed.models.packing import documents_apart
 from heed.ops.fused import Documents, Fused, Reach, fused
+from heed.ops.shapes import lengthened, spare
 
 WIDEST = 256
 """Of a head: wider ones would not stay in the caches that compiled attention is made for."""
@@ -47,6 +48,11 @@ class PackedDecoder:
         """The last hidden states of documents of so many tokens, from their ids [N]: of all tokens
         [N, D], or of those at the places `wanted` [M]. Float32.
         """
+        device, asked = ids.device, len(ids) if wanted is None else len(wanted)
+        if more := spare(len(ids), self.steps.dtype, device):
+            ids, lengths = lengthened(ids, more), [*lengths, *_documents_of(more, max(lengths))]
+        if wanted is not None:
+            wanted = lengthened(wanted, spare(len(wanted), self.steps.dtype, device))
         turned, straight = self._documents(lengths)
         x: Tensor = self.anatomy.embedding(ids)
         first, *_ = layers = self.anatomy.layers
@@ -62,15 +68,15 @@ class PackedDecoder:
             x, normed = self.steps.add_norm(x, mixed, *_weighed(layer.mlp_norm))
             assert layer.mlp.gate is not None
             inner = self.steps.gated(self._cast(_projected([layer.mlp.gate, layer.mlp.up], normed)))
-            more = self._cast(_projected([layer.mlp.down], inner))
+            delta = self._cast(_projected([layer.mlp.down], inner))
             if last:
                 break
-            x, normed = self.steps.add_norm(x, more, *_weighed(layers[place + 1].attention_norm))
+            x, normed = self.steps.add_norm(x, delta, *_weighed(layers[place + 1].attention_norm))
         weight, epsilon = _weighed(self.anatomy.norm)
         # In float32 whatever the products' format: heads of values and scores want it whole.
-        exact = fused(torch.float32, x.device)
+        exact = fused(torch.float32, device)
         assert exact is not None
-        return exact.norm(x + more, weight, epsilon)
+        return exact.norm((x + delta)[:asked], weight, epsilon)
 
     def _heads(self, normed: Tensor, attention: Attention) -> Tensor:
         """Queries, keys and values [N, H + 2 K, W]."""
@@ -133,6 +139,12 @@ def _drops(backbone: nn.Module) -> bool:
         part.training and any(getattr(part, name, False) for name in names)
         for part in backbone.modules()
     )
+
+
+def _documents_of(tokens: int, longest: int) -> list[int]:
+    """The lengths of documents that hold so many tokens, none of them longer than that."""
+    whole, rest = divmod(tokens, longest)
+    return [longest] * whole + [rest] * (rest > 0)
 
 
 def _reach(attention: Attention) -> Reach:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import linear, log_softmax
 
 from heed.ops.compiled import COUNT, NUMBER, POINTER, compiled
+from heed.ops.shapes import lengthened, spare
 
 SOURCE = Path(__file__).with_name("vocabulary.c")
 SIGNATURE = (
@@ -59,12 +60,15 @@ def token_logprobs(
         dtype = torch.get_autocast_dtype(device)
         hidden, weight = hidden.to(dtype), weight.to(dtype)
         bias = None if bias is None else bias.to(dtype)
+    count = len(targets)
+    more = spare(count, hidden.dtype, hidden.device)
+    hidden, targets = lengthened(hidden, more), lengthened(targets, more)
     # Autocast ends here: it would reach into the forward below but not into its backward.
     with torch.autocast(device, enabled=False):
-        result: tuple[Tensor, Tensor] = _TokenLogprobs.apply(  # type: ignore[no-untyped-call]
+        logprobs, entropy = _TokenLogprobs.apply(  # type: ignore[no-untyped-call]
             hidden, weight, bias, targets, temperature, chunk
         )
-    return result
+    return logprobs[:count], entropy[:count]
 
 
 class _TokenLogprobs(torch.autograd.Function):

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 from heed.models.anatomy import Anatomy, Attention
+from heed.ops.shapes import rounded
 from heed.sampling.graphs import Bucket, recordings
 from heed.sampling.kernels import LONGEST
 from heed.sampling.weights import LayerWeights, Weights
@@ -34,17 +35,6 @@ class Prefilled:
     values: Sequence[Tensor]
     logits: Tensor
     lengths: Sequence[int]
-
-
-def rounded(rows: int) -> int:
-    """A number of rows to compute for so many: beyond 32 one of eight between two powers of 2.
-
-    oneDNN makes a plan for every shape, about 1 ms each, and keeps a thousand of them.
-    """
-    if rows <= 32:
-        return rows
-    grain = 1 << ((rows - 1).bit_length() - 4)
-    return -(-rows // grain) * grain
 
 
 class LeanDecoder:

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from heed.models import forward, packed_decoder
 from heed.models.forward import completion_logprobs, hidden_states_at
 from heed.models.language_model import attach_lora
 from heed.models.packed_decoder import packed_decoder as decoder
+from heed.ops import logprobs
 from heed.ops.batch import Packed, Sequences
 
 COMMON: dict[str, Any] = {
@@ -120,6 +122,70 @@ def test_bfloat16_is_as_near_as_the_models_own(made, monkeypatch, name):
     apart, own = ((each - exact)[target].abs().mean() for each in (ours, theirs))
     assert 0 < apart < 0.03
     assert apart < 2 * own
+
+
+class Shapes(TorchDispatchMode):
+    """Notes the shapes of products of matrices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[tuple[Any, ...]] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func in (torch.ops.aten.mm.default, torch.ops.aten.mm.out):
+            self.seen.add((tuple(args[0].shape), tuple(args[1].shape)))
+        return func(*args, **(kwargs or {}))
+
+
+def of_lengths(*lengths: int) -> Packed:
+    texts = [list(range(3, 3 + length)) for length in lengths]
+    plain = Sequences.of([(text[:4], text[4:]) for text in texts], 0)
+    return Packed(plain.ids, plain.mask, plain.target)
+
+
+def half(model: Any, sequences: Packed, *, spared: bool, monkeypatch: Any) -> dict[str, Tensor]:
+    """Log-probs and gradients in bfloat16, with spare rows or without."""
+    if not spared:
+        for module in (packed_decoder, logprobs):
+            monkeypatch.setattr(module, "spare", lambda rows, dtype, device: 0)
+    model.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+        found, entropy = completion_logprobs(model, sequences)
+    (found.sum() + 0.3 * entropy.sum()).backward()
+    monkeypatch.undo()
+    gradients = {name: weight.grad.clone() for name, weight in model.named_parameters()}
+    return {"logprobs": found.detach(), "entropy": entropy.detach(), **gradients}
+
+
+@pytest.mark.parametrize("name", ["llama", "mistral", "qwen3"])
+def test_spare_rows_change_nothing(made, monkeypatch, name):
+    needs_compiler()
+    model, texts = made(name), of_lengths(17, 17, 16, 16)  # 66 tokens and two spare ones
+    want = half(model, texts, spared=False, monkeypatch=monkeypatch)
+    got = half(model, texts, spared=True, monkeypatch=monkeypatch)
+    for label in want:
+        near = 2.0**-7 * want[label].abs().max()
+        assert torch.allclose(got[label], want[label], rtol=0.0, atol=float(near)), label
+
+
+def test_batches_of_other_lengths_have_the_same_shapes(made, monkeypatch):
+    """So that no product is planned anew."""
+    needs_compiler()
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("torch without oneDNN")
+    model = made("llama")
+    half(model, of_lengths(9, 8), spared=True, monkeypatch=monkeypatch)  # the probes
+    batches = [(18, 18, 17, 17, 17, 17), (17, 17, 17, 17, 17, 17), (17, 16, 17, 17, 17, 17)]
+    seen = []
+    for lengths in batches:
+        with Shapes() as shapes:
+            half(model, of_lengths(*lengths), spared=True, monkeypatch=monkeypatch)
+        seen.append(shapes.seen)
+    assert seen[0] == seen[1] == seen[2]
+    assert len(seen[0]) > 10
+    with Shapes() as shapes:
+        half(model, of_lengths(*batches[1]), spared=False, monkeypatch=monkeypatch)
+    assert not shapes.seen & seen[0]
 
 
 def test_hidden_states_at_some_places(made, monkeypatch):

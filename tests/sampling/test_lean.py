@@ -15,7 +15,6 @@ from heed.models.forward import completion_logprobs
 from heed.models.language_model import LanguageModel, attach_lora
 from heed.ops.batch import Sequences
 from heed.sampling import known
-from heed.sampling.lean import rounded
 from heed.sampling.local import LocalSampler
 from heed.types import Completion, Prompt
 
@@ -168,13 +167,6 @@ def test_a_stream_is_the_sample(tiny, prompts):
         stream = sampler.stream(prompts[1], seed=seed)
         assert "".join(stream) == stream.completion.text
         assert [stream.completion] == sampler.sample([prompts[1]], seed=seed)
-
-
-def test_rows_are_rounded_up_to_few_numbers():
-    assert [rounded(rows) for rows in (1, 32, 33, 36, 37, 64, 65, 129)] == [
-        1, 32, 36, 36, 40, 64, 72, 144,
-    ]  # fmt: skip
-    assert len({rounded(rows) for rows in range(1, 257)}) == 32 + 3 * 8
 
 
 def test_many_rows_beside_free_slots(tiny, prompts):
