@@ -20,7 +20,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import demo, goals, gold, growth, machine, online, rollouts, startup, training
+from benchmarks import (
+    demo,
+    goals,
+    gold,
+    growth,
+    machine,
+    online,
+    profile,
+    rollouts,
+    startup,
+    training,
+)
 from benchmarks.harness import Comparison, Unequal, disturbed
 from benchmarks.machine import Machine
 from benchmarks.material import SIZES
@@ -166,6 +177,9 @@ def page(
     if split:
         parts += ["### Where an iteration's time goes", *(
             f"{each.name}\n\n```text\n{online.parts(each)}\n```" for each in split)]  # fmt: skip
+    inside = {each.name: each.profile for each in found if each.profile}
+    if inside:
+        parts += ["### Where processors' time goes, our faster side", profile.table(inside)]
     if shown is not None:
         told = disturbed(shown.foreign)
         parts += [f"### The demo{told}", f"```text\n{demo.lines(shown)}\n```"]
@@ -220,7 +234,10 @@ def _plain(found: Comparison) -> dict[str, Any]:
              **{k: v for k, v in one.said.items() if k != "answers"}} for one in seen
         ] for side, seen in found.rounds.items()
     }  # fmt: skip
-    return {"name": found.name, "ours": sorted(found.ours), "rounds": rounds}
+    return {
+        "name": found.name, "ours": sorted(found.ours), "rounds": rounds,
+        "profile": dict(found.profile),
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

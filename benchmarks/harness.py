@@ -17,9 +17,11 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Self
+
+from benchmarks import profile
 
 ROOT = Path(__file__).resolve().parent.parent
 LOADED = 0.15
@@ -65,6 +67,8 @@ class Comparison:
     rounds: Mapping[str, Sequence[Measured]]
     ours: frozenset[str]
     warming: Mapping[str, Measured] = field(default_factory=dict)
+    profile: Mapping[str, float] = field(default_factory=dict)
+    """Where the time of our fastest side goes, by `benchmarks.profile`."""
 
     def seconds(self, side: str) -> float:
         """The median over the rounds."""
@@ -139,7 +143,8 @@ def compare(
     *,
     warm: bool = True,
 ) -> Comparison:
-    """Run all sides in turn, `rounds` times after one that warms up, if one is to.
+    """Run all sides in turn, `rounds` times after one that warms up, if one is to. Then our fastest
+    does one more that is looked into, where there is a `recorder`.
 
     They get ready side by side. Raises Unequal where they did not compute the same, RuntimeError
     where a side fails.
@@ -149,10 +154,22 @@ def compare(
         for one in running:
             one.get_ready()
         seen = [{one.side.name: one.round() for one in running} for _ in range(rounds + warm)]
+        kept = {side.name: [each[side.name] for each in seen[warm:]] for side in sides}
+        ours = frozenset(side.name for side in sides if side.ours)
+        found = Comparison(name, kept, ours, seen[0] if warm else {})
+        inside = _looked_into({one.side.name: one for one in running}, found)
     check({side.name: [each[side.name].said for each in seen] for side in sides})
-    kept = {side.name: [each[side.name] for each in seen[warm:]] for side in sides}
-    ours = frozenset(side.name for side in sides if side.ours)
-    return Comparison(name, kept, ours, seen[0] if warm else {})
+    return replace(found, profile=inside)
+
+
+def _looked_into(running: Mapping[str, _Running], found: Comparison) -> dict[str, float]:
+    perf = profile.recorder() if found.ours else None
+    if perf is None:
+        return {}
+    fastest = running[found.best(ours=True)]
+    with profile.watched(perf, fastest.process.pid) as inside:
+        fastest.round()
+    return inside
 
 
 def apart(together: Comparison) -> list[Comparison]:
@@ -163,6 +180,7 @@ def apart(together: Comparison) -> list[Comparison]:
             f"{together.name} {case}",
             {side: [_case(one, case) for one in seen] for side, seen in together.rounds.items()},
             together.ours,
+            profile=together.profile,
         )
         for case in some[0].said["clocks"]
     ]
