@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from heed.models.anatomy import causal_lm
+from heed.models.device import format_of
 from heed.models.entering import within
 from heed.models.packed_decoder import LONGEST, packed_decoder
 from heed.models.packing import documents_apart, packs
@@ -21,6 +22,7 @@ from heed.models.varlen import Documents
 from heed.models.work import count_head, count_pass
 from heed.ops.batch import Packed, Padded, Sequences
 from heed.ops.logprobs import logprobs_from_logits, token_logprobs
+from heed.ops.shapes import lengthened, spare, spare_documents
 
 HIDDEN = "last_hidden_state"
 _PLAIN_HEADS: WeakKeyDictionary[nn.Linear, bool] = WeakKeyDictionary()
@@ -94,15 +96,18 @@ def _forward(module: nn.Module, sequences: Sequences, name: str) -> tuple[Tensor
     count_pass(module, sequences.mask.sum())
     if not _together(module, sequences):
         return module(**_inputs(sequences), use_cache=False)[name], False
-    mask = sequences.mask
+    mask, lengths = sequences.mask, sequences.cost().tolist()
+    count, weight = sum(lengths), next(module.parameters())
+    if more := spare(count, format_of(weight.device, weight.dtype), weight.device):
+        lengths += spare_documents(more, max(lengths))
     with documents_apart(module):
         flat: Tensor = module(
-            input_ids=sequences.ids[mask][None],
-            position_ids=sequences.positions[mask][None],
-            documents=Documents(sequences.cost().tolist(), mask.device),
+            input_ids=lengthened(sequences.ids[mask], more)[None],
+            position_ids=lengthened(sequences.positions[mask], more)[None],
+            documents=Documents(lengths, mask.device),
             use_cache=False,
         )[name][0]
-    return flat, True
+    return flat[:count], True
 
 
 def _together(module: nn.Module, sequences: Sequences) -> bool:

@@ -24,7 +24,7 @@ from heed.models.device import format_of
 from heed.models.linears import side_by_side
 from heed.models.packing import documents_apart
 from heed.ops.fused import Documents, Fused, Reach, fused
-from heed.ops.shapes import lengthened, spare
+from heed.ops.shapes import lengthened, spare, spare_documents
 
 WIDEST = 256
 """Of a head: wider ones would not stay in the caches that compiled attention is made for."""
@@ -50,7 +50,7 @@ class PackedDecoder:
         """
         device, asked = ids.device, len(ids) if wanted is None else len(wanted)
         if more := spare(len(ids), self.steps.dtype, device):
-            ids, lengths = lengthened(ids, more), [*lengths, *_documents_of(more, max(lengths))]
+            ids, lengths = lengthened(ids, more), [*lengths, *spare_documents(more, max(lengths))]
         if wanted is not None:
             wanted = lengthened(wanted, spare(len(wanted), self.steps.dtype, device))
         turned, straight = self._documents(lengths)
@@ -139,12 +139,6 @@ def _drops(backbone: nn.Module) -> bool:
         part.training and any(getattr(part, name, False) for name in names)
         for part in backbone.modules()
     )
-
-
-def _documents_of(tokens: int, longest: int) -> list[int]:
-    """The lengths of documents that hold so many tokens, none of them longer than that."""
-    whole, rest = divmod(tokens, longest)
-    return [longest] * whole + [rest] * (rest > 0)
 
 
 def _reach(attention: Attention) -> Reach:

@@ -37,3 +37,9 @@ def spare(rows: int, dtype: torch.dtype, device: torch.device) -> int:
 def lengthened(x: Tensor, more: int) -> Tensor:
     """x [N, ...] with so many rows of zeros behind."""
     return pad(x, (*[0] * (2 * x.dim() - 1), more)) if more else x
+
+
+def spare_documents(rows: int, longest: int) -> list[int]:
+    """The lengths of documents that hold spare rows, none longer than the longest."""
+    whole, rest = divmod(rows, longest)
+    return [longest] * whole + [rest] * (rest > 0)

@@ -145,21 +145,24 @@ def of_lengths(*lengths: int) -> Packed:
 
 def half(model: Any, sequences: Packed, *, spared: bool, monkeypatch: Any) -> dict[str, Tensor]:
     """Log-probs and gradients in bfloat16, with spare rows or without."""
-    if not spared:
-        for module in (packed_decoder, logprobs):
-            monkeypatch.setattr(module, "spare", lambda rows, dtype, device: 0)
     model.zero_grad()
-    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
-        found, entropy = completion_logprobs(model, sequences)
-    (found.sum() + 0.3 * entropy.sum()).backward()
-    monkeypatch.undo()
+    with monkeypatch.context() as changed:
+        if not spared:
+            for module in (forward, packed_decoder, logprobs):
+                changed.setattr(module, "spare", lambda rows, dtype, device: 0)
+        with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+            found, entropy = completion_logprobs(model, sequences)
+        (found.sum() + 0.3 * entropy.sum()).backward()
     gradients = {name: weight.grad.clone() for name, weight in model.named_parameters()}
     return {"logprobs": found.detach(), "entropy": entropy.detach(), **gradients}
 
 
+@pytest.mark.parametrize("own_way", [False, True], ids=["compiled", "own way"])
 @pytest.mark.parametrize("name", ["llama", "mistral", "qwen3"])
-def test_spare_rows_change_nothing(made, monkeypatch, name):
+def test_spare_rows_change_nothing(made, monkeypatch, name, own_way):
     needs_compiler()
+    if own_way:
+        monkeypatch.setattr(forward, "packed_decoder", lambda _: None)
     model, texts = made(name), of_lengths(17, 17, 16, 16)  # 66 tokens and two spare ones
     want = half(model, texts, spared=False, monkeypatch=monkeypatch)
     got = half(model, texts, spared=True, monkeypatch=monkeypatch)
@@ -168,9 +171,12 @@ def test_spare_rows_change_nothing(made, monkeypatch, name):
         assert torch.allclose(got[label], want[label], rtol=0.0, atol=float(near)), label
 
 
-def test_batches_of_other_lengths_have_the_same_shapes(made, monkeypatch):
+@pytest.mark.parametrize("own_way", [False, True], ids=["compiled", "own way"])
+def test_batches_of_other_lengths_have_the_same_shapes(made, monkeypatch, own_way):
     """So that no product is planned anew."""
     needs_compiler()
+    if own_way:
+        monkeypatch.setattr(forward, "packed_decoder", lambda _: None)
     if not torch.backends.mkldnn.is_available():
         pytest.skip("torch without oneDNN")
     model = made("llama")

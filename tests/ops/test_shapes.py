@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from heed.ops.shapes import lengthened, rounded, spare
+from heed.ops.shapes import lengthened, rounded, spare, spare_documents
 
 CPU = torch.device("cpu")
 ONEDNN = torch.backends.mkldnn.is_available()
@@ -40,3 +40,9 @@ def test_rows_of_zeros_come_behind() -> None:
     assert lengthened(x, 2).tolist() == [[1] * 3, [1] * 3, [0] * 3, [0] * 3]
     assert lengthened(x[:, 0], 1).tolist() == [1, 1, 0]
     assert lengthened(x, 0) is x
+
+
+def test_spare_documents_are_no_longer_than_the_others() -> None:
+    assert spare_documents(7, 3) == [3, 3, 1]
+    assert spare_documents(6, 3) == [3, 3]
+    assert spare_documents(2, 3) == [2]
