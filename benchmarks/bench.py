@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -177,13 +178,27 @@ def page(
     if split:
         parts += ["### Where an iteration's time goes", *(
             f"{each.name}\n\n```text\n{online.parts(each)}\n```" for each in split)]  # fmt: skip
-    inside = {each.name: each.profile for each in found if each.profile}
-    if inside:
+    if inside := _profiles(found):
         parts += ["### Where processors' time goes, our faster side", profile.table(inside)]
     if shown is not None:
         told = disturbed(shown.foreign)
         parts += [f"### The demo{told}", f"```text\n{demo.lines(shown)}\n```"]
     return "\n\n".join(parts) + "\n"
+
+
+def _profiles(found: Sequence[Comparison]) -> dict[str, Mapping[str, float]]:
+    """By what the names of those begin with that have one in common: cases of one side."""
+    named: dict[int, list[Comparison]] = {}
+    for each in found:
+        if each.profile:
+            named.setdefault(id(each.profile), []).append(each)
+    return {_beginning([each.name for each in some]): some[0].profile for some in named.values()}
+
+
+def _beginning(names: Sequence[str]) -> str:
+    """The first words of all of them."""
+    columns = zip(*(name.split(" ") for name in names), strict=False)
+    return " ".join(words[0] for words in takewhile(lambda words: len(set(words)) == 1, columns))
 
 
 def _comparisons(seen: Machine, found: Sequence[Comparison]) -> str:

@@ -9,6 +9,7 @@ the side did.
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -26,6 +27,8 @@ from benchmarks import profile
 ROOT = Path(__file__).resolve().parent.parent
 LOADED = 0.15
 """Processors that others may keep busy before a result is called disturbed."""
+LOOKED_AT = 2.0
+"""Seconds for which our fastest side is looked into, at least."""
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -144,7 +147,7 @@ def compare(
     warm: bool = True,
 ) -> Comparison:
     """Run all sides in turn, `rounds` times after one that warms up, if one is to. Then our fastest
-    does one more that is looked into, where there is a `recorder`.
+    does some more that are looked into, where there is a `recorder`.
 
     They get ready side by side. Raises Unequal where they did not compute the same, RuntimeError
     where a side fails.
@@ -166,9 +169,11 @@ def _looked_into(running: Mapping[str, _Running], found: Comparison) -> dict[str
     perf = profile.recorder() if found.ours else None
     if perf is None:
         return {}
-    fastest = running[found.best(ours=True)]
+    name = found.best(ours=True)
+    fastest, rounds = running[name], math.ceil(LOOKED_AT / found.seconds(name))
     with profile.watched(perf, fastest.process.pid) as inside:
-        fastest.round()
+        for _ in range(rounds):
+            fastest.round()
     return inside
 
 

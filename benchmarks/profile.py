@@ -1,6 +1,6 @@
 """Where the time of a round goes, by what processors were seen doing a thousand times a second.
 
-`perf record` (Debian: linux-perf) looks at all threads of a side while it does one round more than
+`perf record` (Debian: linux-perf) looks at all threads of a side while it does more rounds than
 those that are timed. What a look finds, a function and the library that it lies in, falls under the
 first kind of work whose pattern it matches; what is left of the processors' time is nobody's.
 """

@@ -23,8 +23,8 @@ import torch
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 """Numbers of `mallopt`, of glibc's malloc.h."""
 KEPT = {M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 2**26, M_MMAP_THRESHOLD: 2**30}
-"""Bytes: freed memory at the heap's end that is kept, by what the heap grows at least, and the size
-from which on a block is the system's own. All but the last one stays when it is freed."""
+"""In bytes: how much freed memory at the heap's end is kept, what the heap grows by at least, and
+from which size on a block is no part of the heap, but goes back when it is freed."""
 _ASKED = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
 """Variables by which somebody has chosen how memory is allocated."""
 _PROCESS = Path("/proc/self")
@@ -44,9 +44,8 @@ def watch_memory(device: torch.device) -> Callable[[], int | None]:
 
 
 def keep_freed() -> bool:
-    """From now on this process keeps what it frees, until `give_back`; whether that could be had.
-
-    Nothing is changed without glibc, or where the environment has chosen otherwise.
+    """From now on this process keeps what it frees; `give_back` returns it. Whether that could be
+    had: nothing is changed without glibc, or where the environment has chosen otherwise.
     """
     library = _glibc()
     if library is None or any(name.startswith(_ASKED) for name in os.environ):

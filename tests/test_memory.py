@@ -80,6 +80,7 @@ def test_each_watch_sees_its_own_peak() -> None:
     held = np.ones(64 * MIB, dtype=np.uint8)
     with_it = large()
     del held
+    memory.give_back()  # as between stages: a test before this one may have had freed memory kept
     small = watch_memory(device)
     without = small()
     assert with_it is not None

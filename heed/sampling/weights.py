@@ -127,13 +127,10 @@ def _fused(modules: Sequence[nn.Module], dtype: torch.dtype, copies: bool) -> Op
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):
         return lambda x: torch.cat([_called(module, x) for module in modules], dim=-1)
+    cast = [(weight.to(dtype), None if bias is None else bias.to(dtype)) for weight, bias in known]
     if not copies:
-        live = [
-            (weight.to(dtype), None if bias is None else bias.to(dtype)) for weight, bias in known
-        ]
-        return lambda x: torch.cat([linear(x, weight, bias) for weight, bias in live], dim=-1)
-    weight, bias = side_by_side(known)
-    return prepared(weight.to(dtype), None if bias is None else bias.to(dtype))
+        return lambda x: torch.cat([linear(x, weight, bias) for weight, bias in cast], dim=-1)
+    return prepared(*side_by_side(cast))
 
 
 def _called(module: nn.Module, x: Tensor) -> Tensor:

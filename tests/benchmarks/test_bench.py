@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks import bench, demo, goals, gold, startup
+from benchmarks import bench, demo, goals, gold, profile, startup
 from benchmarks.harness import ROOT, Comparison, Measured, Unequal
 from benchmarks.machine import Machine
 from benchmarks.material import SIZES, Size
@@ -94,6 +95,29 @@ def test_the_page_keeps_what_is_around_its_figures() -> None:
     assert new.startswith(old.partition(bench.BEGIN)[0])
     with pytest.raises(ValueError, match="has no"):
         bench.filled("no marks", text)
+
+
+def test_speed_is_beside_trls_best_and_memory_beside_as_many_rows_at_a_time() -> None:
+    found = [comparison("grpo 25M", heed_bf16=1, trl_bf16=4, trl_fp32=5, trl_micro_16_bf16=2)]
+    judged = {goal.what: goal.judge(found) for goal in goals.GOALS}
+    speed = judged["grpo 25M, beside TRL's best"]
+    memory = judged["peak memory, grpo 25M, of TRL's"]
+    assert speed is not None
+    assert memory is not None
+    assert (speed.median, memory.median) == (2.0, 0.25)
+
+
+def test_cases_that_were_looked_into_together_are_one_line() -> None:
+    looked = {**dict.fromkeys(profile.ORDER, 0.0), "products": 0.25}
+    cases = [
+        replace(comparison(f"rollouts 1M {case}", heed_fp32=1, trl_fp32=2), profile=looked)
+        for case in ("fixed B64", "mixed B64")
+    ]
+    other = replace(comparison("sft 1M", heed_fp32=1, trl_fp32=2), profile=dict(looked))
+    text = bench.page(["by a command"], MACHINE, [*cases, other], None)
+    assert "| rollouts 1M | 0% | 0% | 25% |" in text
+    assert "| sft 1M | 0% | 0% | 25% |" in text
+    assert text.count(" | 25% |") == 2
 
 
 def test_the_demo_is_read_from_its_markers(tmp_path: Path) -> None:
