@@ -24,7 +24,7 @@ FREQUENCY = 997
 KINDS: Mapping[str, re.Pattern[str]] = {
     name: re.compile(pattern)
     for name, pattern in {
-        "compiled steps": r"\((?:\S*/)?(?:fused|kernels|vocabulary)-[0-9a-f]+\.so\)",
+        "compiled steps": r"\((?:\S*/)?(?:fused|decoder|draw|vocabulary)-[0-9a-f]+\.so\)",
         "optimiser": r"(?i)adam",
         # MKL by its names; oneDNN makes its code while it runs, so that it lies in no library
         "products": r"(?i)mkl|gemm|dnnl|brg|\((?://anon|\[|anon|/memfd|/tmp/perf-\d+\.map)[^)]*\)",

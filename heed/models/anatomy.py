@@ -161,14 +161,19 @@ class Probes:
 
 def is_silu(activation: Any) -> bool:
     """Whether an MLP's activation is the one that compiled gates compute."""
-    return type(activation) in (nn.SiLU, type(_silu()))
+    return type(activation) in (nn.SiLU, type(_named("silu")))
+
+
+def is_tanh_gelu(activation: Any) -> bool:
+    """Whether an MLP's activation is GELU by tanh, under any of its names."""
+    return type(activation) in {type(_named(name)) for name in ("gelu_new", "gelu_pytorch_tanh")}
 
 
 @cache
-def _silu() -> Any:
+def _named(name: str) -> Any:
     from transformers.activations import ACT2FN
 
-    return ACT2FN["silu"]
+    return ACT2FN[name]
 
 
 class _Unlike(Exception):  # noqa: N818 - no error: the model is just another one

@@ -22,11 +22,15 @@ from typing import Any
 import torch
 
 HEADER = Path(__file__).with_name("compiled.h")
+ROWS = Path(__file__).with_name("rows.h")
 CPUINFO = Path("/proc/cpuinfo")
 FLAGS = ["-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fPIC"]
 FORMATS = {
     torch.float32: ("f32", "#define T float\n#define LOAD(x) (x)\n#define STORE(x) (x)\n"),
-    torch.bfloat16: ("b16", "#define T uint16_t\n#define LOAD from_bf16\n#define STORE to_bf16\n"),
+    torch.bfloat16: (
+        "b16",
+        "#define BF16\n#define T uint16_t\n#define LOAD from_bf16\n#define STORE to_bf16\n",
+    ),
 }
 SECONDS = 60.0
 """The compiler is given so long."""
@@ -36,15 +40,15 @@ Signature = Sequence[tuple[str, tuple[Any, ...], Any]]
 
 
 def compiled(
-    source: Path, signature: Signature, dtype: torch.dtype, device: torch.device
+    sources: Sequence[Path], signature: Signature, dtype: torch.dtype, device: torch.device
 ) -> Any | None:
-    """The functions of a source for one format of computation: an object with one attribute a name.
+    """The functions of sources for one format of computation: an object with one attribute a name.
 
     None where there are none for that format and device.
     """
     if device.type != "cpu" or dtype not in FORMATS or os.environ.get("HEED_COMPILED") == "no":
         return None
-    return _functions(source, tuple(signature), FORMATS[dtype][0])
+    return _functions(tuple(sources), tuple(signature), FORMATS[dtype][0])
 
 
 class _Functions:
@@ -52,8 +56,8 @@ class _Functions:
 
 
 @cache
-def _functions(source: Path, signature: Signature, suffix: str) -> Any | None:
-    library = _library(source)
+def _functions(sources: tuple[Path, ...], signature: Signature, suffix: str) -> Any | None:
+    library = _library(sources)
     if library is None:
         return None
     found = _Functions()
@@ -65,20 +69,20 @@ def _functions(source: Path, signature: Signature, suffix: str) -> Any | None:
 
 
 @cache
-def _library(source: Path) -> Any | None:
+def _library(sources: tuple[Path, ...]) -> Any | None:
     """The library, built if it is not there; None where that does not go."""
     compiler = shutil.which(os.environ.get("CC") or "cc")
     if compiler is None or platform.system() != "Linux":
         return None
     try:
-        return ctypes.CDLL(str(_built(source, compiler)))
+        return ctypes.CDLL(str(_built(sources, compiler)))
     except (OSError, RuntimeError, subprocess.SubprocessError):  # not here, no home: torch does it
         return None
 
 
-def _built(path: Path, compiler: str) -> Path:
+def _built(sources: Sequence[Path], compiler: str) -> Path:
     """Compile for this processor, once; a half-written file is never seen."""
-    source = _source(path)
+    source = _source(sources)
     version = subprocess.run(
         [compiler, "--version"], capture_output=True, check=True, timeout=SECONDS
     )
@@ -86,7 +90,7 @@ def _built(path: Path, compiler: str) -> Path:
         "\n".join([source, *FLAGS, version.stdout.decode(errors="replace"), _processor()]).encode()
     )
     cached = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heed"
-    target = cached / f"{path.stem}-{mark.hexdigest()[:16]}.so"
+    target = cached / f"{sources[-1].stem}-{mark.hexdigest()[:16]}.so"
     if target.exists():
         return target
     cached.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -99,12 +103,12 @@ def _built(path: Path, compiler: str) -> Path:
     return target
 
 
-def _source(path: Path) -> str:
-    """The C source: the header, and the body once a format."""
-    body = path.read_text(encoding="utf-8")
+def _source(sources: Sequence[Path]) -> str:
+    """The C source: the header, and what is done with rows and the bodies once a format."""
+    body = "\n".join(part.read_text(encoding="utf-8") for part in (ROWS, *sources))
+    undone = "".join(f"#undef {name}\n" for name in ("BF16", "T", "LOAD", "STORE", "NAME"))
     parts = [
-        f"{macros}#define NAME(name) name##_{suffix}\n{body}\n#undef T\n#undef LOAD\n#undef STORE\n"
-        "#undef NAME\n"
+        f"{macros}#define NAME(name) name##_{suffix}\n{body}\n{undone}"
         for suffix, macros in FORMATS.values()
     ]
     return HEADER.read_text(encoding="utf-8") + "\n".join(parts)

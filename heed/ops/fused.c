@@ -300,7 +300,6 @@ void NAME(add_norm)(const float *x, const T *delta, const float *weight, float *
 #pragma omp parallel for schedule(static) if (rows * width > 65536)
   for (int64_t row = 0; row < rows; row++) {
     const float *from = x + row * width;
-    float total = 0.0f;
     if (delta) {
       float *to = sum + row * width;
       const T *more = delta + row * width;
@@ -308,12 +307,8 @@ void NAME(add_norm)(const float *x, const T *delta, const float *weight, float *
       for (int64_t d = 0; d < width; d++) to[d] = from[d] + LOAD(more[d]);
       from = to;
     }
-#pragma omp simd reduction(+ : total)
-    for (int64_t d = 0; d < width; d++) total += from[d] * from[d];
-    float factor = 1.0f / sqrtf(total / (float)width + epsilon);
+    float factor = NAME(norm)(from, weight, out + row * width, width, epsilon);
     if (factors) factors[row] = factor;
-#pragma omp simd
-    for (int64_t d = 0; d < width; d++) out[row * width + d] = STORE(from[d] * factor * weight[d]);
   }
 }
 
@@ -359,12 +354,8 @@ void NAME(add_norm_back)(const float *sum, const float *factors, const float *we
 void NAME(gated)(const T *x, T *out, int64_t rows, int64_t width) {
 #pragma omp parallel for schedule(static) if (rows * width > 65536)
   for (int64_t row = 0; row < rows; row++) {
-    const T *gate = x + 2 * row * width, *up = gate + width;
-#pragma omp simd
-    for (int64_t d = 0; d < width; d++) {
-      float g = LOAD(gate[d]);
-      out[row * width + d] = STORE(g / (1.0f + exponential(-g)) * LOAD(up[d]));
-    }
+    const T *own = x + 2 * row * width;
+    NAME(gate)(own, own + width, out + row * width, width);
   }
 }
 

@@ -100,7 +100,7 @@ class Fused:
 
 def fused(dtype: torch.dtype, device: torch.device) -> Fused | None:
     """The compiled functions, or None where there are none for that format and device."""
-    functions = compiled(SOURCE, SIGNATURE, dtype, device)
+    functions = compiled([SOURCE], SIGNATURE, dtype, device)
     return None if functions is None else Fused(functions, dtype)
 
 

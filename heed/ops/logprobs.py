@@ -89,7 +89,7 @@ class _TokenLogprobs(torch.autograd.Function):
         temperature: float,
         chunk: int,
     ) -> tuple[Float[Tensor, "N"], Float[Tensor, "N"]]:
-        functions = compiled(SOURCE, SIGNATURE, hidden.dtype, hidden.device)
+        functions = compiled([SOURCE], SIGNATURE, hidden.dtype, hidden.device)
         seen = _Seen(_wide(hidden[:, 0]), targets, temperature, functions)
         for part in _chunks(len(weight), chunk):
             logits = linear(hidden, weight[part], None if bias is None else bias[part])

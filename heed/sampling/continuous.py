@@ -15,8 +15,8 @@ from torch import Tensor
 
 from heed.models.anatomy import Anatomy
 from heed.sampling.answers import Answers
-from heed.sampling.lean import LeanDecoder, Prefilled
-from heed.sampling.weights import weights
+from heed.sampling.decoders import Decoder, decoder_of
+from heed.sampling.lean import Prefilled
 
 REFILL = 1 / 8
 """Rows enter when so large a share of the slots is free: prompts prefilled one by one cost a pass
@@ -36,7 +36,7 @@ def write_leanly(
         return
     slots = min(batch_size, answers.rows)
     capacity = max(map(len, prompt_ids)) + answers.steps
-    decoder = LeanDecoder(anatomy, weights(anatomy, dtype), slots, capacity)
+    decoder = decoder_of(anatomy, dtype, slots, capacity)
     waiting = _Waiting(decoder, prompt_ids, n)
     device = decoder.device
     rows = torch.empty(0, dtype=torch.long, device=device)
@@ -57,7 +57,7 @@ def write_leanly(
 
 
 def closed_up(
-    decoder: LeanDecoder, rows: Tensor, tokens: Tensor, finished: Tensor
+    decoder: Decoder, rows: Tensor, tokens: Tensor, finished: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Rows and tokens without the finished ones; the last slots move into the holes."""
     done: list[bool] = finished.tolist()
@@ -78,7 +78,7 @@ def closed_up(
 class _Waiting:
     """Answers that are not begun, and the prompts that are prefilled for them."""
 
-    def __init__(self, decoder: LeanDecoder, prompt_ids: Sequence[list[int]], n: int) -> None:
+    def __init__(self, decoder: Decoder, prompt_ids: Sequence[list[int]], n: int) -> None:
         self._decoder = decoder
         self._prompt_ids = prompt_ids
         self._n = n

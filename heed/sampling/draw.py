@@ -7,10 +7,16 @@ cumulative distribution, so that a row's answer depends on its own numbers alone
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, pad, softmax
+
+from heed.ops.compiled import COUNT, NUMBER, POINTER, compiled
+
+SOURCES = [Path(__file__).with_name("draw.c")]
+SIGNATURE = (("draw", (*[POINTER] * 4, COUNT, COUNT, NUMBER), None),)
 
 BLOCK = 128
 """Tokens that are summed up together when one is picked."""
@@ -39,8 +45,11 @@ def draw(
         tokens = logits.argmax(dim=-1)
         best = log_softmax(logits.float(), dim=-1).gather(1, tokens[:, None]).squeeze(1)
         return Draw(tokens, best, best)
+    whole = top_p == 1.0 and not 0 < top_k < logits.shape[1]
+    if whole and (drawn := _compiled(logits, uniform, temperature)) is not None:
+        return drawn
     logits = logits.float() if temperature == 1.0 else logits.float() / temperature
-    if top_p == 1.0 and not 0 < top_k < logits.shape[1]:
+    if whole:
         probs = softmax(logits, dim=-1)
         tokens = _pick(probs, uniform)
         full = probs.gather(1, tokens[:, None]).squeeze(1).log()
@@ -50,6 +59,19 @@ def draw(
     tokens = inverse_cdf(truncated, uniform)
     at = tokens[:, None]
     return Draw(tokens, logprobs.gather(1, at).squeeze(1), truncated.gather(1, at).squeeze(1))
+
+
+def _compiled(logits: Tensor, uniform: Tensor, temperature: float) -> Draw | None:
+    """A draw from the whole distribution; None where there is nothing compiled for it."""
+    functions = compiled(SOURCES, SIGNATURE, logits.dtype, logits.device)
+    if functions is None:
+        return None
+    logits, uniform = logits.contiguous(), uniform.double().contiguous()
+    tokens = torch.empty(len(logits), dtype=torch.long)
+    logprobs = torch.empty(len(logits))
+    places = (tensor.data_ptr() for tensor in (logits, uniform, tokens, logprobs))
+    functions.draw(*places, *logits.shape, 1.0 / temperature)
+    return Draw(tokens, logprobs, logprobs)
 
 
 def inverse_cdf(logprobs: Tensor, uniform: Tensor) -> Tensor:

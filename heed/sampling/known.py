@@ -11,9 +11,8 @@ from torch import Tensor
 
 from heed.models.anatomy import Anatomy, Probes, anatomy, causal_lm, hooked
 from heed.models.forward import has_plain_head
-from heed.sampling.lean import LeanDecoder
+from heed.sampling.decoders import decoder_of
 from heed.sampling.plain import prefilled
-from heed.sampling.weights import weights
 
 AGREEMENT = {torch.float32: 1e-4, torch.bfloat16: 2.0**-4, torch.float16: 2.0**-6}
 """How far logits may lie apart, as a share of the largest one, by the format of the weights."""
@@ -71,7 +70,7 @@ def _leanly(found: Anatomy, prompts: list[list[int]], more: list[int]) -> Tensor
     """Logits [steps + 1, P, V] by the lean decoder."""
     dtype = found.embedding.weight.dtype
     room = max(map(len, prompts)) + len(more)
-    decoder = LeanDecoder(found, weights(found, dtype), len(prompts), room)
+    decoder = decoder_of(found, dtype, len(prompts), room)
     before = decoder.prefill(prompts)
     logits = [decoder.admit(before, range(len(prompts)), 0)]
     for token in more:

@@ -1,4 +1,5 @@
-"""A known decoder's forward for sampling: a cache in slots, one row a slot, each at its own place.
+"""A known decoder's forward for sampling, by torch: a cache in slots, one row a slot, each at its
+own place. It is for every device; on a CPU `compiled_decoder` is faster where it can be had.
 
 Dims: S slots, R rows in the first R of them, H query heads, K key heads, G = H / K, W the width of
 a head, C the capacity of a slot, T tokens. A row's tokens stand from the left of its slot, so rows
@@ -21,18 +22,16 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from heed.models.anatomy import Anatomy, Attention
 from heed.ops.shapes import rounded
 from heed.sampling.graphs import Bucket, recordings
-from heed.sampling.kernels import LONGEST
 from heed.sampling.weights import LayerWeights, Weights
 
 
 @dataclass(frozen=True)
 class Prefilled:
-    """Prompts that were run through the model: keys and values [P, K, T, W] of every layer, logits
-    [P, V] of the next token, and P lengths.
+    """Prompts that were run through a decoder: what it keeps of every layer, logits [P, V] of the
+    next token, and P lengths.
     """
 
-    keys: Sequence[Tensor]
-    values: Sequence[Tensor]
+    layers: Sequence[tuple[Tensor, ...]]
     logits: Tensor
     lengths: Sequence[int]
 
@@ -45,7 +44,6 @@ class LeanDecoder:
         self.weights = weights
         self.capacity = capacity
         self.device = anatomy.embedding.weight.device
-        self.compiled = weights.compiled if capacity <= LONGEST else None
         self.lengths = torch.zeros(slots, dtype=torch.long, device=self.device)
         self._known = [0] * slots  # the same, but for free slots
         self.keys: list[Tensor] = []
@@ -57,24 +55,21 @@ class LeanDecoder:
             self.values.append(self._room(slots, heads, capacity, width))
         nothing = torch.empty(0), torch.empty(0)
         self._cosines, self._sines = anatomy.rotary_table(capacity) or nothing
-        self.recordings = None
-        if self.compiled is None and (found := recordings(anatomy.backbone, self.device)):
-            self.recordings = found
+        self.recordings = recordings(anatomy.backbone, self.device)
+        if self.recordings is not None:
             self._tokens = torch.zeros_like(self.lengths)
             self._next = self._room(slots, len(_weight(anatomy.head)))
 
     def _room(self, *shape: int) -> Tensor:
-        if self.compiled is not None:  # it reads no more than what was written
-            return torch.empty(shape, dtype=self.weights.dtype, device=self.device)
         # Zeros, not whatever was there: a masked NaN is still a NaN.
         return torch.zeros(shape, dtype=self.weights.dtype, device=self.device)
 
     def prefill(self, prompt_ids: Sequence[list[int]]) -> Prefilled:
         """Run P prompts through the model: their tokens end to end, but for attention, where they
         stand side by side from the left. Behind a prompt's end stands nothing that it could see, so
-        that the causal mask is enough.
+        that the causal mask is enough. Keys and values are kept, [P, K, T, W].
         """
-        with self._own_format():
+        with in_own_format(self.device):
             return self._prefill(prompt_ids)
 
     def _prefill(self, prompt_ids: Sequence[list[int]]) -> Prefilled:
@@ -85,8 +80,8 @@ class LeanDecoder:
         flat = self._sent(torch.tensor([token for ids in prompt_ids for token in ids]))
         at = self._sent(columns.expand(len(prompt_ids), -1)[real])
         last = self._sent(lengths.cumsum(0) - 1)
-        x = self._embedded(flat, at)
-        keys, values = [], []
+        x = embedded(self.anatomy, flat, at)
+        kept = []
         for place, (layer, weights) in enumerate(
             zip(self.anatomy.layers, self.weights.layers, strict=True)
         ):
@@ -95,10 +90,9 @@ class LeanDecoder:
             attended = _causal(query, key, value, layer.attention).flatten(0, 1)[cells]
             if place + 1 == len(self.anatomy.layers):  # above it only the next token matters
                 x, attended = x[last], attended[last]
-            x = _finished(x, attended, weights)
-            keys.append(key)
-            values.append(value)
-        return Prefilled(keys, values, self._logits(x), lengths.tolist())
+            x = finished(x, attended, weights)
+            kept.append((key, value))
+        return Prefilled(kept, self._logits(x), lengths.tolist())
 
     def admit(self, prefilled: Prefilled, index: Sequence[int], first: int) -> Tensor:
         """Put prefilled prompts, an `index` with repeats of N, into slots from `first` on; their
@@ -106,10 +100,9 @@ class LeanDecoder:
         """
         width, places = max(prefilled.lengths), self._sent(torch.tensor(index))
         slots = slice(first, first + len(index))
-        for own, new in zip(self.keys, prefilled.keys, strict=True):
-            own[slots, :, :, :width] = new[places].transpose(2, 3)
-        for own, new in zip(self.values, prefilled.values, strict=True):
-            own[slots, :, :width] = new[places]
+        for place, (key, value) in enumerate(prefilled.layers):
+            self.keys[place][slots, :, :, :width] = key[places].transpose(2, 3)
+            self.values[place][slots, :, :width] = value[places]
         self._known[slots] = [prefilled.lengths[at] for at in index]
         self.lengths[slots] = self._sent(torch.tensor(self._known[slots]))
         return prefilled.logits[places]
@@ -135,25 +128,19 @@ class LeanDecoder:
         the next step.
         """
         going = len(tokens)
-        with self._own_format():
+        with in_own_format(self.device):
             logits = self._step(tokens) if self.recordings is None else self._recorded(tokens)
         self.lengths[:going] += 1
         self._known[:going] = [length + 1 for length in self._known[:going]]
         return logits[:going]
 
-    def _own_format(self) -> torch.autocast:
-        """Without autocast: the weights are cast already, and the rest is to stay as it is."""
-        return torch.autocast(self.device.type, enabled=False)
-
     def _step(self, tokens: Tensor) -> Tensor:
         going = len(tokens)
         rows = min(rounded(going), len(self.lengths))
         self.lengths[going:rows] = 0  # free slots that are computed along, from their start
-        at, view = self.lengths[:rows], None
-        if self.compiled is None:
-            known = self._known[:going] + [0] * (rows - going)
-            view = _View(at, max(known), level=min(known) == max(known))
-        return self._computed(pad(tokens, (0, rows - going)), at, view)
+        known = self._known[:going] + [0] * (rows - going)
+        view = _View(self.lengths[:rows], max(known), level=min(known) == max(known))
+        return self._computed(pad(tokens, (0, rows - going)), view)
 
     def _recorded(self, tokens: Tensor) -> Tensor:
         """The same for a bucket of shapes, out of buffers and into one."""
@@ -171,21 +158,18 @@ class LeanDecoder:
     def _bucket(self, bucket: Bucket) -> Tensor:
         at = self.lengths[: bucket.rows]
         view = _View(at, bucket.columns - 1, level=False)
-        logits = self._computed(self._tokens[: bucket.rows], at, view)
+        logits = self._computed(self._tokens[: bucket.rows], view)
         return self._next[: bucket.rows].copy_(logits)
 
-    def _computed(self, tokens: Tensor, at: Tensor, view: _View | None) -> Tensor:
-        """Logits [R, V] behind tokens [R] at places [R] of the first R rows."""
-        x = self._embedded(tokens, at)
+    def _computed(self, tokens: Tensor, view: _View) -> Tensor:
+        """Logits [R, V] behind tokens [R] of the first R rows."""
+        x = embedded(self.anatomy, tokens, view.at)
         for place, (layer, weights) in enumerate(
             zip(self.anatomy.layers, self.weights.layers, strict=True)
         ):
             normed = weights.attention_norm(x)
-            if view is None:
-                attended = self._compiled_attention(normed, layer.attention, weights, place, at)
-            else:
-                attended = self._attention(normed, layer.attention, weights, place, view)
-            x = _finished(x, attended, weights)
+            attended = self._attention(normed, layer.attention, weights, place, view)
+            x = finished(x, attended, weights)
         return self._logits(x)
 
     def _attention(
@@ -196,35 +180,6 @@ class LeanDecoder:
         keys, values = self.keys[place][: len(x)], self.values[place][: len(x)]
         view.put(keys, values, key, value)
         return view.attended(query, keys, values, attention)
-
-    def _compiled_attention(
-        self, x: Tensor, attention: Attention, weights: LayerWeights, place: int, at: Tensor
-    ) -> Tensor:
-        """The same in one pass."""
-        assert self.compiled is not None
-        heads = weights.projections(x).view(len(x), -1, attention.width)
-        if weights.head_norms is not None:
-            sizes = [attention.heads, attention.key_heads, attention.key_heads]
-            query, key, value = heads.split(sizes, dim=1)
-            query, key = weights.head_norms[0](query), weights.head_norms[1](key)
-            heads = torch.cat((query, key, value), dim=1)
-        return self.compiled.attend(
-            heads,
-            self.keys[place],
-            self.values[place],
-            at,
-            (self._cosines, self._sines) if attention.rotary else None,
-            query_heads=attention.heads,
-            scale=attention.scale,
-            window=attention.window,
-        )
-
-    def _embedded(self, ids: Tensor, at: Tensor) -> Tensor:
-        """The residual stream [..., D], in float32 whatever the format of computation."""
-        x: Tensor = self.anatomy.embedding(ids).float()
-        if self.anatomy.positions is not None:
-            x = x + self.anatomy.positions(at).float()
-        return x
 
     def _heads(
         self, x: Tensor, attention: Attention, weights: LayerWeights, at: Tensor
@@ -257,7 +212,22 @@ class LeanDecoder:
         return self.weights.head(self.weights.norm(x))
 
 
-def _finished(x: Tensor, attended: Tensor, weights: LayerWeights) -> Tensor:
+def in_own_format(device: torch.device) -> torch.autocast:
+    """Without autocast: the weights are cast already, and the rest is to stay as it is."""
+    return torch.autocast(device.type, enabled=False)
+
+
+def embedded(anatomy: Anatomy, ids: Tensor, at: Tensor) -> Tensor:
+    """The residual stream [..., D] of ids [...] at places [...], in float32 whatever the format of
+    computation.
+    """
+    x: Tensor = anatomy.embedding(ids).float()
+    if anatomy.positions is not None:
+        x = x + anatomy.positions(at).float()
+    return x
+
+
+def finished(x: Tensor, attended: Tensor, weights: LayerWeights) -> Tensor:
     """The residual stream behind a layer, from what its attention gave; x is reused."""
     x = x.add_(weights.output(attended))
     inner = weights.activation(weights.up(weights.mlp_norm(x)))

@@ -17,10 +17,9 @@ from heed.host import available_memory
 from heed.models.anatomy import Anatomy
 from heed.models.language_model import LanguageModel
 from heed.sampling.continuous import closed_up
+from heed.sampling.decoders import Decoder, decoder_of
 from heed.sampling.known import lean_anatomy
-from heed.sampling.lean import LeanDecoder
 from heed.sampling.plain import State, prefilled
-from heed.sampling.weights import weights
 
 
 class Slots(Protocol):
@@ -57,7 +56,7 @@ def slots_of(lm: LanguageModel, count: int, context: int) -> Slots:
         return PlainSlots(lm.model, lm.device)
     dtype = known.embedding.weight.dtype
     _check_memory(known, dtype.itemsize, lm.device, count, context)
-    return LeanSlots(LeanDecoder(known, weights(known, dtype), count, context))
+    return LeanSlots(decoder_of(known, dtype, count, context))
 
 
 def _check_memory(
@@ -78,7 +77,7 @@ class LeanSlots:
 
     joins = True
 
-    def __init__(self, decoder: LeanDecoder) -> None:
+    def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
         self.rows = 0
 

@@ -65,30 +65,33 @@ def weights(anatomy: Anatomy, dtype: torch.dtype) -> Weights:
     size = sum(weight.numel() for weight in anatomy.backbone.parameters())
     copies = size * dtype.itemsize <= LARGEST_COPY
     device = anatomy.embedding.weight.device
-    steps = fused(dtype, device)
+    steps, products = fused(dtype, device), kernels(dtype, device)
+    linears = _Linears(dtype, products if copies else None, copies)
     return Weights(
-        layers=tuple(_layer(layer, dtype, copies, steps) for layer in anatomy.layers),
+        layers=tuple(_layer(layer, dtype, linears, steps) for layer in anatomy.layers),
         norm=_norm(anatomy.norm, dtype, steps),
-        head=_fused([anatomy.head], dtype, copies),
+        head=linears([anatomy.head]),
         dtype=dtype,
-        compiled=kernels(dtype, device),
+        compiled=products,
     )
 
 
-def _layer(layer: Layer, dtype: torch.dtype, copies: bool, compiled: Fused | None) -> LayerWeights:
+def _layer(
+    layer: Layer, dtype: torch.dtype, linears: _Linears, compiled: Fused | None
+) -> LayerWeights:
     attention, mlp = layer.attention, layer.mlp
     norms = None
     if attention.query_norm is not None and attention.key_norm is not None:
         norms = (_norm(attention.query_norm, dtype), _norm(attention.key_norm, dtype))
     return LayerWeights(
         attention_norm=_norm(layer.attention_norm, dtype, compiled),
-        projections=_fused(attention.projections, dtype, copies),
+        projections=linears(attention.projections),
         head_norms=norms,
-        output=_fused([attention.output], dtype, copies),
+        output=linears([attention.output]),
         mlp_norm=_norm(layer.mlp_norm, dtype, compiled),
-        up=_fused([mlp.up] if mlp.gate is None else [mlp.gate, mlp.up], dtype, copies),
+        up=linears([mlp.up] if mlp.gate is None else [mlp.gate, mlp.up]),
         activation=_activation(mlp, compiled),
-        down=_fused([mlp.down], dtype, copies),
+        down=linears([mlp.down]),
     )
 
 
@@ -121,16 +124,30 @@ def _norm(norm: Norm, dtype: torch.dtype, compiled: Fused | None = None) -> Oper
     return lambda x: layer_norm(x.float(), shape, weight, offset, epsilon).to(dtype)
 
 
-def _fused(modules: Sequence[nn.Module], dtype: torch.dtype, copies: bool) -> Operation:
-    """Linear layers side by side as one operation."""
-    parts = [_linear(module) for module in modules]
-    known = [part for part in parts if part is not None]
-    if len(known) < len(parts):
-        return lambda x: torch.cat([_called(module, x) for module in modules], dim=-1)
-    cast = [(weight.to(dtype), None if bias is None else bias.to(dtype)) for weight, bias in known]
-    if not copies:
-        return lambda x: torch.cat([linear(x, weight, bias) for weight, bias in cast], dim=-1)
-    return prepared(*side_by_side(cast))
+@dataclass(frozen=True)
+class _Linears:
+    """Linear layers side by side as one operation in one format: a copy that is packed for compiled
+    products or for oneDNN's, or the weights as they are.
+    """
+
+    dtype: torch.dtype
+    compiled: Kernels | None
+    copies: bool
+
+    def __call__(self, modules: Sequence[nn.Module]) -> Operation:
+        parts = [_linear(module) for module in modules]
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts):
+            return lambda x: torch.cat([_called(module, x) for module in modules], dim=-1)
+        if self.compiled is not None and (product := self.compiled.product(known)) is not None:
+            return product
+        cast = [
+            (weight.to(self.dtype), None if bias is None else bias.to(self.dtype))
+            for weight, bias in known
+        ]
+        if not self.copies:
+            return lambda x: torch.cat([linear(x, weight, bias) for weight, bias in cast], dim=-1)
+        return prepared(*side_by_side(cast))
 
 
 def _called(module: nn.Module, x: Tensor) -> Tensor:

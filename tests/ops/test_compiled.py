@@ -51,12 +51,12 @@ def test_built_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         pytest.skip("no C compiler")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
-    assert compiled.compiled(SOURCE, SIGNATURE, torch.float32, CPU) is not None
+    assert compiled.compiled([SOURCE], SIGNATURE, torch.float32, CPU) is not None
     (made,) = (tmp_path / "heed").iterdir()
     assert made.name.startswith("vocabulary-")
     before = made.stat()
     _forget()
-    assert compiled.compiled(SOURCE, SIGNATURE, torch.bfloat16, CPU) is not None
+    assert compiled.compiled([SOURCE], SIGNATURE, torch.bfloat16, CPU) is not None
     assert list((tmp_path / "heed").iterdir()) == [made]
     assert made.stat() == before
 

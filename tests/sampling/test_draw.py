@@ -35,6 +35,31 @@ def test_frequencies(temperature, top_k, top_p, kept):
     torch.testing.assert_close(drawn.truncated_logprobs, probs[drawn.tokens].log().float())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("vocabulary", [1, 5, 128, 1000])
+def test_compiled_or_not(monkeypatch, dtype, vocabulary):
+    """The same tokens, of numbers anywhere in [0, 1), where some tokens are impossible."""
+    generator = torch.Generator().manual_seed(0)
+    logits = (4.0 * torch.randn((3000, vocabulary), generator=generator)).to(dtype)
+    logits[:, vocabulary // 2 + 1 :: 3] = -torch.inf
+    uniform = torch.rand(3000, generator=generator, dtype=torch.float64)
+    uniform[:2] = torch.tensor([0.0, 1.0 - 2.0**-53])
+    ours = draw(logits, uniform, temperature=0.7)
+    monkeypatch.setenv("HEED_COMPILED", "no")
+    theirs = draw(logits, uniform, temperature=0.7)
+    assert (ours.tokens == theirs.tokens).float().mean() > 0.999  # others by rounding
+    assert ours.tokens[:2].tolist() == theirs.tokens[:2].tolist()
+    assert logits.gather(1, ours.tokens[:, None]).isfinite().all()
+    want = (logits.double() / 0.7).log_softmax(1).gather(1, ours.tokens[:, None]).squeeze(1)
+    torch.testing.assert_close(ours.logprobs, want.float(), atol=2e-6, rtol=2e-6)
+
+
+def test_logits_that_are_not_finite_give_some_token_and_say_so():
+    drawn = draw(torch.full((2, 300), torch.nan), torch.rand(2).double(), temperature=1.0)
+    assert (drawn.tokens < 300).all()
+    assert drawn.logprobs.isnan().all()
+
+
 def test_the_inverse_cdf_by_hand():
     logprobs = torch.tensor([[0.25, 0.0, 0.5, 0.25, 0.0]]).log().expand(6, -1)
     uniform = torch.tensor([0.0, 0.249, 0.251, 0.749, 0.751, 1 - 2**-53], dtype=torch.float64)

@@ -134,9 +134,9 @@ def test_slots_that_rows_enter_and_leave(monkeypatch, tiny, recorders):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 
 
-def waits(self, tokens, at, view, computed=lean.LeanDecoder._computed):
-    assert int(at.max()) >= 0
-    return computed(self, tokens, at, view)
+def waits(self, tokens, view, computed=lean.LeanDecoder._computed):
+    assert int(view.at.max()) >= 0
+    return computed(self, tokens, view)
 
 
 def test_steps_that_wait_for_the_device_are_computed_plainly(monkeypatch, tiny, prompts, recorders):

@@ -3,27 +3,62 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from heed.models.anatomy import anatomy
 from heed.models.linears import prepared
+from heed.ops import compiled
+from heed.sampling.compiled_decoder import CompiledDecoder
+from heed.sampling.decoders import Decoder, decoder_of
 from heed.sampling.kernels import Kernels, kernels
+from heed.sampling.known import AGREEMENT
+from heed.sampling.lean import LeanDecoder
 
 CPU = torch.device("cpu")
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 2.0**-6}
+WITHOUT = ["", "-mno-amx-tile -mno-amx-bf16", "-mno-avx512f", "-mno-avx"]
+"""What compilers may be told to do without: code for other processors than this one."""
+
+
+@pytest.fixture(scope="module")
+def built_here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("built")
 
 
 @pytest.fixture
-def built(dtype: torch.dtype) -> Kernels:
+def processor(without: str, built_here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Code is compiled as for a processor without something."""
+    if without:
+        monkeypatch.setattr(compiled, "FLAGS", [*compiled.FLAGS, *without.split()])
+        monkeypatch.setenv("XDG_CACHE_HOME", str(built_here))
+        _forget()
+    yield
+    if without:
+        _forget()
+
+
+@pytest.fixture
+def built(dtype: torch.dtype, without: str, processor: None) -> Kernels:
+    del processor
     found = kernels(dtype, CPU)
     if found is None:
-        pytest.skip("no C compiler")
+        pytest.skip(f"no C compiler that knows {without}" if without else "no C compiler")
     return found
 
 
+def _forget() -> None:
+    compiled._library.cache_clear()
+    compiled._functions.cache_clear()
+
+
 both = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+everywhere = pytest.mark.parametrize("without", WITHOUT, ids=lambda flags: flags or "as it is")
 
 
 def close(got: Tensor, want: Tensor) -> None:
@@ -31,42 +66,104 @@ def close(got: Tensor, want: Tensor) -> None:
     torch.testing.assert_close(got.float(), want, atol=tolerance, rtol=tolerance)
 
 
-def turned(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    half = x.shape[-1] // 2
-    swapped = torch.cat((-x[..., half:], x[..., :half]), dim=-1)
-    return x * cosines[:, None] + swapped * sines[:, None]
+@everywhere
+@both
+def test_products(built: Kernels, dtype: torch.dtype) -> None:
+    """Layers side by side that fill no panel, of depths that tiles take and of others."""
+    generator = torch.Generator().manual_seed(0)
+    for inputs, outputs in ((64, [64]), (544, [17, 40, 3]), (1100, [5, 200]), (2, [1])):
+        parts = [
+            ((torch.randn((out, inputs), generator=generator) / inputs**0.5), None)
+            for out in outputs
+        ]
+        parts[0] = parts[0][0].to(dtype), torch.randn(outputs[0], generator=generator)
+        product = built.product(parts)
+        assert product is not None
+        weight = torch.cat([weight.to(dtype).double() for weight, _ in parts])
+        bias = torch.zeros(len(weight), dtype=torch.float64)
+        bias[: outputs[0]] = parts[0][1]
+        for rows in (1, 2, 7, 16, 17, 33, 70, 130):
+            x = torch.randn((rows, inputs), generator=generator).to(dtype)
+            close(product(x), nn.functional.linear(x.double(), weight, bias).float())
 
 
 @both
-@pytest.mark.parametrize(("width", "window"), [(8, None), (32, 4), (64, None), (6, 1)])
-def test_attention(built: Kernels, dtype: torch.dtype, width: int, window: int | None) -> None:
-    """Three rows at 0, 4 and 9 of a cache of 11; four heads on two; the rest of it is NaN."""
+@pytest.mark.parametrize("without", [""])
+def test_odd_depths_in_pairs_are_not_packed(built: Kernels, dtype: torch.dtype) -> None:
+    product = built.product([(torch.ones((4, 3)), None)])
+    assert (product is None) == (dtype == torch.bfloat16)
+
+
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("llama", {}),
+    "grouped": (
+        "llama",
+        {"num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 64, "hidden_size": 96},
+    ),
+    "wide": ("qwen3", {"head_dim": 24, "num_attention_heads": 3, "num_key_value_heads": 3}),
+    "window": ("mistral", {"sliding_window": 5}),
+    "gpt2": ("gpt2", {}),
+}
+
+
+def decoders(lm: Any, dtype: torch.dtype, monkeypatch: Any, **sizes: int) -> list[Decoder]:
+    """The compiled one, whose cache is full of what is not a number, and torch's."""
+    found = anatomy(lm.model)
+    assert found is not None
+    ours = decoder_of(found, dtype, **sizes)
+    assert isinstance(ours, CompiledDecoder)
+    for tensor in ours.cache:
+        tensor.fill_(math.nan)
+    with monkeypatch.context() as without:
+        without.setenv("HEED_COMPILED", "no")
+        theirs = decoder_of(found, dtype, **sizes)
+    assert isinstance(theirs, LeanDecoder)
+    return [ours, theirs]
+
+
+@everywhere
+@both
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_a_decoder(
+    built: Kernels, dtype: torch.dtype, tiny: Any, monkeypatch: Any, kind: str
+) -> None:
+    """Prompts of many lengths, some twice; rows that move; tokens of rows at different places."""
+    del built
+    name, more = KINDS[kind]
+    lm = tiny(name, **more)
     generator = torch.Generator().manual_seed(0)
-    at = torch.tensor([0, 4, 9])
-    heads = torch.randn((3, 8, width), generator=generator).to(dtype)
-    keys = torch.full((5, 2, width, 11), math.nan, dtype=dtype)
-    values = torch.full((5, 2, 11, width), math.nan, dtype=dtype)
-    for row, length in enumerate(at.tolist()):
-        keys[row, :, :, :length] = torch.randn((2, width, length), generator=generator).to(dtype)
-        values[row, :, :length] = torch.randn((2, length, width), generator=generator).to(dtype)
-    angles = torch.rand((11, width), generator=generator)
-    cosines, sines = angles.cos(), angles.sin()
-    signed = sines.clone()
-    signed[:, : width // 2].neg_()
-    got = built.attend(
-        heads, keys, values, at, (cosines, signed), query_heads=4, scale=0.5, window=window
-    )
-    full = heads.float()
-    query, key = (turned(part, cosines[at], sines[at]) for part in (full[:, :4], full[:, 4:6]))
-    for row, place in enumerate(at.tolist()):
-        close(keys[row, :, :, place], key[row])
-        assert torch.equal(values[row, :, place], heads[row, 6:])
-        first = 0 if window is None else max(0, place + 1 - window)
-        seen_keys = keys[row, :, :, first : place + 1].float().repeat_interleave(2, dim=0)
-        seen_values = values[row, :, first : place + 1].float().repeat_interleave(2, dim=0)
-        scores = 0.5 * (query[row][:, None] @ seen_keys)
-        close(got[row].view(4, width), (scores.softmax(dim=-1) @ seen_values)[:, 0])
-    assert keys[3:].isnan().all()
+    for weight in lm.model.parameters():
+        weight.add_(0.1 * torch.randn(weight.shape, generator=generator))
+    prompts = [
+        torch.randint(5, 30, (length,), generator=generator).tolist() for length in (40, 17, 3, 1)
+    ]
+    said = []
+    for decoder in decoders(lm, dtype, monkeypatch, slots=7, capacity=53):
+        before = decoder.prefill(prompts[:3])
+        logits = [decoder.admit(before, [0, 1, 1, 2], 0)]
+        logits.append(decoder.step(torch.tensor([7, 8, 9, 10])))
+        decoder.move([3, 2], [0, 1])
+        logits.append(decoder.step(torch.tensor([11, 12])))
+        logits.append(decoder.admit(decoder.prefill(prompts[2:]), [1, 0, 1], 2))
+        logits += [decoder.step(torch.arange(5, 10) + at) for at in range(7)]
+        said.append(torch.cat([each.float() for each in logits]))
+    allowed = AGREEMENT[dtype] * said[1].abs().max()
+    assert (said[0] - said[1]).abs().max() < allowed
+
+
+@torch.no_grad()
+def test_neighbours_change_nothing(tiny: Any, monkeypatch: Any) -> None:
+    """To the bit: a row's sums have one order, whichever rows are computed beside it."""
+    decoder, _ = decoders(tiny("llama"), torch.float32, monkeypatch, slots=40, capacity=30)
+    prompts = [[5 + at % 20, 6, 7 + at % 9][: 1 + at % 3] for at in range(40)]
+    alone = []
+    for prompt in prompts:
+        first = decoder.admit(decoder.prefill([prompt]), [0], 0)
+        alone.append(torch.cat([first, decoder.step(torch.tensor([9]))]))
+    together = [decoder.admit(decoder.prefill(prompts), range(40), 0)]
+    together.append(decoder.step(torch.full((40,), 9)))
+    assert torch.equal(torch.stack(alone), torch.stack(together, dim=1))
 
 
 @both
