@@ -13,6 +13,8 @@ from benchmarks.profile import FREQUENCY, IDLE, KINDS, ORDER, OTHER, kind, share
 
 LOOKS = {
     "ffff sgemm (/x/heed/fused-0e295c1da952aa7f.so)": "compiled steps",
+    "ffff head_b16 (/x/heed/decoder-0e295c1da952aa7f.so)": "compiled steps",
+    "ffff tiled_b16 (/x/heed/decoder-0e295c1da952aa7f.so)": "products",
     "ffff mkl_blas_avx512_sgemm_kernel_0 (/x/torch/lib/libtorch_cpu.so)": "products",
     "ffff dnnl::impl::cpu::x64::brgemm_matmul_t<1>::execute (/x/libtorch_cpu.so)": "products",
     "ffff [unknown] (/tmp/perf-26110.map)": "products",

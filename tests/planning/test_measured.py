@@ -38,6 +38,8 @@ from heed.planning.ranks import Way, rank_memory
 from heed.planning.roofline import gathers, reduces
 from heed.planning.shapes import SHAPES, parameters, shape_of
 from heed.planning.sizes import size_of
+from heed.sampling.compiled_decoder import CompiledDecoder
+from heed.sampling.decoders import decoder_of
 from heed.sampling.lean import LeanDecoder
 from heed.sampling.weights import weights
 
@@ -174,14 +176,21 @@ def test_logits_are_three_copies_of_a_part_of_the_vocabulary(
     assert peak["Total"] / planned == pytest.approx(1.0, abs=0.1)
 
 
-def test_the_cache_is_the_lean_decoders() -> None:
+def test_the_cache_is_the_decoders(monkeypatch: pytest.MonkeyPatch) -> None:
     config = {**SHAPES["1M"], "num_key_value_heads": 2}
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
     found = anatomy(model)
     assert found is not None
     for dtype in (torch.float32, torch.bfloat16):
-        decoder = LeanDecoder(found, weights(found, dtype), slots=3, capacity=50)
-        held = sum(tensor.nbytes for tensor in [*decoder.keys, *decoder.values])
+        compiled = decoder_of(found, dtype, slots=3, capacity=50)
+        assert isinstance(compiled, CompiledDecoder)
+        held = sum(tensor.nbytes for tensor in compiled.cache)
+        assert held == 3 * 64 * cache(size_of(config), dtype.itemsize)  # in whole vectors
+    monkeypatch.setenv("HEED_COMPILED", "no")
+    for dtype in (torch.float32, torch.bfloat16):
+        lean = decoder_of(found, dtype, slots=3, capacity=50)
+        assert isinstance(lean, LeanDecoder)
+        held = sum(tensor.nbytes for tensor in [*lean.keys, *lean.values])
         assert held == 3 * 50 * cache(size_of(config), dtype.itemsize)
 
 
