@@ -23,10 +23,12 @@ FREQUENCY = 997
 """Looks a second at every thread that runs; no multiple of a scheduler's clock."""
 OWN = r"\b(?:tiled|strip|product|multiply)_(?:f32|b16)\b"
 """Our own products, of sampling/products.c."""
+OURS = "(?:fused|decoder|draw|vocabulary)"
+"""What is compiled."""
 KINDS: Mapping[str, re.Pattern[str]] = {
     name: re.compile(pattern)
     for name, pattern in {
-        "compiled steps": rf"^(?!.*{OWN}).*\((?:\S*/)?(?:fused|decoder|draw|vocabulary)-[0-9a-f]+\.so\)",
+        "compiled steps": rf"^(?!.*{OWN}).*\((?:\S*/)?{OURS}-[0-9a-f]+\.so\)",
         "optimiser": r"(?i)adam",
         # MKL by its names; oneDNN makes its code while it runs, so that it lies in no library
         "products": rf"{OWN}|(?i:mkl|gemm|dnnl|brg)|\((?://anon|\[|anon|/memfd|/tmp/perf-\d+\.map)[^)]*\)",
