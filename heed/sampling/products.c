@@ -18,8 +18,8 @@
 #endif
 #define WIDE (VECTOR / 4)
 #define COLUMNS (2 * WIDE)  // of a panel
-#define STRIP 64            // rows of a panel's product that are computed at a time
-#define DEPTH 512           // of a panel that stays in the nearest cache
+#define STRIP 256           // rows of a panel's product that are computed at a time, at most
+#define DEPTH 256           // of a panel that stays in the nearest cache
 #define PACKED 32           // inputs of an output that are packed at a time
 typedef float vec __attribute__((vector_size(VECTOR), aligned(4), may_alias));
 typedef uint32_t bits __attribute__((vector_size(VECTOR), aligned(4), may_alias));
@@ -141,8 +141,46 @@ static void NAME(strip)(const T *x, int64_t stride, const T *panel, float *sums,
 }
 
 #if defined(BF16) && defined(TILES)
-// The same by tiles of 16 rows or columns and 32 inputs, `in` a multiple of 32: two of rows, of
-// which there are as many as configured, with two of columns.
+// sums [32, COLUMNS] (+)= x [32, depth] with a panel's inputs by tiles of 16 rows or columns and 32
+// inputs: two of rows, the second with fewer or none (`lower`), with two of columns.
+static inline void NAME(tiles)(const T *x, int64_t stride, const T *panel, float *sums,
+                               int64_t depth, int lower, int add) {
+  float *below = sums + 16 * COLUMNS;
+  if (add) {
+    _tile_loadd(0, sums, COLUMNS * 4);
+    _tile_loadd(1, sums + 16, COLUMNS * 4);
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+  }
+  if (add && lower) {
+    _tile_loadd(2, below, COLUMNS * 4);
+    _tile_loadd(3, below + 16, COLUMNS * 4);
+  } else {
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+  for (int64_t k = 0; k < depth; k += 32) {
+    _tile_loadd(4, x + k, stride * 2);
+    _tile_loadd(6, panel + k * COLUMNS, COLUMNS * 4);
+    _tile_loadd(7, panel + k * COLUMNS + 32, COLUMNS * 4);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    if (lower) {
+      _tile_loadd(5, x + 16 * stride + k, stride * 2);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  _tile_stored(0, sums, COLUMNS * 4);
+  _tile_stored(1, sums + 16, COLUMNS * 4);
+  if (lower) {
+    _tile_stored(2, below, COLUMNS * 4);
+    _tile_stored(3, below + 16, COLUMNS * 4);
+  }
+}
+
+// As `strip`, `in` a multiple of 32.
 static void NAME(tiled)(const T *x, int64_t stride, const T *panel, float *sums, int64_t rows,
                         int64_t in) {
   struct {
@@ -150,36 +188,19 @@ static void NAME(tiled)(const T *x, int64_t stride, const T *panel, float *sums,
     uint16_t bytes[16];
     uint8_t rows[16];
   } shape = {.palette = 1, .bytes = {64, 64, 64, 64, 64, 64, 64, 64}};
-  for (int64_t i = 0; i < rows; i += 32, x += 32 * stride, sums += 32 * COLUMNS) {
-    uint8_t upper = rows - i < 16 ? rows - i : 16, lower = rows - i < 32 ? rows - i - upper : 16;
-    uint8_t of_tiles[8] = {upper, upper, lower, lower, upper, lower, 16, 16};
-    for (int tile = 0; tile < 8; tile++) shape.rows[tile] = of_tiles[tile] ? of_tiles[tile] : 16;
-    _tile_loadconfig(&shape);
-    _tile_zero(0);
-    _tile_zero(1);
-    if (lower) {
-      _tile_zero(2);
-      _tile_zero(3);
-    }
-    for (int64_t k = 0; k < in; k += 32) {
-      _tile_loadd(4, x + k, stride * 2);
-      _tile_loadd(6, panel + k * COLUMNS, COLUMNS * 4);
-      _tile_loadd(7, panel + k * COLUMNS + 32, COLUMNS * 4);
-      _tile_dpbf16ps(0, 4, 6);
-      _tile_dpbf16ps(1, 4, 7);
-      if (lower) {
-        _tile_loadd(5, x + 16 * stride + k, stride * 2);
-        _tile_dpbf16ps(2, 5, 6);
-        _tile_dpbf16ps(3, 5, 7);
+  int configured = -1;
+  for (int64_t k = 0; k < in; k += DEPTH)
+    for (int64_t i = 0; i < rows; i += 32) {
+      int upper = rows - i < 16 ? rows - i : 16, lower = rows - i < 32 ? rows - i - upper : 16;
+      if (upper + lower != configured) {
+        uint8_t of_tiles[8] = {upper, upper, lower, lower, upper, lower, 16, 16};
+        for (int tile = 0; tile < 8; tile++) shape.rows[tile] = of_tiles[tile] ? of_tiles[tile] : 16;
+        _tile_loadconfig(&shape);
+        configured = upper + lower;
       }
+      NAME(tiles)(x + i * stride + k, stride, panel + k * COLUMNS, sums + i * COLUMNS,
+                  in - k < DEPTH ? in - k : DEPTH, lower, k > 0);
     }
-    _tile_stored(0, sums, COLUMNS * 4);
-    _tile_stored(1, sums + 16, COLUMNS * 4);
-    if (lower) {
-      _tile_stored(2, sums + 16 * COLUMNS, COLUMNS * 4);
-      _tile_stored(3, sums + 16 * COLUMNS + 16, COLUMNS * 4);
-    }
-  }
   _tile_release();
 }
 #endif
@@ -188,11 +209,13 @@ static void NAME(tiled)(const T *x, int64_t stride, const T *panel, float *sums,
 static void NAME(product)(const T *x, const Linear *linear, T *y, float *more, int64_t rows) {
   int64_t in = linear->in, out = linear->out;
   int64_t panels = (out + COLUMNS - 1) / COLUMNS, strips = (rows + STRIP - 1) / STRIP;
+  int64_t most = strips ? ((rows + strips - 1) / strips + 31) / 32 * 32 : 0;  // whole tiles
 #pragma omp for collapse(2) schedule(static)
-  for (int64_t p = 0; p < panels; p++)
-    for (int64_t s = 0; s < strips; s++) {
+  for (int64_t s = 0; s < strips; s++)
+    for (int64_t p = 0; p < panels; p++) {
       float sums[STRIP * COLUMNS] __attribute__((aligned(64)));
-      int64_t first = s * STRIP, count = rows - first < STRIP ? rows - first : STRIP;
+      int64_t first = s * most, count = rows - first < most ? rows - first : most;
+      if (count <= 0) continue;  // rounding left nothing to the last strip
       int64_t columns = out - p * COLUMNS < COLUMNS ? out - p * COLUMNS : COLUMNS;
       const T *panel = (const T *)linear->weights + p * COLUMNS * in;
 #if defined(BF16) && defined(TILES)

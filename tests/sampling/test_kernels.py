@@ -82,7 +82,7 @@ def test_products(built: Kernels, dtype: torch.dtype) -> None:
         weight = torch.cat([weight.to(dtype).double() for weight, _ in parts])
         bias = torch.zeros(len(weight), dtype=torch.float64)
         bias[: outputs[0]] = parts[0][1]
-        for rows in (1, 2, 7, 16, 17, 33, 70, 130):
+        for rows in (1, 2, 7, 16, 17, 33, 70, 257, 600):
             x = torch.randn((rows, inputs), generator=generator).to(dtype)
             close(product(x), nn.functional.linear(x.double(), weight, bias).float())
 
