@@ -21,8 +21,10 @@ from pathlib import Path
 
 FREQUENCY = 997
 """Looks a second at every thread that runs; no multiple of a scheduler's clock."""
-OWN = r"\b(?:tiled|strip|product|multiply)_(?:f32|b16)\b"
+OWN = r"\b(?:tiles|tiled|strip|block|product|multiply)_(?:f32|b16)\b"
 """Our own products, of sampling/products.c."""
+MADE = r"\((?://anon|\[|anon|/memfd|/tmp/perf-\d+\.map)[^)]*\)"
+"""What lies in no library: oneDNN makes its code while it runs."""
 OURS = "(?:fused|decoder|draw|vocabulary)"
 """What is compiled."""
 KINDS: Mapping[str, re.Pattern[str]] = {
@@ -30,8 +32,7 @@ KINDS: Mapping[str, re.Pattern[str]] = {
     for name, pattern in {
         "compiled steps": rf"^(?!.*{OWN}).*\((?:\S*/)?{OURS}-[0-9a-f]+\.so\)",
         "optimiser": r"(?i)adam",
-        # MKL by its names; oneDNN makes its code while it runs, so that it lies in no library
-        "products": rf"{OWN}|(?i:mkl|gemm|dnnl|brg)|\((?://anon|\[|anon|/memfd|/tmp/perf-\d+\.map)[^)]*\)",
+        "products": rf"{OWN}|(?i:mkl|gemm|dnnl|brg)|{MADE}",
         "waiting": r"libgomp",
         "Python": r"libtorch_python|libpython|/python3?[.0-9]*\)|\.cpython-|_ctypes|libffi",
         "torch": r"libtorch|libc10",

@@ -165,7 +165,7 @@ def is_silu(activation: Any) -> bool:
 
 
 def is_tanh_gelu(activation: Any) -> bool:
-    """Whether an MLP's activation is GELU by tanh, under any of its names."""
+    """Whether an MLP's activation is GELU by tanh, as GPT-2 or torch names it."""
     return type(activation) in {type(_named(name)) for name in ("gelu_new", "gelu_pytorch_tanh")}
 
 

@@ -1,6 +1,6 @@
 """A known decoder's forward over documents that stand end to end, from its live modules, with what
 stands between matrix products compiled (`fused`). For training and for whatever else asks for
-log-probs, values and scores; answers are drawn by `heed.sampling.lean`.
+log-probs, values and scores; answers are drawn by `heed.sampling.decoders`.
 
 Queries, keys and values are one product, and so are gate and up; the last layer's MLP sees only
 the tokens whose hidden states are wanted.
@@ -60,7 +60,7 @@ class PackedDecoder:
         for place, layer in enumerate(layers):
             heads = self._heads(normed, layer.attention)
             documents = turned if layer.attention.rotary else straight
-            attended = self.steps.attention(heads, documents, _reach(layer.attention))
+            attended = self.steps.attention(heads, documents, reach(layer.attention))
             last = place + 1 == len(layers)
             if last and wanted is not None:  # tokens do not mix above
                 x, attended = x.index_select(0, wanted), attended.index_select(0, wanted)
@@ -141,7 +141,8 @@ def _drops(backbone: nn.Module) -> bool:
     )
 
 
-def _reach(attention: Attention) -> Reach:
+def reach(attention: Attention) -> Reach:
+    """What the queries of a layer see, for compiled attention."""
     return Reach(attention.heads, attention.key_heads, attention.scale, attention.window)
 
 

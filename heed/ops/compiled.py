@@ -51,6 +51,11 @@ def compiled(
     return _functions(tuple(sources), tuple(signature), FORMATS[dtype][0])
 
 
+def address(tensor: torch.Tensor | None) -> int | None:
+    """Where its numbers stand: it has to outlive who uses them."""
+    return None if tensor is None else tensor.data_ptr()
+
+
 class _Functions:
     """A library's functions of one format, by their plain names."""
 

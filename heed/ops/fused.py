@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from heed.ops.compiled import COUNT, NUMBER, POINTER, compiled
+from heed.ops.compiled import COUNT, NUMBER, POINTER, address, compiled
 
 SOURCE = Path(__file__).with_name("fused.c")
 _REACH = (*[COUNT] * 5, NUMBER, COUNT)
@@ -113,7 +113,7 @@ class _Attention(torch.autograd.Function):
         out = heads.new_empty((tokens, reach.query_heads * width))
         normalisers = torch.empty((tokens, reach.query_heads), dtype=torch.float32)
         given = (heads, documents.starts, documents.cosines, documents.sines, out, normalisers)
-        _enough(functions.attention(*map(_at, given), *_sizes(documents, reach, width)))
+        _enough(functions.attention(*map(address, given), *_sizes(documents, reach, width)))
         ctx.save_for_backward(heads, normalisers)
         ctx.documents, ctx.reach, ctx.functions = documents, reach, functions
         return out
@@ -129,7 +129,7 @@ class _Attention(torch.autograd.Function):
             heads, documents.starts, documents.cosines, documents.sines, normalisers, pull, gradient
         )  # fmt: skip
         sizes = _sizes(documents, ctx.reach, heads.shape[2])
-        _enough(ctx.functions.attention_back(*map(_at, given), *sizes))
+        _enough(ctx.functions.attention_back(*map(address, given), *sizes))
         return gradient, None, None, None
 
 
@@ -141,7 +141,7 @@ class _AddNorm(torch.autograd.Function):
         total, out = torch.empty_like(x), torch.empty_like(delta)
         factors = x.new_empty(len(x))
         given = (x, delta, weight, total, out, factors)
-        functions.add_norm(*map(_at, given), *x.shape, epsilon)
+        functions.add_norm(*map(address, given), *x.shape, epsilon)
         ctx.save_for_backward(total, factors, weight)
         ctx.functions = functions
         ctx.set_materialize_grads(False)
@@ -193,7 +193,9 @@ class _Gated(torch.autograd.Function):
     def backward(ctx: Any, pull: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
         gradient, width, pull = torch.empty_like(x), x.shape[-1] // 2, pull.contiguous()
-        ctx.functions.gated_back(_at(x), _at(pull), _at(gradient), pull.numel() // width, width)
+        ctx.functions.gated_back(
+            address(x), address(pull), address(gradient), pull.numel() // width, width
+        )
         return gradient, None
 
 
@@ -208,14 +210,14 @@ def _normed(
     out = torch.empty(x.shape, dtype=dtype)
     rows, width = x.numel() // x.shape[-1], x.shape[-1]
     given = (x, None, weight, None, out, factors)
-    functions.add_norm(*map(_at, given), rows, width, epsilon)
+    functions.add_norm(*map(address, given), rows, width, epsilon)
     return out
 
 
 def _gated(functions: Any, x: Tensor) -> Tensor:
     width = x.shape[-1] // 2
     out = x.new_empty((*x.shape[:-1], width))
-    functions.gated(_at(x), _at(out), out.numel() // width, width)
+    functions.gated(address(x), address(out), out.numel() // width, width)
     return out
 
 
@@ -234,12 +236,8 @@ def _norm_back(
     of_x = torch.empty_like(x)
     of_weight = weight.new_empty((PARTS, len(weight)))
     given = (x, factors, weight, pull, further, of_x, rounded, of_weight)
-    functions.add_norm_back(*map(_at, given), factors.numel(), len(weight), PARTS)
+    functions.add_norm_back(*map(address, given), factors.numel(), len(weight), PARTS)
     return of_x, of_weight.sum(0)
-
-
-def _at(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
 
 
 def _sizes(documents: Documents, reach: Reach, width: int) -> tuple[int | float, ...]:

@@ -82,7 +82,8 @@ class _Waiting:
         self._decoder = decoder
         self._prompt_ids = prompt_ids
         self._n = n
-        # Prompts of like length are prefilled together, so that padding is small; longest first.
+        # Prompts of like length are prefilled together, so that padding, if any, is small; longest
+        # first.
         self._prompts = deque(sorted(range(len(prompt_ids)), key=lambda at: -len(prompt_ids[at])))
         self._samples: deque[tuple[int, int]] = deque()
         self._prefilled: Prefilled | None = None

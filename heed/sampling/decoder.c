@@ -79,7 +79,7 @@ static void NAME(head)(const T *queries, const T *new_key, const T *new_value, T
     TURN(LOAD, queries + g * width, cosine, sine, width, query)
     for (int64_t d = 0; d < width; d++) query[d] *= scale;
     int64_t t = begin;
-#define SCORE(vecs)                       \
+#define SCORE(vecs)                                \
   for (; end - t >= vecs * WIDE; t += vecs * WIDE) \
     NAME(score)(query, key + t * width, scores + t, width, width * capacity, vecs);
     SCORE(4)
@@ -115,8 +115,8 @@ static void NAME(head)(const T *queries, const T *new_key, const T *new_value, T
 }
 
 // heads [rows, H + 2 K, W]: queries, keys, values of one new token a row. They are turned, keys and
-// values go into the cache at the row's place, and out [rows, H, W] is the attention of the queries to
-// all that the row has there (with a window: to the last so many).
+// values go into the cache at the row's place, and out [rows, H, W] is the attention of the queries
+// to all that the row has there (with a window: to the last so many).
 static void NAME(attention)(const Decoder *decoder, const Layer *layer, const T *heads,
                             const int64_t *at, T *out, int64_t rows) {
   int64_t query_heads = layer->query_heads, key_heads = layer->key_heads, width = layer->width;
@@ -134,6 +134,13 @@ static void NAME(attention)(const Decoder *decoder, const Layer *layer, const T 
                cosine, sine, out + (row * query_heads + head * group) * width, group, width,
                capacity, here, first, layer->scale);
   }
+}
+
+// Attention of one layer alone.
+void NAME(attend)(const Decoder *decoder, int64_t place, const T *heads, const int64_t *at, T *out,
+                  int64_t rows) {
+#pragma omp parallel
+  NAME(attention)(decoder, decoder->layers + place, heads, at, out, rows);
 }
 
 // Keys and values [tokens, 2 K, W] of prompts that stand end to end, into a layer's slots from
@@ -159,7 +166,7 @@ void NAME(fill)(const Decoder *decoder, int64_t place, const T *heads, const int
   }
 }
 
-// Copies rows of so many tokens from some slots to others, in all layers.
+// Copies rows of so many tokens from some slots to others that are none of these, in all layers.
 void NAME(move)(const Decoder *decoder, const int64_t *from, const int64_t *to,
                 const int64_t *lengths, int64_t count) {
 #pragma omp parallel for collapse(2) schedule(static)

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, pad, softmax
 
-from heed.ops.compiled import COUNT, NUMBER, POINTER, compiled
+from heed.errors import UserError
+from heed.ops.compiled import COUNT, NUMBER, POINTER, address, compiled
 
 SOURCES = [Path(__file__).with_name("draw.c")]
-SIGNATURE = (("draw", (*[POINTER] * 4, COUNT, COUNT, NUMBER), None),)
+SIGNATURE = (("draw", (*[POINTER] * 4, COUNT, COUNT, NUMBER), COUNT),)
 
 BLOCK = 128
 """Tokens that are summed up together when one is picked."""
@@ -39,6 +40,7 @@ def draw(
     """Draw by logits [R, V] and uniform numbers [R] of [0, 1).
 
     Temperature 0 takes the likeliest token, and its log-probs are those at temperature 1.
+    Raises UserError, on a CPU, for logits that are no numbers, but at temperature 0.
     """
     if temperature == 0.0:
         # argmax of the logits themselves: log_softmax may round two of them to one number
@@ -69,9 +71,18 @@ def _compiled(logits: Tensor, uniform: Tensor, temperature: float) -> Draw | Non
     logits, uniform = logits.contiguous(), uniform.double().contiguous()
     tokens = torch.empty(len(logits), dtype=torch.long)
     logprobs = torch.empty(len(logits))
-    places = (tensor.data_ptr() for tensor in (logits, uniform, tokens, logprobs))
-    functions.draw(*places, *logits.shape, 1.0 / temperature)
+    places = map(address, (logits, uniform, tokens, logprobs))
+    _check_drawn(functions.draw(*places, *logits.shape, 1.0 / temperature), len(logits))
     return Draw(tokens, logprobs, logprobs)
+
+
+def _check_drawn(broken: int, rows: int) -> None:
+    if broken:
+        raise UserError(
+            f"Sampling: of {rows} answers {broken} have logits that are no numbers. The model's "
+            "weights are broken, or its activations overflow: take an earlier checkpoint, or "
+            "`dtype: float32`."
+        )
 
 
 def inverse_cdf(logprobs: Tensor, uniform: Tensor) -> Tensor:
@@ -92,6 +103,8 @@ def _pick(probs: Tensor, uniform: Tensor) -> Tensor:
     sums = blocks.sum(dim=-1, dtype=torch.float64)
     cumulative = sums.cumsum(dim=-1)
     total = cumulative[:, -1:]
+    if probs.device.type == "cpu":  # a GPU would have to be waited for
+        _check_drawn(int((~total.isfinite()).sum()), rows)
     # A number next to 1 must not reach the total itself, which no token exceeds.
     reach = torch.minimum(uniform[:, None] * total, total.nextafter(torch.zeros_like(total)))
     block = torch.searchsorted(cumulative, reach, right=True)

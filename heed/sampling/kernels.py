@@ -11,13 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from heed.ops.compiled import COUNT, NUMBER, POINTER, compiled
+from heed.ops.compiled import COUNT, NUMBER, POINTER, address, compiled
 
 SOURCES = [Path(__file__).with_name(name) for name in ("products.c", "decoder.c")]
 SIGNATURE = (
     ("pack", (POINTER, COUNT, POINTER, *[COUNT] * 4), None),
     ("multiply", (POINTER, POINTER, POINTER, COUNT), None),
     ("step", (*[POINTER] * 5, COUNT), None),
+    ("attend", (POINTER, COUNT, *[POINTER] * 3, COUNT), None),
     ("fill", (POINTER, COUNT, *[POINTER] * 3, COUNT, COUNT), None),
     ("move", (*[POINTER] * 4, COUNT), None),
 )
@@ -81,6 +82,9 @@ class Product:
         return Linear(address(self.weight), address(self.bias), self.inputs, self.outputs)
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Raises RuntimeError for another depth or format, as torch's products do."""
+        if x.shape[-1] != self.inputs or x.dtype != self.weight.dtype:
+            raise RuntimeError(f"{x.shape[-1]} of {x.dtype} meet weights of {self.inputs}")
         x = x.contiguous()
         out = x.new_empty((*x.shape[:-1], self.outputs))
         rows = x.numel() // self.inputs
@@ -118,11 +122,6 @@ def kernels(dtype: torch.dtype, device: torch.device) -> Kernels | None:
     """The compiled functions, or None where there are none for that format and device."""
     functions = compiled(SOURCES, SIGNATURE, dtype, device)
     return None if functions is None else Kernels(functions, dtype)
-
-
-def address(tensor: Tensor | None) -> int | None:
-    """Where its numbers stand: it has to outlive who uses them."""
-    return None if tensor is None else tensor.data_ptr()
 
 
 def _biases(parts: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor | None:

@@ -87,7 +87,7 @@ class LeanDecoder:
         ):
             heads = self._heads(weights.attention_norm(x)[None], layer.attention, weights, at[None])
             query, key, value = (_spread(part[0], cells, *shape) for part in heads)
-            attended = _causal(query, key, value, layer.attention).flatten(0, 1)[cells]
+            attended = causal(query, key, value, layer.attention).flatten(0, 1)[cells]
             if place + 1 == len(self.anatomy.layers):  # above it only the next token matters
                 x, attended = x[last], attended[last]
             x = finished(x, attended, weights)
@@ -202,11 +202,7 @@ class LeanDecoder:
 
     def _turned(self, x: Tensor, at: Tensor) -> Tensor:
         """Heads [B, T, N, W] turned by their positions [B, T]."""
-        cosines, sines = self._cosines[at][:, :, None], self._sines[at][:, :, None]
-        half = x.shape[-1] // 2
-        swapped = torch.cat((x[..., half:], x[..., :half]), dim=-1)
-        turned: Tensor = (x * cosines).addcmul_(swapped, sines)
-        return turned.to(self.weights.dtype)
+        return turned(x, self._cosines[at], self._sines[at])
 
     def _logits(self, x: Tensor) -> Tensor:
         return self.weights.head(self.weights.norm(x))
@@ -234,6 +230,14 @@ def finished(x: Tensor, attended: Tensor, weights: LayerWeights) -> Tensor:
     return x.add_(weights.down(inner))
 
 
+def turned(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+    """Heads [B, T, N, W] turned by cosines and sines [B, T, W], these with rotate_half's sign."""
+    half = x.shape[-1] // 2
+    swapped = torch.cat((x[..., half:], x[..., :half]), dim=-1)
+    found: Tensor = (x * cosines[:, :, None]).addcmul_(swapped, sines[:, :, None])
+    return found.to(x.dtype)
+
+
 def _weight(head: Any) -> Tensor:
     weight: Tensor = head.weight
     return weight
@@ -248,7 +252,7 @@ def _spread(flat: Tensor, cells: Tensor, prompts: int, time: int) -> Tensor:
     return spread.view(prompts, time, *spread.shape[1:]).transpose(1, 2)
 
 
-def _causal(query: Tensor, key: Tensor, value: Tensor, attention: Attention) -> Tensor:
+def causal(query: Tensor, key: Tensor, value: Tensor, attention: Attention) -> Tensor:
     """Causal attention [B, H, T, W] -> [B, T, H * W]."""
     time = query.shape[2]
     mask = None

@@ -33,6 +33,7 @@ typedef struct {
   int64_t in, out;
 } Linear;
 
+#include <omp.h>
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
@@ -40,11 +41,10 @@ typedef struct {
 #include <sys/syscall.h>
 #include <unistd.h>
 #define TILES 1
-// Whether this process may use the tiles of AMX: Linux wants to be asked once.
-static int tiles_allowed(void) {
-  static int allowed = -1;
-  if (allowed < 0) allowed = syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18) == 0;
-  return allowed;
+// Whether this process may use the tiles of AMX: Linux wants to be asked.
+static int tiles_allowed;
+__attribute__((constructor)) static void ask_for_tiles(void) {
+  tiles_allowed = syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18) == 0;
 }
 #endif
 #endif
@@ -195,7 +195,8 @@ static void NAME(tiled)(const T *x, int64_t stride, const T *panel, float *sums,
       if (upper + lower != configured) {
         uint8_t of_tiles[8] = {upper, upper, lower, lower, upper, lower, 16, 16};
         for (int tile = 0; tile < 8; tile++) shape.rows[tile] = of_tiles[tile] ? of_tiles[tile] : 16;
-        _tile_loadconfig(&shape);
+        // not by _tile_loadconfig, which in older compilers says that it reads 8 of the 64 bytes
+        __asm__ volatile("ldtilecfg %0" ::"m"(shape));
         configured = upper + lower;
       }
       NAME(tiles)(x + i * stride + k, stride, panel + k * COLUMNS, sums + i * COLUMNS,
@@ -209,17 +210,20 @@ static void NAME(tiled)(const T *x, int64_t stride, const T *panel, float *sums,
 static void NAME(product)(const T *x, const Linear *linear, T *y, float *more, int64_t rows) {
   int64_t in = linear->in, out = linear->out;
   int64_t panels = (out + COLUMNS - 1) / COLUMNS, strips = (rows + STRIP - 1) / STRIP;
-  int64_t most = strips ? ((rows + strips - 1) / strips + 31) / 32 * 32 : 0;  // whole tiles
+  int64_t tiles = (rows + 31) / 32;  // strips are whole tiles, as equal as they can be
+  // With many threads strips are as many as give work to all of them.
+  while (strips < tiles && strips * panels < 2 * omp_get_num_threads())
+    strips = 2 * strips < tiles ? 2 * strips : tiles;
 #pragma omp for collapse(2) schedule(static)
   for (int64_t s = 0; s < strips; s++)
     for (int64_t p = 0; p < panels; p++) {
       float sums[STRIP * COLUMNS] __attribute__((aligned(64)));
-      int64_t first = s * most, count = rows - first < most ? rows - first : most;
-      if (count <= 0) continue;  // rounding left nothing to the last strip
+      int64_t first = tiles * s / strips * 32, end = tiles * (s + 1) / strips * 32;
+      int64_t count = (end < rows ? end : rows) - first;
       int64_t columns = out - p * COLUMNS < COLUMNS ? out - p * COLUMNS : COLUMNS;
       const T *panel = (const T *)linear->weights + p * COLUMNS * in;
 #if defined(BF16) && defined(TILES)
-      if (in % 32 == 0 && tiles_allowed())
+      if (in % 32 == 0 && tiles_allowed)
         NAME(tiled)(x + first * in, in, panel, sums, count, in);
       else
 #endif

@@ -49,7 +49,7 @@ class LayerWeights:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """All of a decoder's operations, the format they compute in, and compiled attention if any."""
+    """All of a decoder's operations, their format, and the compiled functions if there are any."""
 
     layers: tuple[LayerWeights, ...]
     norm: Operation
