@@ -25,7 +25,6 @@ typedef float vec __attribute__((vector_size(VECTOR), aligned(4), may_alias));
 typedef uint32_t bits __attribute__((vector_size(VECTOR), aligned(4), may_alias));
 typedef uint16_t halves __attribute__((vector_size(VECTOR / 2), aligned(2), may_alias));
 
-
 // A linear layer, as `kernels.py` describes it: packed weights [out, in], and a bias or none.
 typedef struct {
   const void *weights;
@@ -241,6 +240,7 @@ static void NAME(product)(const T *x, const Linear *linear, T *y, float *more, i
     }
 }
 
+// One product alone.
 void NAME(multiply)(const Linear *linear, const T *x, T *y, int64_t rows) {
 #pragma omp parallel
   NAME(product)(x, linear, y, 0, rows);
