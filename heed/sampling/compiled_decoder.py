@@ -25,7 +25,7 @@ from heed.ops.compiled import address
 from heed.ops.fused import Documents, Fused, fused
 from heed.sampling import kernels
 from heed.sampling.kernels import Kernels, Product
-from heed.sampling.lean import Prefilled, causal, embedded, finished, in_own_format, turned
+from heed.sampling.lean import Prefilled, causal, embedded, finished, in_own_format, turn
 from heed.sampling.weights import LayerWeights, Weights
 
 LONGEST = 2**16
@@ -39,11 +39,11 @@ class CompiledDecoder:
     """The decoder, with a cache of `slots` rows of `capacity` tokens, by `decoders.Decoder`."""
 
     def __init__(
-        self, anatomy: Anatomy, weights: Weights, kernels: Kernels, steps: Fused,
+        self, anatomy: Anatomy, weights: Weights, own: Kernels, steps: Fused,
         slots: int, capacity: int,
     ) -> None:  # fmt: skip
         self.anatomy, self.weights = anatomy, weights
-        self.functions, self.steps = kernels.functions, steps
+        self.functions, self.steps = own.functions, steps
         self.device = torch.device("cpu")
         self.slots, self.capacity = slots, -(-capacity // VECTOR) * VECTOR
         self.lengths = torch.zeros(slots, dtype=torch.long)
@@ -86,40 +86,43 @@ class CompiledDecoder:
 
     def _prefill(self, prompt_ids: Sequence[list[int]]) -> Prefilled:
         lengths = [len(ids) for ids in prompt_ids]
-        starts = torch.tensor([0, *lengths]).cumsum(0)
-        last = starts[1:] - 1
+        turned, straight = Documents.of(lengths, self.table), Documents.of(lengths)
+        last = turned.starts[1:] - 1
         ids = torch.tensor([token for prompt in prompt_ids for token in prompt])
         x = embedded(self.anatomy, ids, torch.cat([torch.arange(length) for length in lengths]))
         kept = []
         for layer, own in zip(self.anatomy.layers, self.weights.layers, strict=True):
             heads = _heads(own.attention_norm(x), own, layer.attention)
-            attended = self._attended(heads, lengths, layer.attention)
-            kept.append((heads[:, layer.attention.heads :].contiguous(), starts))
+            documents = turned if layer.attention.rotary else straight
+            attended = self._attended(heads, lengths, documents, layer.attention)
+            kept.append((heads[:, layer.attention.heads :].contiguous(), documents.starts))
             if len(kept) == len(self.anatomy.layers):  # above it only the next token matters
                 x, attended = x[last], attended[last]
             x = finished(x, attended, own)
         return Prefilled(kept, self.weights.head(self.weights.norm(x)), lengths)
 
     def _attended(
-        self, heads: Tensor, lengths: Sequence[int], attention: models.Attention
+        self,
+        heads: Tensor,
+        lengths: Sequence[int],
+        documents: Documents,
+        attention: models.Attention,
     ) -> Tensor:
         """Causal attention within prompts, of heads [N, H + 2 K, W]: [N, H * W].
 
         The compiled one shares out prompts and key heads. For few of them, and where what a thread
         holds of a prompt would be large, torch's is taken, prompt by prompt.
         """
-        table = self.table if attention.rotary else None
         shared = len(lengths) * attention.key_heads >= torch.get_num_threads()
-        if shared and max(lengths) <= LONGEST_DOCUMENT and attention.width <= WIDEST_HEAD:
-            documents = Documents.of(lengths, table)
+        if shared and documents.longest <= LONGEST_DOCUMENT and attention.width <= WIDEST_HEAD:
             return self.steps.attention(heads, documents, reach(attention))
         sizes = [attention.heads, attention.key_heads, attention.key_heads]
         attended = []
         for document in heads.split(list(lengths)):
             query, key, value = document[None].split(sizes, dim=2)
-            if table is not None:
-                angles = [part[None, : len(document)] for part in table]
-                query, key = turned(query, *angles), turned(key, *angles)
+            if attention.rotary and self.table is not None:
+                angles = [part[None, : len(document)] for part in self.table]
+                query, key = turn(query, *angles), turn(key, *angles)
             query, key, value = (part.transpose(1, 2) for part in (query, key, value))
             attended.append(causal(query, key, value, attention)[0])
         return torch.cat(attended)

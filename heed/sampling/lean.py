@@ -202,7 +202,7 @@ class LeanDecoder:
 
     def _turned(self, x: Tensor, at: Tensor) -> Tensor:
         """Heads [B, T, N, W] turned by their positions [B, T]."""
-        return turned(x, self._cosines[at], self._sines[at])
+        return turn(x, self._cosines[at], self._sines[at])
 
     def _logits(self, x: Tensor) -> Tensor:
         return self.weights.head(self.weights.norm(x))
@@ -230,7 +230,7 @@ def finished(x: Tensor, attended: Tensor, weights: LayerWeights) -> Tensor:
     return x.add_(weights.down(inner))
 
 
-def turned(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+def turn(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
     """Heads [B, T, N, W] turned by cosines and sines [B, T, W], these with rotate_half's sign."""
     half = x.shape[-1] // 2
     swapped = torch.cat((x[..., half:], x[..., :half]), dim=-1)
