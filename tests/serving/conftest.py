@@ -41,6 +41,13 @@ class Served:
         site: Site = self.app.state.site
         return site
 
+    def held(self, name: str = "one") -> threading.Event:
+        """The engine behind that name writes nothing until the event that comes back is set."""
+        engine: Any = self.site.roster.find(name).engine
+        write, free = engine._write, threading.Event()
+        engine._write = lambda: (free.wait(10), write())
+        return free
+
     def client(self, key: str = "none", **more: Any) -> openai.OpenAI:
         """The official client, which tries nothing twice unless it is told to."""
         options = {"max_retries": 0, "timeout": 30.0, **more}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -107,15 +106,14 @@ def test_beyond_all_places_a_request_is_sent_away_and_the_others_are_answered(
 def test_a_caller_has_so_many_answers_at_once(serve: START) -> None:
     served = serve({"one": 1}, terms=Terms(allowance=Allowance(at_once=2)))
     engine = served.site.roster.find("one").engine
-    write, hold = engine._write, threading.Event()
-    engine._write = lambda: (hold.wait(10), write())
+    free = served.held()
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(ask, served, n=2, max_tokens=3)
         while engine.load().running < 2:
             pass
         with pytest.raises(openai.RateLimitError, match="2 answers under way"):
             ask(served)
-        hold.set()
+        free.set()
         assert len(first.result().choices) == 2
     assert ask(served, max_tokens=1).choices
 
@@ -132,8 +130,7 @@ def test_the_best_of_several_takes_as_many_places(serve: START) -> None:
 def test_no_more_requests_are_under_way_than_memory_is_for(serve: START) -> None:
     served = serve({"one": 1}, terms=Terms(requests=2))
     engine = served.site.roster.find("one").engine
-    write, hold = engine._write, threading.Event()
-    engine._write = lambda: (hold.wait(10), write())
+    free = served.held()
     with ThreadPoolExecutor(2) as threads:
         under_way = [threads.submit(ask, served, max_tokens=2) for _ in range(2)]
         while engine.load().running + engine.load().waiting < 2:
@@ -142,7 +139,7 @@ def test_no_more_requests_are_under_way_than_memory_is_for(serve: START) -> None
         assert refused.status_code == 429
         assert refused.headers["retry-after"] == "1"
         assert served.get("/health").status_code == 200
-        hold.set()
+        free.set()
         assert all(each.result().choices for each in under_way)
     assert ask(served, max_tokens=1).choices
 

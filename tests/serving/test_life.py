@@ -39,8 +39,7 @@ def test_new_weights_answer_what_comes_later_and_old_ones_what_they_began(serve:
         return reply["choices"][0]["message"]["content"], reply["system_fingerprint"]
 
     engine = served.site.roster.find("one").engine
-    write, hold = engine._write, threading.Event()
-    engine._write = lambda: (hold.wait(10), write())
+    free = served.held()
     with ThreadPoolExecutor(8) as threads:
         under_way = [threads.submit(ask, seed) for seed in range(8)]
         while served.site.roster.find("one").engine.load().waiting < 6:
@@ -48,7 +47,7 @@ def test_new_weights_answer_what_comes_later_and_old_ones_what_they_began(serve:
         assert served.post("/admin/reload", {"models": {"one": "2"}}).json() == {
             "models": {"one": 2}
         }
-        hold.set()
+        free.set()
         after = [drawn(served, seed, 30) for seed in range(8)]
         assert [future.result()[0] for future in under_way] == before
         assert {future.result()[1] for future in under_way} == {"weights-1"}
@@ -63,8 +62,7 @@ def test_who_reads_a_stream_holds_no_weights_that_were_replaced(serve: START) ->
     """The old engine takes nothing new from then on, and ends as soon as it has written."""
     served = serve({"one": 1}, ends=-1e9)
     old = served.site.roster.find("one").engine
-    write, hold = old._write, threading.Event()
-    old._write = lambda: (hold.wait(10), write())
+    free = served.held()
     with served.client().chat.completions.create(
         model="one", messages=ASKED, seed=1, max_tokens=30, stream=True
     ) as reply:
@@ -72,7 +70,7 @@ def test_who_reads_a_stream_holds_no_weights_that_were_replaced(serve: START) ->
         served.post("/admin/reload", {"models": {"one": "2"}})
         with pytest.raises(Closed):
             old.begin(Asked(Prompt.of("yes"), 1), lambda: None)
-        hold.set()
+        free.set()
         assert old.join(5)  # though nobody has read the stream
 
 
@@ -153,7 +151,7 @@ def test_a_client_that_goes_frees_its_slots(serve: START, model: str, more: dict
 
 def test_a_server_that_stops_finishes_what_it_began(serve: START) -> None:
     served = serve({"one": 1}, ends=-1e9, slots=1)
-    client = served.client()
+    client, free = served.client(), served.held()
     with ThreadPoolExecutor(4) as threads:
         under_way = [
             threads.submit(
@@ -164,6 +162,7 @@ def test_a_server_that_stops_finishes_what_it_began(serve: START) -> None:
         ]  # fmt: skip
         _until(lambda: served.site.roster.find("one").engine.load().waiting >= 2)
         served.server.should_exit = True
+        free.set()
         for seed, future in enumerate(under_way):
             assert future.result().choices[0].message.content == drawn(served, seed, 50)
     served.thread.join(5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -40,21 +41,26 @@ def test_answers_are_the_samplers_own(serve: START) -> None:
 
 
 def test_a_stream_is_the_same_answer_in_pieces(serve: START) -> None:
+    """A piece a token, as soon as it is drawn: the engine waits here until it was read."""
     served = serve({"one": 1}, ends=-1e9)
-    chunks = list(
-        served.client().chat.completions.create(
-            model="one", messages=ASKED, seed=3, max_tokens=12, n=2, stream=True, logprobs=True,
-            stream_options={"include_usage": True},
-        )
-    )  # fmt: skip
-    texts, tokens = ["", ""], [0, 0]
-    for chunk in chunks[:-1]:
+    engine: Any = served.site.roster.find("one").engine
+    write, read = engine._write, threading.Semaphore(0)
+    engine._write = lambda: (read.acquire(timeout=10), write())
+    chunks, texts = [], ["", ""]
+    tokens: list[list[int]] = [[], []]
+    for chunk in served.client().chat.completions.create(
+        model="one", messages=ASKED, seed=10, max_tokens=12, n=2, stream=True, logprobs=True,
+        stream_options={"include_usage": True},
+    ):  # fmt: skip
+        chunks.append(chunk)
         for choice in chunk.choices:
             texts[choice.index] += choice.delta.content or ""
-            tokens[choice.index] += len((choice.logprobs and choice.logprobs.content) or [])
-    assert texts == expected(served, "one", 3, 12, 2)
-    assert tokens == [12, 12]
-    assert len(chunks) > 6
+            tokens[choice.index] += [len(choice.logprobs.content or [])] if choice.logprobs else []
+            if choice.index == 0:
+                read.release()
+    assert texts == expected(served, "one", 10, 12, 2)
+    assert tokens[0] == [1] * 12  # none of them a special one, which would wait for the next
+    assert sum(tokens[1]) == 12
     assert len({chunk.id for chunk in chunks}) == 1
     assert chunks[-1].choices == []
     assert chunks[-1].usage is not None
