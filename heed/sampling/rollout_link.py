@@ -200,11 +200,10 @@ class Link:
         for thread in (told, acts):
             thread.start()
         with changed:
-            while len(done) < 2:
-                changed.wait()
-                for name in ("told", "acted"):  # a refusal says more than the end of the line
-                    if isinstance(done.get(name), BaseException):
-                        raise done[name]
+            changed.wait_for(lambda: len(done) == 2 or any(map(_failed, done.values())))
+            for name in ("told", "acted"):  # a refusal says more than the end of the line
+                if _failed(done.get(name)):
+                    raise done[name]
         outcome: Outcome = done["acted"]
         return outcome
 
@@ -231,6 +230,10 @@ class Link:
                 f"that trains; the key is read from {self.servers.key}."
             )
         return response
+
+
+def _failed(outcome: Any) -> bool:
+    return isinstance(outcome, BaseException)
 
 
 def _version(said: Any) -> str | None:

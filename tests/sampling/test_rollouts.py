@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -311,6 +312,34 @@ def test_a_server_begun_anew_answers_nothing_by_its_old_weights(
         remote = RolloutSampler(local, servers(address))
         before = remote.sample(PROMPTS, n=2, seed=5)
     with rollout_server(tiny(seed=2), port=int(address.rpartition(":")[2])):
+        again = remote.draw(PROMPTS, n=2, seed=5)
+        remote.close()
+    assert [answer.ids for answer in again] == [answer.ids for answer in before]
+
+
+def test_weights_that_both_sides_failed_to_move_at_once_have_no_name(
+    tiny: Callable[..., LanguageModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refusal and the end of the line are both there before anybody looks."""
+    start = threading.Thread.start
+
+    def ended(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name == "heed-weights":
+            thread.join()
+
+    policy = tiny()
+    local = LocalSampler(policy, max_new_tokens=8)
+    with rollout_server(tiny(seed=1)) as (address, _):
+        remote = RolloutSampler(local, servers(address))
+        before = remote.sample(PROMPTS, n=2, seed=5)
+    (link,) = remote.links
+    with rollout_server(tiny(seed=2), port=int(address.rpartition(":")[2])) as (_, engine):
+        with monkeypatch.context() as patched, pytest.raises(UserError, match="no group"):
+            patched.setattr(threading.Thread, "start", ended)
+            assert link.group is not None
+            link._move(link.group, remote.published.weights)
+        assert engine.version is None
         again = remote.draw(PROMPTS, n=2, seed=5)
         remote.close()
     assert [answer.ids for answer in again] == [answer.ids for answer in before]
