@@ -334,11 +334,12 @@ def test_weights_that_both_sides_failed_to_move_at_once_have_no_name(
         remote = RolloutSampler(local, servers(address))
         before = remote.sample(PROMPTS, n=2, seed=5)
     (link,) = remote.links
+    assert link.group is not None
     with rollout_server(tiny(seed=2), port=int(address.rpartition(":")[2])) as (_, engine):
-        with monkeypatch.context() as patched, pytest.raises(UserError, match="no group"):
+        with monkeypatch.context() as patched:
             patched.setattr(threading.Thread, "start", ended)
-            assert link.group is not None
-            link._move(link.group, remote.published.weights)
+            with pytest.raises(UserError, match="no group"):
+                link._move(link.group, remote.published.weights)
         assert engine.version is None
         again = remote.draw(PROMPTS, n=2, seed=5)
         remote.close()
