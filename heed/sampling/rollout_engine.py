@@ -162,16 +162,16 @@ class Engine:
     def receive(self, names: Sequence[str], dtypes: Sequence[str], shapes: Sequence[Any]) -> None:
         """Write the weights that come into the model.
 
-        Raises Refused for weights that it does not have.
+        Raises Refused for weights that it does not have; the group is left then, for whoever sends
+        would wait in it.
         """
         own = dict(self.lm.model.named_parameters())
-        if not len(names) == len(dtypes) == len(shapes):
-            raise Refused("names, dtype_names and shapes are not of one length")
-        if differing := _differing(own, names, shapes):
-            raise Refused(f"the model here has other weights: {differing}")
-        kinds = [getattr(torch, name, None) for name in dtypes]
-        if any(not isinstance(kind, torch.dtype) for kind in kinds):
-            raise Refused(f"unknown dtype_names: {sorted(set(dtypes))}")
+        try:
+            kinds = _kinds(own, names, dtypes, shapes)
+        except Refused:
+            with self.model_lock:
+                self._part()
+            raise
         self.version = None
         with self.model_lock:
             if self.group is None:
@@ -287,6 +287,21 @@ class Engine:
     def _break_off(self, broken: Sequence[_Waiting]) -> None:
         for each in broken:
             each.future.set_result([Drawn([], [], "", None, None)] * each.ask.alike.n)
+
+
+def _kinds(
+    own: Mapping[str, Tensor], names: Sequence[str], dtypes: Sequence[str], shapes: Sequence[Any]
+) -> list[torch.dtype]:
+    """The formats of weights that come. Raises Refused for weights that are not `own`'s."""
+    if not len(names) == len(dtypes) == len(shapes):
+        raise Refused("names, dtype_names and shapes are not of one length")
+    if differing := _differing(own, names, shapes):
+        raise Refused(f"the model here has other weights: {differing}")
+    kinds = [getattr(torch, name, None) for name in dtypes]
+    known = [kind for kind in kinds if isinstance(kind, torch.dtype)]
+    if len(known) < len(kinds):
+        raise Refused(f"unknown dtype_names: {sorted(set(dtypes))}")
+    return known
 
 
 def _differing(own: Mapping[str, Tensor], names: Sequence[str], shapes: Sequence[Any]) -> str:

@@ -29,6 +29,9 @@ from heed.sampling.transfer import GROUPS, Group, opened, own_address
 
 Outcome = TypeVar("Outcome")
 
+SAYING = 5.0
+"""Seconds for a server to say why it left a group: a refusal says more than the end of the line."""
+
 
 @dataclass(frozen=True)
 class Servers:
@@ -201,7 +204,9 @@ class Link:
             thread.start()
         with changed:
             changed.wait_for(lambda: len(done) == 2 or any(map(_failed, done.values())))
-            for name in ("told", "acted"):  # a refusal says more than the end of the line
+            if _failed(done.get("acted")):
+                changed.wait_for(lambda: "told" in done, SAYING)
+            for name in ("told", "acted"):
                 if _failed(done.get(name)):
                     raise done[name]
         outcome: Outcome = done["acted"]

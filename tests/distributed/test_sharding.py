@@ -13,6 +13,8 @@ import pytest
 import torch
 from toy_ranks import ENVIRONMENT, TOY, assert_same, rows, run
 
+pytestmark = pytest.mark.slow
+
 METHODS = ["sft", "reward", "dpo", "ppo"]
 
 

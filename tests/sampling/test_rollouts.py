@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -353,7 +354,13 @@ def test_the_other_server_does_what_a_dead_one_does_not(
         pass
     policy = tiny()
     port = int(gone.rpartition(":")[2])
-    with rollout_server(tiny(seed=1)) as (address, _):
+
+    async def behind_it(app: Any, scope: Any, receive: Any, send: Any) -> None:
+        while not remote.fleet.places[0].done:
+            await asyncio.sleep(0.01)
+        await app(scope, receive, send)
+
+    with rollout_server(tiny(seed=1), [None] * 5 + [behind_it] * 5) as (address, _):
         local = LocalSampler(policy, max_new_tokens=8)
         remote = RolloutSampler(local, servers(gone, address, concurrency=2))
         found = remote.sample(PROMPTS, n=2, seed=5)
@@ -365,7 +372,7 @@ def test_the_other_server_does_what_a_dead_one_does_not(
             found = remote.sample(PROMPTS, n=2, seed=5)
             assert [answer.ids for answer in found] == clean
             assert engine.version == remote.version
-        assert dead.done > 0
+        assert dead.done > 0  # it was waited for
         remote.close()
 
 
@@ -377,10 +384,13 @@ def test_when_no_server_is_left_the_user_hears_of_it(tiny: Callable[..., Languag
 
 
 def test_another_model_is_refused_at_once(tiny: Callable[..., LanguageModel]) -> None:
+    """Nobody is left waiting in the group, which would last as long as a sending may take."""
     said = r"the model here has other weights: lm_head\.weight is"
     with rollout_server(tiny("qwen2")) as (address, engine):
+        began = time.monotonic()
         with pytest.raises(UserError, match=said):
-            drawn(tiny("llama"), address)
+            drawn(tiny("llama"), address, timeout=60.0)
+        assert time.monotonic() - began < 30
         assert engine.version is None
 
 
