@@ -15,10 +15,15 @@ from typing import Any
 import uvicorn
 
 from heed.models.language_model import LanguageModel
+from heed.sampling.local import LocalSampler
 from heed.sampling.rollout_engine import Engine
+from heed.sampling.rollout_link import Servers
 from heed.sampling.rollout_server import rollout_app
+from heed.sampling.rollouts import RolloutSampler
+from heed.types import Prompt
 
 ROOT = Path(__file__).parents[1]
+PROMPTS = [Prompt.of(f"what is the capital of france {at} ?") for at in range(5)]
 App = Callable[[Any, Any, Any], Awaitable[None]]
 Fault = Callable[[App, Any, Any, Any], Awaitable[None]]
 """What becomes of a request that would have gone well."""
@@ -60,6 +65,22 @@ def rollout_server(
             yield address, engine
     finally:
         engine.close()
+
+
+def servers(*addresses: str, **more: Any) -> Servers:
+    """How patiently a test deals with them."""
+    return Servers(addresses, **{"timeout": 10.0, "retries": 3, "host": "127.0.0.1", **more})
+
+
+def drawn(policy: LanguageModel, *addresses: str, **more: Any) -> list[Any]:
+    """The ids of two answers to each prompt."""
+    remote = RolloutSampler(LocalSampler(policy, max_new_tokens=8), servers(*addresses, **more))
+    try:
+        answers = remote.sample(PROMPTS, n=2, seed=5)
+        assert [a.prompt for a in answers] == [p for p in PROMPTS for _ in range(2)]
+        return [answer.ids for answer in answers]
+    finally:
+        remote.close()
 
 
 class Faulty:

@@ -154,7 +154,8 @@ class LocalEngine:
         return not self._thread.is_alive()
 
     def _free(self) -> int:
-        return self.slots - len(self._rows)
+        """Slots that nobody has, nor is about to."""
+        return self.slots - len(self._rows) - sum(each.asked.n for each in self._entering)
 
     def _wait(self, answers: int) -> float:
         """Seconds until so many more may find room, by how fast answers left of late."""
@@ -202,7 +203,7 @@ class LocalEngine:
 
     def _enter(self) -> None:
         """Let those in who wait, as many as there is room for."""
-        self._entering = taken = self._taken()
+        taken = self._taken()
         if not taken:
             return
         index = [at for at, begun in enumerate(taken) for _ in begun.writings]
@@ -211,9 +212,8 @@ class LocalEngine:
         rows = [row for begun in taken for row in self._begun(begun)]
         self._logits = logits if self._logits is None else torch.cat([self._logits, logits])
         with self._changed:
-            self._rows = [*self._rows, *rows]
+            self._rows, self._entering = [*self._rows, *rows], []
             self._prompt_tokens += sum(len(begun.prompt_ids) for begun in taken)
-        self._entering = []
 
     def _taken(self) -> list[Begun]:
         """The next requests, first come, first served: when there is room for all who wait, or when
@@ -235,6 +235,7 @@ class LocalEngine:
                 taken.append(self._line.popleft())
                 free -= taken[-1].asked.n
                 self._queued -= taken[-1].asked.n
+            self._entering = taken
         return taken
 
     def _forget_gone(self) -> None:

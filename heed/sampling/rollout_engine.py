@@ -163,23 +163,26 @@ class Engine:
         """Write the weights that come into the model.
 
         Raises Refused for weights that it does not have; the group is left then, for whoever sends
-        would wait in it.
+        may wait in it.
         """
-        own = dict(self.lm.model.named_parameters())
+        own, group = dict(self.lm.model.named_parameters()), self.group
         try:
             kinds = _kinds(own, names, dtypes, shapes)
         except Refused:
             with self.model_lock:
-                self._part()
+                if self.group is group:
+                    self._part()
             raise
-        self.version = None
         with self.model_lock:
-            if self.group is None:
+            if group is None:
                 raise Refused("no group: /init_weight_transfer_engine comes first")
+            if self.group is not group:
+                raise Refused("another group was met meanwhile")
+            self.version = None
             try:
                 for name, kind in zip(names, kinds, strict=True):
-                    come = torch.empty(own[name].shape, dtype=kind, device=self.group.device)
-                    self.group.broadcast(come)
+                    come = torch.empty(own[name].shape, dtype=kind, device=group.device)
+                    group.broadcast(come)
                     own[name].copy_(come)
             except RuntimeError:
                 self._part()

@@ -96,14 +96,8 @@ class Link:
         """
         with self.lock:
             self.sendings += 1
-            met = self.group is not None
             try:
-                try:
-                    self._update(version, weights)
-                except (UserError, RuntimeError):
-                    if not met:
-                        raise
-                    self.part()  # a server that was begun anew knows no group of ours
+                if self.group is None or not self._updated(version, weights):
                     self._update(version, weights)
             except Passing as failure:
                 self.part()
@@ -135,6 +129,15 @@ class Link:
         for thread in self.acting:
             thread.join(self.servers.timeout)
         self.endpoint.close()
+
+    def _updated(self, version: str, weights: Mapping[str, Tensor]) -> bool:
+        """Whether the group that is there did: a server that was begun anew knows none of ours."""
+        try:
+            self._update(version, weights)
+        except (UserError, RuntimeError):
+            self.part()
+            return False
+        return True
 
     def _update(self, version: str, weights: Mapping[str, Tensor]) -> None:
         if not self.model:
@@ -179,7 +182,8 @@ class Link:
 
     def _while_told(self, tell: Callable[[], Any], act: Callable[[], Outcome]) -> Outcome:
         """act(), while the server does its part because it is told to; what it refuses is raised at
-        once, though `act` waits for it yet (in a thread of its own, until that is too long).
+        once, though `act` waits for it yet (in a thread of its own, until that is too long). Where
+        `act` fails first, the server has a moment to say why.
         """
         done: dict[str, Any] = {}
         changed = threading.Condition()
@@ -204,11 +208,11 @@ class Link:
             thread.start()
         with changed:
             changed.wait_for(lambda: len(done) == 2 or any(map(_failed, done.values())))
-            if _failed(done.get("acted")):
+            if _failed(done.get("acted")) and not isinstance(done["acted"], UserError):
                 changed.wait_for(lambda: "told" in done, SAYING)
-            for name in ("told", "acted"):
-                if _failed(done.get(name)):
-                    raise done[name]
+            failures = [done[name] for name in ("told", "acted") if _failed(done.get(name))]
+        if failures:
+            raise next((each for each in failures if isinstance(each, UserError)), failures[0])
         outcome: Outcome = done["acted"]
         return outcome
 

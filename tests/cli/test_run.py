@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from typer.testing import CliRunner
 
 from heed import pipeline
 from heed.cli.main import app
+from heed.run import StageRun
 
 runner = CliRunner()
 
@@ -67,22 +65,22 @@ def test_train_runs_only_what_the_stage_needs(
 
 
 def test_ctrl_c_saves_and_the_same_command_goes_on(
-    finished_run: Path, tiny_settings: list[str], tmp_path: Path
+    finished_run: Path, tiny_settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "run"
     words = ["train", "pretrain", "--out", str(run), *arguments(tiny_settings)]
     straight = rows(finished_run, "pretrain")
 
-    def press_when_training() -> None:
-        metrics = run / "metrics.jsonl"
-        while not metrics.exists() or metrics.read_text().count("\n") < 5:
-            time.sleep(0.005)
-        os.kill(os.getpid(), signal.SIGINT)
+    log = StageRun.log
 
-    thread = threading.Thread(target=press_when_training, daemon=True)
-    thread.start()
-    result = runner.invoke(app, words)
-    thread.join()
+    def press_when_training(stage: StageRun, step: int, *more: Any) -> None:
+        log(stage, step, *more)
+        if step == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StageRun, "log", press_when_training)
+        result = runner.invoke(app, words)
     assert result.exit_code == 130
     message = " ".join(result.stderr.split())
     assert "Stopped 'pretrain' after iteration" in message

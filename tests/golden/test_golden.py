@@ -113,10 +113,11 @@ def test_the_numbers_stay(
         del rows[0]["accuracy"]
     for row in rows:
         assert row.pop("stage") == "sft"
+    if "unfinished" in rows[0]:  # it has drawn answers
+        assert min(margins) > NEAREST
     stored = Path(__file__).with_name(f"{name}.json")
     if request.config.getoption("--golden-write"):
         stored.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
-    assert min(margins, default=1.0) > NEAREST
     golden = json.loads(stored.read_text())
     assert len(rows) == len(golden) == STEPS
     for row, expected in zip(rows, golden, strict=True):

@@ -12,6 +12,7 @@ from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast
 
 from heed.models.language_model import LanguageModel, new_language_model
+from heed.sampling import endpoint
 from heed.types import Prompt
 
 LINES = ["what is the capital of france ? it is paris .", "hello there, how are you today?"]
@@ -70,3 +71,9 @@ def prompts() -> list[Prompt]:
         "how are you today? it is fine",
     ]
     return [Prompt.of(text) for text in texts]
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers that fail are asked again at once, or nearly."""
+    monkeypatch.setattr(endpoint, "FIRST_WAIT", 0.01)

@@ -146,9 +146,11 @@ def test_a_closed_engine_finishes_what_it_began(toy_lm: Callable[..., LanguageMo
 
 
 def test_an_aborted_engine_says_so_to_everybody(toy_lm: Callable[..., LanguageModel]) -> None:
+    hold = threading.Event()
     with engine_of(toy_lm(ends=-1e9), slots=1) as engine:
-        begun = [engine.begin(Asked(Prompt.of("yes"), 50), lambda: None) for _ in range(3)]
+        begun = [engine.begin(Asked(Prompt.of("yes"), 50), lambda: hold.wait(10)) for _ in range(3)]
         engine.abort()
+        hold.set()
         assert engine.join(10)
         assert all("stopped" in each.writings[0].error for each in begun[1:])
 

@@ -31,10 +31,22 @@ def fleet(count: int = 2, **more: Any) -> Fleet:
 
 
 def test_who_has_the_fewest_under_way_is_asked() -> None:
-    """A server ten times as slow gets about a tenth of the jobs."""
+    """A server that takes as long as ten jobs of the other one gets about a tenth of them."""
+    changed, quick, begun = threading.Condition(), 0, -1
+    last = 56  # from here on nobody waits: there may be no ten jobs left
 
     def work(job: int, server: int) -> tuple[int, int]:
-        time.sleep(0.02 if server else 0.002)
+        nonlocal quick, begun
+        with changed:
+            if server:
+                begun = quick
+                changed.notify_all()
+                changed.wait_for(lambda: quick >= min(begun + 10, last), 10)
+                begun = -1
+            else:
+                changed.wait_for(lambda: quick >= last or 0 <= begun > quick - 10, 10)
+                quick += 1
+                changed.notify_all()
         return job, server
 
     done = fleet(concurrency=1).run(range(66), work, gave_up)

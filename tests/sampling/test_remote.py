@@ -290,7 +290,7 @@ def test_an_error_does_not_wait_for_slow_neighbours() -> None:
     hold = threading.Event()
 
     def answer(messages: Sequence[Message], body: dict[str, Any]) -> str:
-        hold.wait(5 if "question 1 " in messages[-1].content else 0)
+        hold.wait(60 if "question 1 " in messages[-1].content else 0)
         return "yes"
 
     def refuse_the_second(response: Any) -> Any:
@@ -300,7 +300,7 @@ def test_an_error_does_not_wait_for_slow_neighbours() -> None:
         began = time.monotonic()
         with pytest.raises(UserError, match="400"):
             EndpointSampler(server.address, "toy", concurrency=2).sample(PROMPTS)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 30
         hold.set()
 
 

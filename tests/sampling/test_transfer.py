@@ -59,7 +59,7 @@ def test_everything_goes_out_from_rank_0_in_order() -> None:
 
 def test_groups_know_nothing_of_each_other() -> None:
     """One breaks; the other goes on."""
-    broken, sound = met(2), met(2)
+    broken, sound = met(2, 60.0), met(2)
     broken[1].close()
     del broken[1]
     taken = torch.zeros(3)
@@ -72,7 +72,7 @@ def test_groups_know_nothing_of_each_other() -> None:
     big = torch.ones(1 << 24)  # more than the line holds by itself
     with pytest.raises(RuntimeError):
         broken[0].broadcast(big)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 def test_who_does_not_come_is_not_waited_for_for_ever() -> None:

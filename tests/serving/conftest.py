@@ -45,7 +45,12 @@ class Served:
         """The engine behind that name writes nothing until the event that comes back is set."""
         engine: Any = self.site.roster.find(name).engine
         write, free = engine._write, threading.Event()
-        engine._write = lambda: (free.wait(10), write())
+
+        def waits() -> None:
+            assert free.wait(60)
+            write()
+
+        engine._write = waits
         return free
 
     def client(self, key: str = "none", **more: Any) -> openai.OpenAI:
@@ -71,8 +76,16 @@ class Served:
         return self.plain.get(path, timeout=30.0, **more)
 
 
+def until(true: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait for something to be so, and fail where it never is."""
+    late = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < late
+        time.sleep(0.005)
+
+
 @contextmanager
-def running(app: FastAPI, deadline: int = 2) -> Iterator[tuple[str, threading.Thread, Any]]:
+def running(app: FastAPI, deadline: int) -> Iterator[tuple[str, threading.Thread, Any]]:
     """The app behind a socket until the block ends."""
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
@@ -107,6 +120,7 @@ def serve(toy_lm: Callable[..., LanguageModel]) -> Iterator[Callable[..., Served
             ends: float = 1.0,
             slots: int = 4,
             waiting: int = 64,
+            deadline: int = 2,
             **more: Any,
         ) -> Served:
             models: dict[str, LanguageModel] = {}
@@ -122,7 +136,7 @@ def serve(toy_lm: Callable[..., LanguageModel]) -> Iterator[Callable[..., Served
             app = create_app(
                 Roster({name: str(seed) for name, seed in named.items()}, make), **more
             )
-            address, thread, server = opened.enter_context(running(app))
+            address, thread, server = opened.enter_context(running(app, deadline))
             clients = opened.enter_context(ExitStack())
             return Served(address, app, models, thread, server, clients)
 

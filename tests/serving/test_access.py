@@ -9,7 +9,7 @@ from typing import Any
 
 import openai
 import pytest
-from serving.conftest import Served
+from serving.conftest import Served, until
 
 from heed.errors import UserError
 from heed.serving.callers import Allowance, add_key, read_keys
@@ -84,13 +84,17 @@ def test_beyond_all_places_a_request_is_sent_away_and_the_others_are_answered(
     serve: START,
 ) -> None:
     served = serve({"one": 1}, ends=-1e9, slots=2, waiting=3)
+    engine, free = served.site.roster.find("one").engine, served.held()
     with ThreadPoolExecutor(20) as threads:
         asked = [threads.submit(ask, served, seed=seed, max_tokens=40) for seed in range(20)]
+        until(lambda: sum(each.done() for each in asked) == 15)
+        assert engine.load().running + engine.load().waiting == 5
+        free.set()
         errors = [future.exception() for future in asked]
     answered = sum(error is None for error in errors)
     refused = [error for error in errors if error is not None]
     assert all(isinstance(error, openai.RateLimitError) for error in refused)
-    assert answered >= 5
+    assert answered == 5
     assert {error.code for error in refused} <= {"engine_overloaded"}  # type: ignore[attr-defined]
     assert all(
         error.response.headers["retry-after"] >= "1"  # type: ignore[attr-defined]
@@ -109,8 +113,7 @@ def test_a_caller_has_so_many_answers_at_once(serve: START) -> None:
     free = served.held()
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(ask, served, n=2, max_tokens=3)
-        while engine.load().running < 2:
-            pass
+        until(lambda: engine.load().running == 2)
         with pytest.raises(openai.RateLimitError, match="2 answers under way"):
             ask(served)
         free.set()
@@ -133,8 +136,7 @@ def test_no_more_requests_are_under_way_than_memory_is_for(serve: START) -> None
     free = served.held()
     with ThreadPoolExecutor(2) as threads:
         under_way = [threads.submit(ask, served, max_tokens=2) for _ in range(2)]
-        while engine.load().running + engine.load().waiting < 2:
-            pass
+        until(lambda: engine.load().running + engine.load().waiting == 2)
         refused = served.post("/v1/feedback", {})
         assert refused.status_code == 429
         assert refused.headers["retry-after"] == "1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from fastapi import FastAPI
@@ -265,7 +265,8 @@ def test_a_full_queue_is_busy_and_empties_again(store: Store, come: Come) -> Non
     slow = Fixed("Late.")
     slow.gate.clear()
     limits = ArenaLimits(seconds=0.2, waiting=1)
-    client = come(app=site_of(store, {"a": slow, "b": Fixed("Fine.")}, limits), name="Dora")
+    app = site_of(store, {"a": slow, "b": Fixed("Fine.")}, limits)
+    client = come(app=app, name="Dora")
     statuses = [client.post("/api/arena", json={"prompt": "Hi"}).status_code for _ in range(3)]
     # One is being answered, one waits (and is given up), the third finds no room.
     assert statuses == [504, 504, 503]
@@ -273,6 +274,7 @@ def test_a_full_queue_is_busy_and_empties_again(store: Store, come: Come) -> Non
     deadline = threading.Event()
     while slow.inside and not deadline.wait(0.01):
         pass
+    app.state.arena.limits = replace(limits, seconds=20.0)
     assert client.post("/api/arena", json={"prompt": "Hi"}).status_code == 200
     # What had been given up while it waited was never asked.
     assert len(slow.asked) == 2

@@ -195,7 +195,7 @@ def test_nobody_waits_for_another_ones_page(
     def slowly(text: str) -> str:
         other = threading.Thread(target=write)
         other.start()
-        other.join(2)
+        other.join(30)
         waits.append(other.is_alive())
         return to_html(text)
 
