@@ -134,6 +134,31 @@ def test_who_comes_when_all_places_are_taken_is_sent_away(
         assert waits.writings[0].ids == []  # and nothing was drawn for who had gone
 
 
+def test_who_is_just_entering_has_a_place(
+    toy_lm: Callable[..., LanguageModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While prompts are read, their answers stand in no line and are not under way yet."""
+    hold, entered = threading.Event(), threading.Event()
+    with engine_of(toy_lm(), slots=2, waiting=1) as engine:
+        enter = engine._slots.enter
+
+        def slowly(*given: Any) -> Any:
+            entered.set()
+            assert hold.wait(10)
+            return enter(*given)
+
+        monkeypatch.setattr(engine._slots, "enter", slowly)
+        changed = threading.Event()
+        first = engine.begin(Asked(Prompt.of("yes"), 4, n=2), changed.set)
+        assert entered.wait(10)
+        waits = engine.begin(Asked(Prompt.of("no"), 4), changed.set)
+        with pytest.raises(Busy):
+            engine.begin(Asked(Prompt.of("red"), 4), changed.set)
+        hold.set()
+        assert len(finished(first, changed)) == 2
+        assert len(finished(waits, changed)) == 1
+
+
 def test_a_closed_engine_finishes_what_it_began(toy_lm: Callable[..., LanguageModel]) -> None:
     with engine_of(toy_lm(ends=-1e9), slots=2) as engine:
         changed = threading.Event()
