@@ -245,6 +245,7 @@ def test_adapters_train_and_are_saved_merged(run_copy: Path, tiny_settings: list
     assert dpo["preference"] == pytest.approx(0.6931472, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_half_precision_runs_the_whole_loop(run_copy: Path, tiny_settings: list[str]) -> None:
     assert redone(run_copy, tiny_settings, "dtype=bfloat16") == STAGES
     for stage in ("sft", "ppo", "dpo"):

@@ -364,6 +364,7 @@ def test_only_the_writer_leaves_files(place: Any) -> None:
     assert not run.run.exists()
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_gradients_of_one(tmp_path: Path) -> None:
     script = Path(__file__).parent / "train_on_ranks.py"
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

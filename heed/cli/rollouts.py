@@ -54,13 +54,8 @@ def rollouts(
 
     [dim]Examples:[/]  heed rollouts runs/demo:sft   heed rollouts my-model --port 8001
     """
-    from heed.models.device import resolve_device, resolve_dtype, slow_half
-    from heed.models.language_model import load_language_model
     from heed.naming import who as meant
-    from heed.sampling.endpoint import key_in
-    from heed.sampling.rollout_engine import Engine
-    from heed.sampling.rollout_server import rollout_app
-    from heed.web.server import address, is_loopback, listen, serve
+    from heed.sampling.endpoint import is_loopback, key_in
 
     named = meant(who)
     if named.remote or not named.source:
@@ -73,6 +68,13 @@ def rollouts(
             f"{host} can be reached from other machines, and whoever reaches a rollout server may "
             "send it weights: give --key VARIABLE, an environment variable that holds a key."
         )
+    # What is refused is refused at once, before torch is loaded.
+    from heed.models.device import resolve_device, resolve_dtype, slow_half
+    from heed.models.language_model import load_language_model
+    from heed.sampling.rollout_engine import Engine
+    from heed.sampling.rollout_server import rollout_app
+    from heed.web.server import address, listen, serve
+
     place = resolve_device(device)
     format_ = resolve_dtype(dtype, place)
     if (slow := slow_half(format_, place, "--dtype")) is not None:

@@ -32,6 +32,7 @@ def side(name: str, **given: Any) -> Side:
     return Side.heed(name, TOY, **{"losses": [1.0], "norms": [1.0], "tokens": 3, **given})
 
 
+@pytest.mark.slow
 def test_sides_run_in_turn_and_the_first_round_does_not_count() -> None:
     found = compare("toys", [side("fast"), side("slow", sleeps=0.05)], rounds=2)
     assert [len(rounds) for rounds in found.rounds.values()] == [2, 2]

@@ -111,6 +111,7 @@ def test_from_a_file_to_a_label(serve: Serve, tmp_path: Path) -> None:
         assert tally.count(store, "default") == tally.Tally(1, 4, 0)
 
 
+@pytest.mark.slow
 def test_with_accounts_the_owner_comes_in_by_a_link_once(serve: Serve, tmp_path: Path) -> None:
     write_items(tmp_path / "items.jsonl")
     served = serve("items.jsonl", "--accounts", "--no-open", HEED_STORE="kept/labels.db")
@@ -317,6 +318,7 @@ def test_pay_has_a_currency(tmp_path: Path) -> None:
     assert (project.settings.pay_per_hour, project.settings.currency) == (12.0, "EUR")
 
 
+@pytest.mark.slow
 def test_an_arena_alone_from_two_directories(serve: Serve, tmp_path: Path, toy_lm: Any) -> None:
     from heed.models.language_model import save_language_model
 

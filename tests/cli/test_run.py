@@ -126,6 +126,7 @@ def test_a_report_of_an_unfinished_run(run_copy: Path) -> None:
     assert "not finished" in (run_copy / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_several_seeds_make_runs_side_by_side_and_a_league(
     finished_run: Path, tiny_settings: list[str], tmp_path: Path
 ) -> None:

@@ -146,6 +146,7 @@ def test_scores_values_and_log_probs_are_those_of_four_models(
         torch.testing.assert_close(one[3].scores(batch), four[3].scores(batch), **close)
 
 
+@pytest.mark.slow
 def test_twenty_steps_give_the_metrics_of_four_models(
     folders: Path, toy_prompts: Any, place: Any
 ) -> None:

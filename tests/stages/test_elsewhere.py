@@ -44,6 +44,7 @@ def servers(addresses: list[str], **more: Any) -> dict[str, Any]:
     return {"addresses": addresses, "host": "127.0.0.1", "timeout": 20.0, "tries_again": 3, **more}
 
 
+@pytest.mark.slow
 def test_ppo_by_two_servers(
     run_copy: Path, run_servers: list[str], tiny_settings: list[str]
 ) -> None:

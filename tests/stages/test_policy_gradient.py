@@ -66,6 +66,7 @@ def test_every_variant_runs_and_leaves_its_policy(
     assert not torch.equal(before(ids).logits, after(ids).logits)
 
 
+@pytest.mark.slow
 def test_rounds_drawn_ahead(run_copy: Path, tiny_settings: list[str]) -> None:
     """By a process that has the run's policy and adapter; the first round is that of every run."""
     kinds = {"iterations": 3, "rollouts": 16, "sampling": Sampling(max_new_tokens=20)}
