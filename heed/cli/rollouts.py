@@ -55,7 +55,8 @@ def rollouts(
     [dim]Examples:[/]  heed rollouts runs/demo:sft   heed rollouts my-model --port 8001
     """
     from heed.naming import who as meant
-    from heed.sampling.endpoint import is_loopback, key_in
+    from heed.sampling.endpoint import key_in
+    from heed.web.server import address, is_loopback, listen, serve
 
     named = meant(who)
     if named.remote or not named.source:
@@ -73,7 +74,6 @@ def rollouts(
     from heed.models.language_model import load_language_model
     from heed.sampling.rollout_engine import Engine
     from heed.sampling.rollout_server import rollout_app
-    from heed.web.server import address, listen, serve
 
     place = resolve_device(device)
     format_ = resolve_dtype(dtype, place)
